@@ -1,13 +1,14 @@
 // Command kubernetes is all of Kubernetes, kubectl and etcd in one binary.
 //
-// The first argument picks the program: kubernetes kubelet --config=...
-// Built this way because a machine without an image registry can still get Go modules.
+// The first argument picks the program, as in "kubernetes kubelet --config=...", or the name it is
+// called by. A machine without an image registry can still get Go modules, so it can build this.
 package main
 
 import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sort"
 	"strings"
 
@@ -38,26 +39,26 @@ var commands = map[string]func() *cobra.Command{
 }
 
 func main() {
-	if len(os.Args) < 2 {
-		usage()
+	name := filepath.Base(os.Args[0]) // a symlink named kubectl is kubectl
+	if _, found := commands[name]; !found && len(os.Args) > 1 {
+		os.Args = os.Args[1:]
+		name = os.Args[0]
 	}
-	name := os.Args[1]
 	if name == "etcd" {
-		etcdmain.Main(os.Args[1:])
+		etcdmain.Main(os.Args)
 		return
 	}
 	command, found := commands[name]
-	if !found {
+	switch {
+	case !found:
 		usage()
-	}
-	os.Args = os.Args[1:]
-	if name == "kubectl" {
+	case name == "kubectl":
 		if err := cli.RunNoErrOutput(command()); err != nil {
 			cmdutil.CheckErr(err)
 		}
-		return
+	default:
+		os.Exit(cli.Run(command()))
 	}
-	os.Exit(cli.Run(command()))
 }
 
 func usage() {

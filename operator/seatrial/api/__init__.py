@@ -1,0 +1,10 @@
+"""
+The resource and the words every part shares.
+
+NB: import the module you need (``seatrial.api.names``, ``seatrial.api.spec``). This package imports
+nothing by itself, because the pods use its plain modules and must not pay for pydantic
+(0.25 s of a start).
+
+Plain (no third-party import): names, duration, errors, journal, verdict.
+Pydantic: scenario, spec, status, and what is generated from them: schema, reference.
+"""

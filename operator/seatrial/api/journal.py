@@ -1,0 +1,172 @@
+"""
+The two documents that operator and conductor exchange, as TypedDicts. Plain: no pydantic.
+
+Operator -> conductor: ConfigMap ``seatrial-run`` with ``run.json`` (written once) and
+``control.json`` (changes). Conductor -> operator: ConfigMap ``seatrial-journal`` with
+``summary.json``, at most 64 KiB, which is all the operator ever parses, and ``entries.jsonl``, one
+JSON object a line, oldest first, which people and reports read.
+
+Moments are RFC 3339 in UTC with milliseconds, durations are seconds as float.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+
+class WorkloadDoc(TypedDict):
+    """A workload whose readiness the gate waits for."""
+
+    kind: str  # Deployment, StatefulSet, Pod, Job
+    name: str
+
+
+class PortDoc(TypedDict):
+    """A port of a Service."""
+
+    name: str
+    port: int
+
+
+class ServiceDoc(TypedDict):
+    """A service, as far as the conductor needs it."""
+
+    name: str
+    wave: int  # 0 starts first
+    hosts: list[str]  # Service names that lead to it; the first is the service's own
+    ports: list[PortDoc]
+    workloads: list[WorkloadDoc]
+
+
+class RunDoc(TypedDict):
+    """``run.json``. ``faults`` and ``tests`` are the validated spec, camelCase, defaults filled."""
+
+    version: int
+    name: str
+    namespace: str  # of the run itself
+    uid: str
+    environment: str  # the run's own namespace
+    startedAt: str
+    deadline: str  # end of spec.timeout
+    provisioningTimeout: float
+    testsTimeout: float
+    collectingTimeout: float
+    parallelism: int
+    services: list[ServiceDoc]
+    faults: list[dict[str, Any]]
+    tests: list[dict[str, Any]]
+    access: bool  # True: there are test pods; serve HTTP with the token of ``seatrial-access``
+
+
+class ControlDoc(TypedDict):
+    """``control.json``."""
+
+    abort: bool
+    abortReason: NotRequired[str]
+    suspend: bool
+
+
+class FailureDoc(TypedDict):
+    """Why the environment could not be had."""
+
+    reason: str  # ImagePullFailed, CrashLoop, OOMKilled, Unschedulable, QuotaExceeded, ...
+    message: str  # one sentence with the service, the container and the remedy
+    service: str
+    pod: NotRequired[str]
+    logs: NotRequired[str]  # the last lines, at most 2 KiB
+
+
+class ServiceState(TypedDict):
+    """A service as the conductor sees it; becomes status.services[]."""
+
+    name: str
+    state: Literal["Pending", "Starting", "Ready", "Failed"]
+    readyReplicas: int
+    replicas: int
+    restarts: int
+    message: str
+
+
+class CaseDoc(TypedDict):
+    """A test case that did not simply pass."""
+
+    name: str
+    outcome: str
+    message: str
+    startedAt: str
+    finishedAt: str
+    duringFaults: list[str]  # faults whose window [applied, recovered] overlaps the case
+
+
+class TestState(TypedDict):
+    """One entry of spec.tests; becomes status.tests[]."""
+
+    name: str
+    kind: Literal["scenario", "pytest", "container"]
+    outcome: Literal["Pending", "Running", "Passed", "Failed", "Error", "Skipped"]
+    passed: int
+    failed: int
+    skipped: int
+    flaky: int
+    attempts: int
+    lost: bool  # results are missing: a runner died, a shard never reported
+    startedAt: str | None
+    finishedAt: str | None
+    message: str
+    failures: list[CaseDoc]  # bounded: at most 20, messages at most 1 KiB
+
+
+class TargetState(TypedDict):
+    """One pod or workload that a fault hit."""
+
+    kind: str
+    name: str
+    uid: str
+    replacedBy: str | None
+
+
+class FaultState(TypedDict):
+    """The proof of one fault; becomes status.faults[]."""
+
+    name: str
+    state: Literal[
+        "Pending", "Requested", "Active", "Reverted", "Recovered",
+        "NotInjected", "NotReverted", "NotRecovered", "Skipped",
+    ]  # fmt: skip
+    targets: list[TargetState]
+    requested: str | None
+    applied: str | None
+    firstHit: str | None
+    hits: int
+    exposedTests: list[str]  # tests that ran while it was in effect
+    reverted: str | None
+    revertedBy: str | None
+    recovered: str | None
+    message: str
+
+
+class FinishedDoc(TypedDict):
+    """The end of the tests."""
+
+    at: str
+    reason: Literal["Completed", "EnvironmentFailed", "Aborted", "TimedOut"]
+    message: str
+
+
+class SummaryDoc(TypedDict):
+    """``summary.json``: everything the operator needs to judge the run, and nothing else."""
+
+    version: int
+    sequence: int  # grows with every write
+    starts: int  # of the conductor
+    updatedAt: str
+    services: list[ServiceState]
+    environmentFailure: FailureDoc | None
+    environmentLostAt: str | None  # the environment broke after the gate had opened (a lost node)
+    gateOpenedAt: str | None
+    summary: dict[str, int]  # tests, passed, failed, flaky, skipped
+    tests: list[TestState]
+    faults: list[FaultState]
+    finished: FinishedDoc | None
+    lostEvidence: list[str]  # sentences: what a restart of the conductor may have missed
+    reportReady: bool  # the ConfigMap ``seatrial-report`` is complete

@@ -1,0 +1,88 @@
+"""Names, labels and limits that more than one part must agree on. Nothing is imported here."""
+
+from __future__ import annotations
+
+GROUP = "seatrial.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+KIND = "IntegrationTestRun"
+PLURAL = "integrationtestruns"
+SINGULAR = "integrationtestrun"
+SHORT_NAME = "itr"
+CATEGORY = "seatrial"
+
+FINALIZER = f"{GROUP}/environment"
+FIELD_MANAGER = "seatrial-operator"
+CONDUCTOR_FIELD_MANAGER = "seatrial-conductor"
+
+# Labels. The first three are on everything a run creates, namespaces included.
+LABEL_RUN_UID = f"{GROUP}/run-uid"
+LABEL_RUN_NAME = f"{GROUP}/run"  # cut to 63 characters; for people, never for look-ups
+LABEL_RUN_NAMESPACE = f"{GROUP}/run-namespace"
+LABEL_COMPONENT = f"{GROUP}/component"  # one of the COMPONENT_ values
+LABEL_SERVICE = f"{GROUP}/service"  # spec.services[].name, on workloads and their pods
+LABEL_TEST = f"{GROUP}/test"  # spec.tests[].name, on test pods
+# A ConfigMap or Secret of the run's own namespace is read only when it carries this label.
+LABEL_READABLE = f"{GROUP}/readable-by"
+LABEL_READABLE_VALUE = "runs"
+MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGED_BY_VALUE = "seatrial"
+
+COMPONENT_ENVIRONMENT = "environment"  # the namespace, its quota, policies, accounts
+COMPONENT_CONDUCTOR = "conductor"
+COMPONENT_JOURNAL = "journal"  # the ConfigMaps the conductor writes and the operator watches
+COMPONENT_SERVICE = "service"  # the system under test
+COMPONENT_TEST = "test"  # pytest and container pods
+COMPONENT_REPORT = "report"  # the ConfigMap that outlives the namespace
+
+# Objects in the run's namespace. Fixed names: a retried create meets its own object.
+CONDUCTOR = "seatrial-conductor"  # pod, ServiceAccount, RoleBinding, Service, ClusterRole (chart)
+CONDUCTOR_PORT = 7777
+WORKLOAD_ACCOUNT = "seatrial-workload"  # ServiceAccount of everything else; no token, no rights
+RUN_CONFIGMAP = "seatrial-run"  # operator -> conductor: keys RUN_KEY and CONTROL_KEY
+RUN_KEY = "run.json"
+CONTROL_KEY = "control.json"
+JOURNAL_CONFIGMAP = "seatrial-journal"  # conductor -> operator: keys SUMMARY_KEY and ENTRIES_KEY
+SUMMARY_KEY = "summary.json"
+ENTRIES_KEY = "entries.jsonl"
+REPORT_CONFIGMAP = "seatrial-report"  # conductor -> operator: REPORT_KEYS, gzip, binaryData
+REPORT_KEYS = ("report.json.gz", "junit.xml.gz", "logs.json.gz")
+ACCESS_SECRET = "seatrial-access"  # noqa: S105 - a name; key TOKEN_KEY: test pods -> conductor
+TOKEN_KEY = "token"  # noqa: S105 - a key's name
+
+MAX_STATUS_BYTES = 64 * 1024
+MAX_REPORT_BYTES = 900 * 1024
+
+# Environment variables of test pods (pytest and container).
+ENV_CONDUCTOR_URL = "SEATRIAL_URL"
+ENV_TOKEN = "SEATRIAL_TOKEN"  # noqa: S105 - a variable's name
+ENV_TEST = "SEATRIAL_TEST"
+ENV_RUN = "SEATRIAL_RUN"
+ENV_NAMESPACE = "SEATRIAL_NAMESPACE"
+ENV_SHARD = "SEATRIAL_SHARD"  # "0" to SEATRIAL_SHARDS - 1
+ENV_SHARDS = "SEATRIAL_SHARDS"
+ENV_SERVICES = (
+    "SEATRIAL_SERVICES"  # JSON: {"orders": {"host", "port", "url", "ports": {"http": 8080}}}
+)
+
+
+def run_namespace(name: str, uid: str) -> str:
+    """
+    Name the namespace of a run, the same on every attempt.
+
+    Args:
+        name: ``metadata.name`` of the run, 1 to 253 characters.
+        uid: ``metadata.uid``; its first 8 hex digits keep a re-created run apart.
+
+    Returns:
+        A DNS label of at most 63 characters; a long run name loses its end, never the uid.
+
+    Source: Kubernetes documentation, "Object Names and IDs" (RFC 1123 labels).
+    """
+    readable = name.replace(".", "-")[:50].rstrip("-")
+    return f"itr-{readable}-{uid[:8]}"
+
+
+def report_name(run_name: str) -> str:
+    """Name the report ConfigMap in the run's own namespace, at most 253 characters."""
+    return f"{run_name[:246]}-report"

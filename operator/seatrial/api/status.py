@@ -1,0 +1,142 @@
+"""What Seatrial writes back: the status of an IntegrationTestRun, as pydantic models."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from seatrial.api.fields import Model
+from seatrial.api.verdict import Phase, Verdict
+
+Word = Annotated[str, Field(max_length=128)]
+Message = Annotated[str, Field(max_length=2048)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Condition(Model):
+    """A Kubernetes condition."""
+
+    type: Word = Field(
+        description="Finished, Passed, EnvironmentReady, FaultsProven, CleanedUp,"
+        " ReportAvailable; Ready, Reconciling and Stalled for GitOps tools."
+    )
+    status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
+    reason: Word = Field(description="One CamelCase word for machines.")
+    message: Message = Field("", description="A sentence for people.")
+    last_transition_time: datetime = Field(description="When status last changed.")
+    observed_generation: int | None = Field(None, description="Generation this speaks of.")
+
+
+class Summary(Model):
+    """Test cases by outcome, so far."""
+
+    tests: Count = Field(0, description="Test cases known.")
+    passed: Count = Field(0, description="Passed, flaky ones included.")
+    failed: Count = Field(0, description="Failed or in error.")
+    flaky: Count = Field(0, description="Passed after a failed attempt.")
+    skipped: Count = Field(0, description="Skipped.")
+
+
+class ServiceStatus(Model):
+    """One service of the system under test."""
+
+    name: Word = Field(description="Name of the service.")
+    state: Word = Field(description="Pending, Starting, Ready or Failed.")
+    ready_replicas: Count = Field(0, description="Pods that are ready.")
+    replicas: Count = Field(0, description="Pods that are wanted.")
+    restarts: Count = Field(0, description="Container restarts so far.")
+    message: Message = Field("", description="What it waits for, or why it failed.")
+
+
+class TestStatus(Model):
+    """One entry of spec.tests."""
+
+    __test__ = False
+    name: Word = Field(description="Name of the test.")
+    outcome: Word = Field(description="Pending, Running, Passed, Failed, Error or Skipped.")
+    passed: Count = Field(0, description="Cases passed.")
+    failed: Count = Field(0, description="Cases failed.")
+    skipped: Count = Field(0, description="Cases skipped.")
+    flaky: Count = Field(0, description="Cases passed after a failed attempt.")
+    attempts: Count = Field(0, description="Attempts so far.")
+    started_at: datetime | None = Field(None, description="Start of the first attempt.")
+    duration: Word | None = Field(None, description="Start to end, such as 1.25s.")
+    message: Message = Field(
+        "", description="First failure: expectation, values, and the fault it happened in."
+    )
+
+
+class TargetStatus(Model):
+    """One pod or workload that a fault hit."""
+
+    kind: Word = Field(description="Pod, Deployment or StatefulSet.")
+    name: Annotated[str, Field(max_length=253)] = Field(description="Its name.")
+    uid: Word | None = Field(None, description="Its UID before the fault.")
+    replaced_by: Word | None = Field(None, description="UID of the pod that took its place.")
+
+
+class FaultStatus(Model):
+    """The proof of one fault."""
+
+    name: Word = Field(description="Name of the fault.")
+    state: Word = Field(
+        description="Pending, Requested, Active, Reverted, Recovered, NotInjected, NotReverted,"
+        " NotRecovered or Skipped."
+    )
+    targets: list[TargetStatus] = Field(
+        default_factory=list, max_length=20, description="What it hit, at most 20 shown."
+    )
+    requested: datetime | None = Field(None, description="When it was ordered.")
+    applied: datetime | None = Field(None, description="When it took effect.")
+    first_hit: datetime | None = Field(None, description="First request of a test that met it.")
+    hits: Count = Field(0, description="Requests of tests while it was in effect.")
+    reverted: datetime | None = Field(None, description="When it was undone.")
+    reverted_by: Word | None = Field(
+        None, description="deadline, test, conductor, operator, controller or podGone."
+    )
+    recovered: datetime | None = Field(None, description="When the system was well again.")
+    message: Message = Field("", description="What is missing, and what to change.")
+
+
+class Timings(Model):
+    """Time by phase, such as 6.1s."""
+
+    queued: Word | None = Field(None, description="Creation to admission.")
+    provisioning: Word | None = Field(None, description="Admission to the opening of the gate.")
+    tests: Word | None = Field(None, description="Opening of the gate to the end of the tests.")
+    total: Word | None = Field(None, description="Admission to the verdict.")
+
+
+class RunStatus(Model):
+    """Bounded, and readable with kubectl alone."""
+
+    observed_generation: int | None = Field(None, description="Generation this status speaks of.")
+    phase: Phase = Field(Phase.QUEUED, description="Where the run is; for display.")
+    verdict: Verdict | None = Field(None, description="What the run came to.")
+    message: Message = Field("", description="Why, in one sentence.")
+    namespace: Word | None = Field(None, description="The run's own namespace.")
+    report: Annotated[str, Field(max_length=253)] | None = Field(
+        None, description="ConfigMap with JUnit, logs and the journal, in the run's namespace."
+    )
+    start_time: datetime | None = Field(None, description="When the run left the queue.")
+    gate_time: datetime | None = Field(None, description="When the environment was ready.")
+    completion_time: datetime | None = Field(None, description="When the verdict stood.")
+    cleanup_time: datetime | None = Field(None, description="When clean-up began.")
+    duration: Word | None = Field(None, description="Admission to the verdict, such as 12.4s.")
+    conductor_starts: Count = Field(0, description="How often the conductor was started.")
+    summary: Summary = Field(default_factory=Summary, description="Test cases by outcome.")
+    services: list[ServiceStatus] = Field(
+        default_factory=list, max_length=32, description="The system under test."
+    )
+    tests: list[TestStatus] = Field(
+        default_factory=list, max_length=64, description="Each entry of spec.tests."
+    )
+    faults: list[FaultStatus] = Field(
+        default_factory=list, max_length=64, description="The proof of each fault."
+    )
+    timings: Timings = Field(default_factory=Timings, description="Time by phase.")
+    conditions: list[Condition] = Field(
+        default_factory=list, max_length=16, description="Conditions by type."
+    )
