@@ -1,0 +1,39 @@
+"""What the cluster's administrator decides, as far as the planner needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+
+def _default_quota() -> Mapping[str, str]:
+    # Far above what a run needs, far below what would hurt a cluster.
+    return {
+        "pods": "200",
+        "services": "100",
+        "count/jobs.batch": "100",
+        "persistentvolumeclaims": "20",
+    }
+
+
+def _default_limits() -> Mapping[str, Mapping[str, str]]:
+    return {
+        "default": {"memory": "1Gi"},
+        "defaultRequest": {"cpu": "50m", "memory": "64Mi"},
+    }
+
+
+@dataclass(frozen=True)
+class PlanSettings:
+    """Bounds and defaults of every run; ``seatrial.app.settings`` names their variables."""
+
+    runner_image: str
+    runner_pull_policy: str = "IfNotPresent"
+    image_pull_secrets: tuple[str, ...] = ()
+    pod_security_levels: tuple[str, ...] = ("restricted",)
+    max_concurrent_runs: int = 20
+    max_timeout: timedelta = timedelta(hours=4)
+    quota: Mapping[str, str] = field(default_factory=_default_quota)
+    limits: Mapping[str, Mapping[str, str]] = field(default_factory=_default_limits)
+    read_secrets: bool = True
