@@ -1,0 +1,31 @@
+"""``python -m seatrial_runner conductor|pytest|gate|collect``: imports only what is asked for."""
+
+from __future__ import annotations
+
+import sys
+
+COMMANDS = ("conductor", "pytest", "gate", "collect")
+
+
+def main(argv: list[str]) -> int:
+    """Run one command and give its exit status; 2 when there is no such command."""
+    command, rest = (argv[0], argv[1:]) if argv else ("", [])
+    match command:
+        case "conductor":
+            from seatrial_runner.conductor import main as run
+        case "pytest":
+            from seatrial_runner.runner.pytest_command import main as run
+        case "gate":
+            from seatrial_runner.runner.gate_command import main as run
+        case "collect":
+            from seatrial_runner.runner.collect_command import main as run
+        case _:
+            sys.stderr.write(
+                f"seatrial: there is no command {command!r}; give one of: {', '.join(COMMANDS)}\n"
+            )
+            return 2
+    return run(rest)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
