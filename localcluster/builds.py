@@ -1,0 +1,154 @@
+"""Built things in the cache: each is keyed by a hash of its inputs, whole or not there at all."""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from localcluster.layout import HERE, LocalClusterError, cache_dir
+from localcluster.machine import go_command
+from localcluster.progress import Progress
+
+SKIPPED = {"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".venv", ".git"}
+
+
+def key_of(files: Iterable[Path], root: Path, *extra: str) -> str:
+    """
+    A key of 12 hex digits for what is built from these inputs.
+
+    Args:
+        files: Files and folders; caches and bytecode inside them do not count.
+        root: Paths are taken relative to it, so that two checkouts agree.
+        extra: Whatever else decides the result, such as flags.
+    """
+    digest = hashlib.sha256()
+    for file in sorted(set(_all_files(files))):
+        mode = b"x" if os.access(file, os.X_OK) else b"-"
+        content = hashlib.sha256(file.read_bytes()).digest()
+        digest.update(str(file.relative_to(root)).encode() + b"\0" + mode + content)
+    for text in extra:
+        digest.update(b"\1" + text.encode())
+    return digest.hexdigest()[:12]
+
+
+def _all_files(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            for folder, folders, names in os.walk(path):
+                folders[:] = [f for f in folders if f not in SKIPPED and not f.endswith(".egg-info")]
+                yield from (Path(folder) / n for n in names if not n.endswith((".pyc", ".swp")))
+        elif path.is_file():
+            yield path
+
+
+@contextlib.contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Hold a lock of the whole machine; the kernel lets go of it when we are killed."""
+    folder = cache_dir() / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / name).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A folder in the cache, so that a result can be renamed into place."""
+    folder = cache_dir() / "tmp"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = Path(tempfile.mkdtemp(dir=folder))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def built(kind: str, name: str, make: Callable[[Path], None]) -> Path:
+    """
+    A file of the cache, made now when it is not there.
+
+    Args:
+        kind: Folder in the cache.
+        name: Name of the file, with the key of its inputs.
+        make: Writes the file to the path it is given.
+    """
+    target = cache_dir() / kind / name
+    if target.exists():
+        return target
+    with locked(f"{kind}-{name}"):
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with scratch_folder() as scratch:
+                make(scratch / name)
+                (scratch / name).replace(target)
+    return target
+
+
+def run(command: list[str], what: str, **options: object) -> str:
+    """
+    Run a command quietly and give its output.
+
+    Raises:
+        LocalClusterError: it failed; says what for, with the end of its output.
+    """
+    done = subprocess.run(  # type: ignore[call-overload]
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        check=False,
+        **options,
+    )
+    if done.returncode:
+        tail = "\n".join(done.stdout.splitlines()[-25:])
+        raise LocalClusterError(f"{what} failed ({' '.join(command[:3])} ...):\n{tail}")
+    return str(done.stdout)
+
+
+@dataclass(frozen=True)
+class GoProgram:
+    """A program that is built from released Go modules."""
+
+    name: str
+    package: str = "."
+    flags: str = "-s -w"
+
+    @property
+    def folder(self) -> Path:
+        """Where its go.mod is."""
+        return HERE / "go" / self.name
+
+    def binary(self, progress: Progress) -> Path:
+        """The built program."""
+        name = f"{self.name}-{key_of([self.folder], HERE, self.package, self.flags)}"
+        if (found := cache_dir() / "bin" / name).exists():
+            return found
+        with progress.stage(f"Build {self.name}", remember=f"Build {self.name}"):
+            return built("bin", name, self._build)
+
+    def _build(self, target: Path) -> None:
+        command = [go_command(), "build", "-trimpath", "-ldflags", self.flags]
+        run(
+            [*command, "-o", str(target), self.package],
+            f"Building {self.name}",
+            cwd=self.folder,
+            env={**os.environ, "CGO_ENABLED": "0"},
+        )
+
+
+VERSION = "v1.36.4"
+_STAMP = "-X k8s.io/component-base/version"
+# kubectl and helm refuse a server that does not tell its version.
+KUBERNETES = GoProgram(
+    "kubernetes",
+    flags=f"-s -w {_STAMP}.gitVersion={VERSION} {_STAMP}.gitMajor=1 {_STAMP}.gitMinor=36",
+)
+COREDNS = GoProgram("coredns")
+HELM = GoProgram("helm", package="helm.sh/helm/v3/cmd/helm")

@@ -1,0 +1,241 @@
+"""The images of the catalogue: built once per hash of their inputs, imported once per cluster."""
+
+import json
+import os
+import subprocess
+import tarfile
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from localcluster.archives import write_image
+from localcluster.builds import built, key_of, locked, run, scratch_folder
+from localcluster.components import PAUSE_IMAGE
+from localcluster.layout import HERE, ROOT, ClusterFolder, cache_dir
+from localcluster.progress import Progress
+
+CATALOGUE = HERE / "images.toml"
+# Archives of earlier states of an image that are kept, to go back and forth between branches.
+KEPT_ARCHIVES = 4
+CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+# Left out of every base: a container has no use for them.
+NOT_NEEDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
+
+
+@dataclass(frozen=True)
+class Base:
+    """A root file system of Debian packages, where a public base image cannot be pulled."""
+
+    name: str
+    packages: tuple[str, ...]
+
+    @property
+    def image(self) -> str:
+        """Its name in buildah's storage."""
+        return f"localhost/seatrial-base-{self.name}:{self.key}"
+
+    @property
+    def key(self) -> str:
+        """The hash of what is in it."""
+        return key_of([], ROOT, "bookworm", *self.packages, *NOT_NEEDED)
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image of the catalogue."""
+
+    short: str
+    name: str
+    dockerfile: Path
+    base: Base
+    inputs: tuple[Path, ...]
+    tags: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """The hash of its inputs: its tag."""
+        return key_of([*self.inputs, self.dockerfile], ROOT, self.base.key)
+
+    @property
+    def reference(self) -> str:
+        """Its full name with the hash as tag."""
+        return f"{self.name}:{self.key}"
+
+
+def catalogue(file: Path = CATALOGUE) -> list[Image]:
+    """Every image of the catalogue, those without a Dockerfile too."""
+    content = tomllib.loads(file.read_text())
+    bases = {name: Base(name, tuple(b["packages"])) for name, b in content["bases"].items()}
+    return [
+        Image(
+            short=short,
+            name=entry["name"],
+            dockerfile=ROOT / entry["dockerfile"],
+            base=bases[entry["base"]],
+            inputs=tuple(ROOT / path for path in entry["inputs"]),
+            tags=tuple(entry["tags"]),
+        )
+        for short, entry in content["images"].items()
+    ]
+
+
+def present(progress: Progress) -> list[Image]:
+    """The images that can be built now; says which cannot."""
+    ready = []
+    for image in catalogue():
+        if image.dockerfile.exists():
+            ready.append(image)
+        else:
+            progress.say(f"  ! {image.short}: {image.dockerfile.relative_to(ROOT)} is not there")
+    return ready
+
+
+def archive(image: Image, progress: Progress) -> Path:
+    """The image as a file, built now when its inputs have changed."""
+    name = f"{image.short}-{image.key}.tar"
+    if (found := cache_dir() / "images" / name).exists():
+        found.touch()
+        return found
+    base = _base_archive(image.base, progress)
+    with progress.stage(f"Build image {image.short}"):
+        file = built("images", name, lambda target: _build(image, base, target))
+    _forget_old_archives(image.short)
+    return file
+
+
+def pause_archive() -> Path:
+    """The image that holds a pod's namespaces: one static program."""
+    source = HERE / "images/pause/pause.c"
+
+    def make(target: Path) -> None:
+        with scratch_folder() as scratch:
+            program, layer = scratch / "pause", scratch / "layer.tar"
+            run(["gcc", "-Os", "-static", "-s", "-o", str(program), str(source)], "Building pause")
+            with tarfile.open(layer, "w") as tar:
+                tar.add(program, "pause")
+            write_image(target, PAUSE_IMAGE, layer, {"Entrypoint": ["/pause"], "User": "65535:65535"})
+
+    return built("images", f"pause-{key_of([source], ROOT)}.tar", make)
+
+
+def load(cluster: ClusterFolder, progress: Progress, images: list[Image]) -> None:
+    """Build the images and import those that the cluster does not have."""
+    archives = {image: archive(image, progress) for image in images}
+    had = imported(cluster)
+    for image, file in archives.items():
+        if image.reference not in had:
+            with progress.stage(f"Import image {image.short}"):
+                ctr(cluster, "images", "import", str(file))
+        for tag in image.tags:
+            ctr(cluster, "images", "tag", "--force", image.reference, f"{image.name}:{tag}")
+
+
+def load_pause(cluster: ClusterFolder) -> None:
+    """Import the pause image; no pod starts before."""
+    if PAUSE_IMAGE not in imported(cluster):
+        ctr(cluster, "images", "import", str(pause_archive()))
+
+
+def imported(cluster: ClusterFolder) -> set[str]:
+    """Names with tags of the images that the cluster has."""
+    return set(ctr(cluster, "images", "list", "--quiet").split())
+
+
+def ctr(cluster: ClusterFolder, *arguments: str) -> str:
+    """Run containerd's own client on the cluster's containerd."""
+    command = ["ctr", "--address", str(cluster.containerd_socket), "--namespace", "k8s.io"]
+    return run([*command, *arguments], f"ctr {' '.join(arguments[:2])}")
+
+
+def _base_archive(base: Base, progress: Progress) -> Path:
+    name = f"{base.name}-{base.key}.tar"
+    if (found := cache_dir() / "bases" / name).exists():
+        return found
+
+    def make(target: Path) -> None:
+        with scratch_folder() as scratch:
+            layer = scratch / "layer.tar"
+            _mmdebstrap(base, layer)
+            path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+            write_image(target, base.image, layer, {"Env": [path, "LANG=C.UTF-8"]})
+
+    with progress.stage(f"Make base {base.name}"):
+        return built("bases", name, make)
+
+
+def _mmdebstrap(base: Base, target: Path) -> None:
+    excluded = [f"--dpkgopt=path-exclude={pattern}" for pattern in NOT_NEEDED]
+    run(
+        [
+            "mmdebstrap", "--variant=minbase", "--mode=root", f"--include={','.join(base.packages)}",
+            *excluded, "--aptopt=Acquire::Languages none", "bookworm", str(target),
+        ],
+        f"Making base {base.name}",
+    )  # fmt: skip
+
+
+def _build(image: Image, base: Path, target: Path) -> None:
+    # buildah's storage is one for all builds, and a build changes it.
+    with locked("buildah"), scratch_folder() as scratch:
+        _buildah(["pull", "-q", f"docker-archive:{base}"])
+        volumes = _host_settings(scratch)
+        _buildah(
+            ["bud", "-q", "--layers", "--pull-never", "--format=docker", "--isolation=chroot",
+             *(f"--volume={source}:{inside}" for source, inside in volumes),
+             f"--build-arg=BASE={image.base.image}", f"--tag={image.reference}",
+             f"--file={image.dockerfile}", str(ROOT)],
+        )  # fmt: skip
+        _buildah(["push", "-q", image.reference, f"docker-archive:{target}:{image.reference}"])
+
+
+def _host_settings(scratch: Path) -> list[tuple[str, str]]:
+    """
+    How this machine reaches its package index, for the build only: nothing of it gets into a layer.
+
+    pip inside the build sees the host's settings, certificates and download cache.
+    """
+    listed = subprocess.run(
+        ["python3", "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
+    )
+    settings = dict(line.split("=", 1) for line in listed.stdout.splitlines() if "=" in line)
+    lines = ["[global]"]
+    for key, value in settings.items():
+        option = key.rpartition(".")[2]
+        if option not in {"cert", "find-links", "cache-dir", "no-cache-dir", "require-virtualenv"}:
+            lines.append(f"{option} = {value.strip(chr(39))}")
+    volumes = []
+    if CA_BUNDLE.exists():
+        lines.append(f"cert = {CA_BUNDLE}")
+        volumes.append((str(CA_BUNDLE), f"{CA_BUNDLE}:ro"))
+    pip_conf, cache = scratch / "pip.conf", cache_dir() / "pip"
+    pip_conf.write_text("\n".join(lines) + "\n")
+    cache.mkdir(parents=True, exist_ok=True)
+    return [*volumes, (str(pip_conf), "/etc/pip.conf:ro"), (str(cache), "/root/.cache/pip:rw")]
+
+
+def _buildah(arguments: list[str]) -> str:
+    storage = cache_dir() / "buildah"
+    command = ["buildah", f"--root={storage / 'storage'}", f"--runroot={storage / 'run'}"]
+    driver = os.environ.get("STORAGE_DRIVER", "overlay")
+    return run([*command, f"--storage-driver={driver}", *arguments], f"buildah {arguments[0]}")
+
+
+def _forget_old_archives(short: str) -> None:
+    files = sorted(
+        (cache_dir() / "images").glob(f"{short}-*.tar"), key=lambda f: f.stat().st_mtime
+    )
+    for file in files[:-KEPT_ARCHIVES]:
+        file.unlink(missing_ok=True)
+
+
+def image_values() -> dict[str, dict[str, str]]:
+    """What the chart is told about the operator's and the runner's image."""
+    wanted = {image.short: image for image in catalogue() if image.short in {"operator", "runner"}}
+    return {
+        short: {"repository": image.name, "tag": image.key} for short, image in wanted.items()
+    }
+
+
+def describe() -> str:
+    """The catalogue with the current tags (JSON)."""
+    return json.dumps({image.short: [image.reference, *image.tags] for image in catalogue()}, indent=1)

@@ -1,0 +1,131 @@
+"""
+The first process of a cluster's own PID, mount and network namespaces.
+
+It starts the components, restarts one that ends, and reaps what they leave. Because it is their
+PID 1, the kernel kills everything with it, pods included: a cluster cannot outlive its supervisor.
+"""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import ssl
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+RESTART_DELAYS_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+# A component that ran this long was well; the next failure starts again at the shortest delay.
+WELL_AFTER_S = 30.0
+
+
+@dataclass
+class Component:
+    """
+    A program to keep running.
+
+    Args:
+        name: Names its log file.
+        argv: Command line.
+        needs: ``file:PATH`` that must exist or ``ready:URL`` that must answer 200, before it starts.
+        env: Its environment, beside PATH.
+    """
+
+    name: str
+    argv: list[str]
+    needs: list[str]
+    env: dict[str, str]
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    failures: int = 0
+    start_at: float = 0.0
+
+
+def met(need: str) -> bool:
+    """Whether what a component waits for is there."""
+    kind, _, what = need.partition(":")
+    if kind == "file":
+        return Path(what).exists()
+    # NB: only asks "is it up?"; the components verify the certificate themselves.
+    context = ssl._create_unverified_context()  # noqa: SLF001
+    try:
+        with urllib.request.urlopen(what, timeout=2, context=context) as answer:
+            return bool(answer.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+def start(component: Component, logs: Path) -> None:
+    """Start it with its output appended to its log."""
+    with (logs / f"{component.name}.log").open("ab") as log:
+        component.process = subprocess.Popen(
+            component.argv,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={"PATH": os.environ["PATH"], **component.env},
+            cwd="/",
+        )
+    component.started = time.monotonic()
+    print(f"{component.name}: started as {component.process.pid}", flush=True)
+
+
+def ended(component: Component, status: int) -> None:
+    """Note that it ended and when to start it again."""
+    if time.monotonic() - component.started > WELL_AFTER_S:
+        component.failures = 0
+    delay_s = RESTART_DELAYS_S[min(component.failures, len(RESTART_DELAYS_S) - 1)]
+    component.failures += 1
+    if component.process:
+        component.process.returncode = status  # we reaped it: Popen must not wait for it again
+    component.process = None
+    component.start_at = time.monotonic() + delay_s
+    print(f"{component.name}: ended with {status}, again in {delay_s} s", flush=True)
+
+
+def reaped() -> Iterator[tuple[int, int]]:
+    """Every child that has ended, orphans that the kernel gave us among them."""
+    with contextlib.suppress(ChildProcessError):
+        while (child := os.waitpid(-1, os.WNOHANG)) != (0, 0):
+            yield child
+
+
+def supervise(components: list[Component], logs: Path) -> None:
+    """Keep all of them running, for ever."""
+    # A child's end must interrupt the wait below; the handler itself has nothing to do.
+    wake_read, wake_write = os.pipe()
+    os.set_blocking(wake_write, False)
+    signal.set_wakeup_fd(wake_write)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    os.set_blocking(wake_read, False)
+    while True:
+        for pid, status in reaped():
+            for component in components:
+                if component.process and component.process.pid == pid:
+                    ended(component, os.waitstatus_to_exitcode(status))
+        waiting = [c for c in components if c.process is None]
+        for component in waiting:
+            if component.start_at <= time.monotonic() and all(map(met, component.needs)):
+                start(component, logs)
+        select.select([wake_read], [], [], 0.1 if waiting else 5.0)
+        with contextlib.suppress(BlockingIOError):
+            os.read(wake_read, 4096)
+
+
+def main() -> None:
+    """Read the components from the file named on the command line and run them."""
+    file = Path(sys.argv[1])
+    while not file.exists():  # written when the network is there
+        time.sleep(0.01)
+    plan = json.loads(file.read_text())
+    supervise([Component(**c) for c in plan["components"]], Path(plan["logs"]))
+
+
+if __name__ == "__main__":
+    main()
