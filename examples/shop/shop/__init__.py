@@ -1,0 +1,1 @@
+"""A shop of three services: orders takes an order, inventory reserves, payments charges."""

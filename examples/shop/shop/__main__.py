@@ -1,0 +1,20 @@
+"""``python -m shop orders``: run one of the services, configured by its environment."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+from shop.service import serve
+
+SERVICES = ("orders", "payments", "inventory")
+
+
+def main() -> None:
+    if len(sys.argv) != 2 or sys.argv[1] not in SERVICES:
+        sys.exit(f"usage: python -m shop {'|'.join(SERVICES)}")
+    serve(import_module(f"shop.{sys.argv[1]}").application())
+
+
+if __name__ == "__main__":
+    main()
