@@ -1,0 +1,76 @@
+"""The proof of a fault: it took effect, met traffic, was undone, the system recovered. Plain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from seatrial.api.journal import FaultState, SummaryDoc
+from seatrial.api.reasons import Reason
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Whether a fault is proven: it took effect, met traffic, was undone, the system recovered."""
+
+    name: str
+    reason: Reason
+    message: str
+
+    @property
+    def proven(self) -> bool:
+        """True only if nothing is missing."""
+        return self.reason is Reason.FAULT_PROVEN
+
+
+def prove(summary: SummaryDoc | None, names: Sequence[str]) -> Iterator[Proof]:
+    """
+    Look for the proof of each fault.
+
+    Args:
+        summary: What the conductor has written; None if there never was a conductor.
+        names: Names of all ``spec.faults``; one that the summary does not have is not proven.
+    """
+    states = {fault["name"]: fault for fault in summary["faults"]} if summary else {}
+    kinds = {test["name"]: test["kind"] for test in summary["tests"]} if summary else {}
+    for name in dict.fromkeys([*names, *states]):
+        state = states.get(name)
+        if state is None:
+            message = f"Fault {name} never came to its moment."
+            yield Proof(name, Reason.FAULT_NOT_STARTED, message)
+            continue
+        # The requests of a container test can't be seen: that it ran has to do.
+        blind = any(kinds.get(test) == "container" for test in state["exposedTests"])
+        yield _proof(state, met_traffic=state["hits"] > 0 or blind)
+
+
+# What is missing in each state; in any other than these, recovery was not seen.
+_UNPROVEN = {
+    "Pending": (Reason.FAULT_NOT_STARTED, "never came to its moment"),
+    "Skipped": (Reason.FAULT_NOT_STARTED, "never came to its moment"),
+    "Requested": (Reason.FAULT_NOT_INJECTED, "was not injected"),
+    "NotInjected": (Reason.FAULT_NOT_INJECTED, "was not injected"),
+    "Active": (Reason.FAULT_NOT_REVERTED, "was not undone"),
+    "NotReverted": (Reason.FAULT_NOT_REVERTED, "was not undone"),
+    "NotRecovered": (Reason.NOT_RECOVERED, "was undone, but the system did not recover"),
+}
+_RECOVERY_NOT_SEEN = (Reason.FAULT_RECOVERY_NOT_SEEN, "was undone, but recovery was not seen")
+
+
+def _proof(fault: FaultState, *, met_traffic: bool) -> Proof:
+    missing: tuple[Reason, str] | None = None
+    if fault["state"] != "Recovered":
+        missing = _UNPROVEN.get(fault["state"], _RECOVERY_NOT_SEEN)
+    elif fault["applied"] is None:
+        missing = _UNPROVEN["NotInjected"]
+    elif fault["reverted"] is None:
+        missing = _UNPROVEN["NotReverted"]
+    elif fault["recovered"] is None:
+        missing = _RECOVERY_NOT_SEEN
+    elif not met_traffic:
+        missing = (Reason.FAULT_MET_NO_TRAFFIC, "met no traffic of a test")
+    if missing is None:
+        return Proof(fault["name"], Reason.FAULT_PROVEN, "")
+    reason, sentence = missing
+    detail = f": {fault['message']}" if fault["message"] else "."
+    return Proof(fault["name"], reason, f"Fault {fault['name']} {sentence}{detail}")

@@ -1,0 +1,166 @@
+"""
+The reasons in conditions, verdicts and events, each with what it means and what to do.
+
+Plain: the pods use it too. The reference page of reasons is generated from here.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """
+    One CamelCase word for machines; part of the API, so a released one keeps its meaning.
+
+    ``meaning`` says what was seen, ``remedy`` where to look and what to do.
+    """
+
+    meaning: str
+    remedy: str
+
+    def __new__(cls, value: str, meaning: str, remedy: str) -> Reason:
+        """Make a member that equals its word and carries its explanation."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        member.remedy = remedy
+        return member
+
+    # Of the verdict
+    ALL_PASSED = (
+        "AllPassed",
+        "Every test held, and every fault is proven.",
+        "Nothing to do.",
+    )
+    ABORT_REQUESTED = (
+        "AbortRequested",
+        "spec.abort was set.",
+        "Create the run again under another name to have it run to its end.",
+    )
+    REPLACED = (
+        "Replaced",
+        "A newer run of the same concurrency group has taken its place.",
+        "Look at the newer run; spec.concurrency.policy: Queue makes runs wait instead.",
+    )
+    TESTS_FAILED = (
+        "TestsFailed",
+        "At least one test case failed, after its retries.",
+        "status.tests has each test's first failure; `seatrial show` and the report have all.",
+    )
+    NOT_RECOVERED = (
+        "NotRecovered",
+        "The system was not well again within a fault's recovery.within.",
+        "status.faults names the fault and what was missing; look at the logs of the service it"
+        " hit, or raise recovery.within if the system may take longer.",
+    )
+    INVALID_SPEC = (
+        "InvalidSpec",
+        "The run cannot work as written; nothing was created.",
+        "The message names the field and the remedy; `seatrial validate FILE` lists every problem.",
+    )
+    ENVIRONMENT_FAILED = (
+        "EnvironmentFailed",
+        "The environment could not be had, or broke while the tests ran.",
+        "status.services says which service, and why; keepEnvironment.onFailure leaves the"
+        " namespace for a look.",
+    )
+    ENVIRONMENT_LOST = (
+        "EnvironmentLost",
+        "The environment broke while the tests ran, for example because a node went away.",
+        "Run it again; what failed afterwards says nothing about the system under test.",
+    )
+    TIMED_OUT = (
+        "TimedOut",
+        "The run, or one of its phases, was out of time.",
+        "The message names the budget; see what took long in status.timings, or raise"
+        " spec.timeout or spec.timeouts.",
+    )
+    TEST_COULD_NOT_RUN = (
+        "TestCouldNotRun",
+        "A test ended before it had measured anything.",
+        "status.tests has its message; for container tests look at the logs of its pod.",
+    )
+    NOTHING_MEASURED = (
+        "NothingMeasured",
+        "No test case was executed, so nothing was proved.",
+        "Look for skipped cases, `when` conditions that were never true, and -k or -m options"
+        " that select nothing.",
+    )
+    RESULTS_LOST = (
+        "ResultsLost",
+        "Tests ran, but not all of their results arrived.",
+        "status.tests says which test; look for a test pod that was killed or evicted.",
+    )
+    FAULTS_NOT_PROVEN = (
+        "FaultsNotProven",
+        "The tests held, but not against every declared fault.",
+        "status.faults says for each fault what is missing.",
+    )
+
+    # Of a fault
+    FAULT_PROVEN = (
+        "FaultProven",
+        "The fault took effect, met traffic, was undone, and the system recovered.",
+        "Nothing to do.",
+    )
+    FAULT_NOT_STARTED = (
+        "FaultNotStarted",
+        "The fault never came to its moment.",
+        "Its when.after lies behind the end of the tests, the test it waits for did not run, or"
+        " no test started it.",
+    )
+    FAULT_NOT_INJECTED = (
+        "FaultNotInjected",
+        "The fault was ordered but had no effect.",
+        "status.faults has what the cluster answered; see that the target has running pods at"
+        " that moment.",
+    )
+    FAULT_NOT_REVERTED = (
+        "FaultNotReverted",
+        "The fault may still be there: its end was not seen.",
+        "For kill and restart, see why the controller has not replaced the pods.",
+    )
+    FAULT_MET_NO_TRAFFIC = (
+        "FaultMetNoTraffic",
+        "No test sent a request while the fault was in effect, so nothing was tested.",
+        "Begin the fault while a test is at work: when: {test: NAME}, or a later when.after.",
+    )
+    FAULT_RECOVERY_NOT_SEEN = (
+        "FaultRecoveryNotSeen",
+        "The run ended before it could be seen that the system is well again.",
+        "Look for what ended the run early; raise spec.timeouts.tests if it was time.",
+    )
+
+    # Of the environment
+    IMAGE_PULL_FAILED = (
+        "ImagePullFailed",
+        "An image could not be pulled.",
+        "Check the image's name and tag, and that the nodes may pull from that registry.",
+    )
+    CRASH_LOOP = (
+        "CrashLoop",
+        "A container keeps ending.",
+        "The message has its exit status and last log lines.",
+    )
+    OOM_KILLED = (
+        "OOMKilled",
+        "A container needed more memory than its limit.",
+        "Raise resources.limits.memory of the service.",
+    )
+    UNSCHEDULABLE = (
+        "Unschedulable",
+        "No node has room for a pod.",
+        "Lower resources.requests, or give the cluster more nodes.",
+    )
+    QUOTA_EXCEEDED = (
+        "QuotaExceeded",
+        "The ResourceQuota of the run's namespace does not admit a pod.",
+        "Lower replicas or resources, or have the quota of the operator's Helm values raised.",
+    )
+    FORBIDDEN = (
+        "Forbidden",
+        "The cluster refused an object of the run.",
+        "The message has the API server's answer; a Pod Security refusal names the field to change"
+        " in the service.",
+    )
