@@ -12,3 +12,6 @@ if sys.argv[1] == "up":
     local.up(c, p); p.summary(); print(c.kubeconfig)
 elif sys.argv[1] == "down":
     local.remove(c)
+elif sys.argv[1] == "images":
+    from localcluster import images
+    print(images.load(c, p, images.present(p)))

@@ -47,6 +47,14 @@ def _all_files(paths: Iterable[Path]) -> Iterator[Path]:
             yield path
 
 
+def copy_files(paths: Iterable[str], root: Path, target: Path) -> None:
+    """Copy files and folders of a root, by relative path, without caches and bytecode."""
+    for file in _all_files(root / path for path in paths):
+        copy = target / file.relative_to(root)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(file, copy)
+
+
 @contextlib.contextmanager
 def locked(name: str) -> Iterator[None]:
     """Hold a lock of the whole machine; the kernel lets go of it when we are killed."""

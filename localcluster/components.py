@@ -146,6 +146,7 @@ class Node:
             f"--advertise-address={self.addresses.node}",
             f"--kubelet-client-certificate={self.pki.path('kubelet-client.crt')}",
             f"--kubelet-client-key={self.pki.path('kubelet-client.key')}",
+            "--kubelet-preferred-address-types=InternalIP",
             "--secure-port=6443",
         ]
         return self._kubernetes("kube-apiserver", flags)
@@ -325,7 +326,7 @@ disabled_plugins = [
 """
 
 COREFILE = """\
-.:53 {{
+{domain}:53 in-addr.arpa:53 {{
   bind {address}
   errors
   ready {address}:8181
@@ -333,7 +334,10 @@ COREFILE = """\
     kubeconfig {kubeconfig}
     pods insecure
   }}
-  # There is nothing beyond the cluster: say so at once, for every other name.
+}}
+# There is nothing beyond the cluster: say so at once, for every other name.
+.:53 {{
+  bind {address}
   template ANY ANY . {{
     rcode NXDOMAIN
   }}

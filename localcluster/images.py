@@ -1,15 +1,15 @@
 """The images of the catalogue: built once per hash of their inputs, imported once per cluster."""
 
-import json
 import os
 import subprocess
 import tarfile
 import tomllib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from localcluster.archives import write_image
-from localcluster.builds import built, key_of, locked, run, scratch_folder
+from localcluster.builds import built, copy_files, key_of, locked, run, scratch_folder
 from localcluster.components import PAUSE_IMAGE
 from localcluster.layout import HERE, ROOT, ClusterFolder, cache_dir
 from localcluster.progress import Progress
@@ -46,20 +46,29 @@ class Image:
 
     short: str
     name: str
-    dockerfile: Path
+    dockerfile: str
     base: Base
-    inputs: tuple[Path, ...]
+    inputs: tuple[str, ...]
     tags: tuple[str, ...]
 
-    @property
-    def key(self) -> str:
-        """The hash of its inputs: its tag."""
-        return key_of([*self.inputs, self.dockerfile], ROOT, self.base.key)
+    def key(self, root: Path) -> str:
+        """The hash of its inputs below a folder: its tag."""
+        files = [root / path for path in (*self.inputs, self.dockerfile)]
+        return key_of(files, root, self.base.key)
+
+
+@dataclass(frozen=True)
+class Built:
+    """An image in the cache."""
+
+    image: Image
+    key: str
+    file: Path
 
     @property
     def reference(self) -> str:
         """Its full name with the hash as tag."""
-        return f"{self.name}:{self.key}"
+        return f"{self.image.name}:{self.key}"
 
 
 def catalogue(file: Path = CATALOGUE) -> list[Image]:
@@ -70,9 +79,9 @@ def catalogue(file: Path = CATALOGUE) -> list[Image]:
         Image(
             short=short,
             name=entry["name"],
-            dockerfile=ROOT / entry["dockerfile"],
+            dockerfile=entry["dockerfile"],
             base=bases[entry["base"]],
-            inputs=tuple(ROOT / path for path in entry["inputs"]),
+            inputs=tuple(entry["inputs"]),
             tags=tuple(entry["tags"]),
         )
         for short, entry in content["images"].items()
@@ -83,24 +92,29 @@ def present(progress: Progress) -> list[Image]:
     """The images that can be built now; says which cannot."""
     ready = []
     for image in catalogue():
-        if image.dockerfile.exists():
+        if (ROOT / image.dockerfile).exists():
             ready.append(image)
         else:
-            progress.say(f"  ! {image.short}: {image.dockerfile.relative_to(ROOT)} is not there")
+            progress.say(f"  ! {image.short}: {image.dockerfile} is not there")
     return ready
 
 
-def archive(image: Image, progress: Progress) -> Path:
+def archive(image: Image, progress: Progress) -> Built:
     """The image as a file, built now when its inputs have changed."""
-    name = f"{image.short}-{image.key}.tar"
-    if (found := cache_dir() / "images" / name).exists():
-        found.touch()
-        return found
+    key = image.key(ROOT)
+    if (found := cache_dir() / "images" / f"{image.short}-{key}.tar").exists():
+        found.touch()  # so that it counts as used when old ones are forgotten
+        return Built(image, key, found)
     base = _base_archive(image.base, progress)
-    with progress.stage(f"Build image {image.short}"):
-        file = built("images", name, lambda target: _build(image, base, target))
+    with progress.stage(f"Build image {image.short}"), scratch_folder() as scratch:
+        # Built from a copy: an editor that saves in the middle would leave an image whose tag
+        # is not the hash of what is in it.
+        context = scratch / "context"
+        copy_files([*image.inputs, image.dockerfile], ROOT, context)
+        key = image.key(context)
+        file = built("images", f"{image.short}-{key}.tar", partial(_build, image, key, base, context))
     _forget_old_archives(image.short)
-    return file
+    return Built(image, key, file)
 
 
 def pause_archive() -> Path:
@@ -118,16 +132,23 @@ def pause_archive() -> Path:
     return built("images", f"pause-{key_of([source], ROOT)}.tar", make)
 
 
-def load(cluster: ClusterFolder, progress: Progress, images: list[Image]) -> None:
-    """Build the images and import those that the cluster does not have."""
-    archives = {image: archive(image, progress) for image in images}
+def load(cluster: ClusterFolder, progress: Progress, images: list[Image]) -> dict[str, str]:
+    """
+    Build the images and import those that the cluster does not have.
+
+    Returns:
+        The tag of each, by the image's short name.
+    """
+    ready = [archive(image, progress) for image in images]
     had = imported(cluster)
-    for image, file in archives.items():
-        if image.reference not in had:
-            with progress.stage(f"Import image {image.short}"):
-                ctr(cluster, "images", "import", str(file))
-        for tag in image.tags:
-            ctr(cluster, "images", "tag", "--force", image.reference, f"{image.name}:{tag}")
+    for one in ready:
+        if one.reference in had:
+            continue
+        with progress.stage(f"Import image {one.image.short}"):
+            ctr(cluster, "images", "import", str(one.file))
+        for tag in one.image.tags:
+            ctr(cluster, "images", "tag", "--force", one.reference, f"{one.image.name}:{tag}")
+    return {one.image.short: one.key for one in ready}
 
 
 def load_pause(cluster: ClusterFolder) -> None:
@@ -174,18 +195,18 @@ def _mmdebstrap(base: Base, target: Path) -> None:
     )  # fmt: skip
 
 
-def _build(image: Image, base: Path, target: Path) -> None:
+def _build(image: Image, key: str, base: Path, context: Path, target: Path) -> None:
+    reference = f"{image.name}:{key}"
     # buildah's storage is one for all builds, and a build changes it.
     with locked("buildah"), scratch_folder() as scratch:
         _buildah(["pull", "-q", f"docker-archive:{base}"])
-        volumes = _host_settings(scratch)
         _buildah(
             ["bud", "-q", "--layers", "--pull-never", "--format=docker", "--isolation=chroot",
-             *(f"--volume={source}:{inside}" for source, inside in volumes),
-             f"--build-arg=BASE={image.base.image}", f"--tag={image.reference}",
-             f"--file={image.dockerfile}", str(ROOT)],
+             *(f"--volume={source}:{inside}" for source, inside in _host_settings(scratch)),
+             f"--build-arg=BASE={image.base.image}", f"--tag={reference}",
+             f"--file={context / image.dockerfile}", str(context)],
         )  # fmt: skip
-        _buildah(["push", "-q", image.reference, f"docker-archive:{target}:{image.reference}"])
+        _buildah(["push", "-q", reference, f"docker-archive:{target}:{reference}"])
 
 
 def _host_settings(scratch: Path) -> list[tuple[str, str]]:
@@ -226,16 +247,3 @@ def _forget_old_archives(short: str) -> None:
     )
     for file in files[:-KEPT_ARCHIVES]:
         file.unlink(missing_ok=True)
-
-
-def image_values() -> dict[str, dict[str, str]]:
-    """What the chart is told about the operator's and the runner's image."""
-    wanted = {image.short: image for image in catalogue() if image.short in {"operator", "runner"}}
-    return {
-        short: {"repository": image.name, "tag": image.key} for short, image in wanted.items()
-    }
-
-
-def describe() -> str:
-    """The catalogue with the current tags (JSON)."""
-    return json.dumps({image.short: [image.reference, *image.tags] for image in catalogue()}, indent=1)
