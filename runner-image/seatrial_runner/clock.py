@@ -8,3 +8,20 @@ from datetime import UTC, datetime
 def now() -> datetime:
     """Give the present moment, UTC-aware."""
     return datetime.now(UTC)
+
+
+def rfc3339(moment: datetime) -> str:
+    """Write a moment in UTC with milliseconds: ``2026-11-20T12:00:31.004Z``."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def parse(text: str) -> datetime:
+    """
+    Read a moment that Kubernetes or ``rfc3339`` wrote; one without a zone is UTC.
+
+    Raises:
+        ValueError: The text is no moment.
+    """
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+# x

@@ -1,0 +1,188 @@
+"""The cases of one test, by attempt, and what they come to. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from seatrial.api.journal import CaseDoc, TestState
+from seatrial_runner.clock import parse
+
+Case = dict[str, Any]  # the Case of the conductor's interface, see the architecture page
+
+MAX_FAILURES = 20
+MAX_MESSAGE = 1024
+MAX_DETAILS = 16 * 1024
+MAX_CASES = 20_000
+OUTCOMES = ("passed", "failed", "error", "skipped")
+_BAD = ("failed", "error")
+
+
+class TooManyCasesError(ValueError):
+    """A test has more cases than are kept."""
+
+
+@dataclass
+class Cases:
+    """
+    The results of one test.
+
+    Idempotent by (shard, attempt of the test, case, attempt of the case): a result that is sent
+    again changes nothing.
+    """
+
+    _results: dict[str, dict[tuple[int, int, int], Case]] = field(default_factory=dict)
+
+    def add(self, case: Case, *, shard: int = 0, attempt: int = 1) -> bool:
+        """
+        Take a result in; False if it was known.
+
+        Raises:
+            TooManyCasesError: The test has 20,000 cases already.
+        """
+        results = self._results.get(case["id"])
+        if results is None:
+            if len(self._results) >= MAX_CASES:
+                raise TooManyCasesError(
+                    f"a test may have {MAX_CASES} cases: split it into several tests"
+                )
+            results = self._results.setdefault(case["id"], {})
+        key = (attempt, int(case.get("attempt", 1)), shard)
+        if key in results:
+            return False
+        results[key] = case
+        return True
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    def known(self, *, shard: int, attempt: int) -> int:
+        """Count the cases that have a result of this shard and attempt."""
+        return sum(
+            any(key[0] == attempt and key[2] == shard for key in results)
+            for results in self._results.values()
+        )
+
+    def failed_in(self, *, shard: int) -> list[str]:
+        """Give the cases of a shard whose last result is bad."""
+        return [
+            case_id
+            for case_id, results in self._results.items()
+            if max(results)[2] == shard and results[max(results)]["outcome"] in _BAD
+        ]
+
+    def last(self) -> list[Case]:
+        """Give the last result of each case, in order of their first."""
+        return [results[max(results)] for results in self._results.values()]
+
+    def attempts(self, case_id: str) -> list[Case]:
+        """Give every result of a case, oldest first."""
+        results = self._results.get(case_id, {})
+        return [results[key] for key in sorted(results)]
+
+    def is_flaky(self, case_id: str) -> bool:
+        """Tell whether a case passed after a failure of its own; an interruption is none."""
+        *before, last = self.attempts(case_id)
+        if last["outcome"] != "passed":
+            return False
+        return last.get("properties", {}).get("flaky") == "true" or any(
+            each["outcome"] in _BAD for each in before
+        )
+
+    def write_to(self, state: TestState, during: Callable[[str, str], list[str]]) -> None:
+        """
+        Put counts and failures into a test's state.
+
+        Args:
+            state: Changed in place, all but its outcome and its message.
+            during: Gives the faults whose window overlaps a case's (startedAt, finishedAt).
+        """
+        last = self.last()
+        state["passed"] = _count(last, ("passed",))
+        state["failed"] = _count(last, _BAD)
+        state["skipped"] = _count(last, ("skipped",))
+        state["flaky"] = sum(self.is_flaky(case["id"]) for case in last)
+        bad = [case for case in last if case["outcome"] in _BAD]
+        state["failures"] = [_failure(case, during) for case in bad[:MAX_FAILURES]]
+
+    def outcome(self) -> str:
+        """Give what the test came to by its cases alone: Passed, Failed, Error or Skipped."""
+        last = self.last()
+        if _count(last, ("failed",)):
+            return "Failed"
+        if _count(last, ("error",)):
+            return "Error"
+        return "Passed" if _count(last, ("passed",)) else "Skipped"
+
+    def first_message(self) -> str:
+        """Give the message of the first bad case, with its name."""
+        for case in self.last():
+            if case["outcome"] in _BAD:
+                return clipped(f"{case['id']}: {case.get('message', '')}", MAX_MESSAGE)
+        return ""
+
+
+def _count(cases: Iterable[Case], outcomes: tuple[str, ...]) -> int:
+    return sum(case["outcome"] in outcomes for case in cases)
+
+
+def _failure(case: Case, during: Callable[[str, str], list[str]]) -> CaseDoc:
+    return {
+        "name": clipped(case["id"], 256),
+        "outcome": case["outcome"],
+        "message": clipped(case.get("message", ""), MAX_MESSAGE),
+        "startedAt": case["startedAt"],
+        "finishedAt": case["finishedAt"],
+        "duringFaults": during(case["startedAt"], case["finishedAt"]),
+    }
+
+
+def clipped(text: str, characters: int) -> str:
+    """Give at most that many characters; a cut is visible."""
+    return text if len(text) <= characters else text[: characters - 1] + "…"
+
+
+def read_case(value: object) -> Case:
+    """
+    Check a Case that came over the network.
+
+    Raises:
+        ValueError: It is none; the message names the field.
+    """
+    if not isinstance(value, dict):
+        raise ValueError("a case must be an object")
+    for name in ("id", "outcome", "startedAt", "finishedAt"):
+        if not isinstance(value.get(name), str) or not value[name]:
+            raise ValueError(f"case.{name} must be a text")
+    for name in ("startedAt", "finishedAt"):
+        try:
+            parse(value[name])
+        except ValueError:
+            raise ValueError(f"case.{name} must be a moment as in RFC 3339") from None
+    if value["outcome"] not in OUTCOMES:
+        raise ValueError(f"case.outcome must be one of: {', '.join(OUTCOMES)}")
+    properties = value.get("properties") or {}
+    if not isinstance(properties, dict):
+        raise ValueError("case.properties must be an object")
+    return {
+        "id": clipped(value["id"], 1024),
+        "outcome": value["outcome"],
+        "attempt": _whole(value.get("attempt", 1), "case.attempt"),
+        "startedAt": value["startedAt"][:40],
+        "finishedAt": value["finishedAt"][:40],
+        "message": clipped(str(value.get("message") or ""), MAX_MESSAGE),
+        "details": clipped(str(value.get("details") or ""), MAX_DETAILS),
+        "file": clipped(str(value.get("file") or ""), 1024),
+        "line": _whole(value.get("line") or 0, "case.line"),
+        "requests": _whole(value.get("requests") or 0, "case.requests"),
+        "properties": {
+            str(key)[:64]: clipped(str(text), 1024) for key, text in list(properties.items())[:32]
+        },
+    }
+
+
+def _whole(value: object, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{name} must be a whole number, 0 or more")
+    return value

@@ -1,0 +1,71 @@
+"""The conductor's process: environment, event loop, signals, exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from time import monotonic
+
+from seatrial.api.errors import SeatrialError, SpecError
+from seatrial_runner import clock
+from seatrial_runner.conductor.apiserver import ApiServer
+from seatrial_runner.conductor.conducting import conduct
+from seatrial_runner.conductor.settings import Settings, Token
+from seatrial_runner.journal import FencedError
+
+logger = logging.getLogger("seatrial.conductor")
+
+
+def run_process(argv: list[str]) -> int:
+    """
+    Conduct the run; give the exit status.
+
+    0 means that nothing is left to do, also for a conductor that a newer one has replaced: the
+    kubelet must not start it again. Anything else makes the kubelet start it anew, and it resumes.
+    """
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    if argv:
+        sys.stderr.write(f"seatrial conductor: takes no arguments, but was given: {argv[0]}\n")
+        return 2
+    try:
+        settings = Settings.from_environ(os.environ)
+        return asyncio.run(_conduct(settings))
+    except FencedError as error:
+        logger.warning("conductor replaced: %s", error)
+        return 0
+    except SpecError as error:
+        logger.error("conductor cannot start: %s", error)
+        return 2
+    except SeatrialError as error:
+        logger.error("conductor failed: %s", error)
+        return 1
+
+
+async def _conduct(settings: Settings) -> int:
+    api = ApiServer(settings.address(), Token(settings.token_file, monotonic))
+    work = asyncio.create_task(
+        conduct(api, settings.namespace, port=settings.port, now=clock.now, monotonic=monotonic)
+    )
+    stopped = False
+
+    def stop() -> None:
+        nonlocal stopped
+        stopped = True
+        work.cancel()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
+    try:
+        await work
+    except asyncio.CancelledError:
+        if not stopped:
+            raise
+        logger.info("conductor stopped by SIGTERM")
+        return 128 + signal.SIGTERM
+    finally:
+        api.close()
+    return 0

@@ -1,0 +1,128 @@
+"""What every part of a conductor shares: the run, its namespace as seen, and the journal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from seatrial.api.journal import ControlDoc, FinishedDoc, RunDoc, ServiceDoc, TestState
+from seatrial_runner.clock import rfc3339
+from seatrial_runner.conductor.apiserver import ApiServer
+from seatrial_runner.conductor.cases import Case, Cases, clipped
+from seatrial_runner.conductor.seen import Seen
+from seatrial_runner.conductor.windows import Windows
+from seatrial_runner.journal import Journal
+
+
+class Control:
+    """What the user asked of the running run."""
+
+    def __init__(self, doc: ControlDoc) -> None:
+        self._changed = asyncio.Event()
+        self.doc = doc
+
+    def update(self, doc: ControlDoc) -> None:
+        """Take a new ``control.json`` in; an abort is never taken back."""
+        if self.doc["abort"]:
+            return
+        self.doc = doc
+        self._changed.set()
+
+    async def wait_until_aborted(self) -> str:
+        """Return when an abort was asked for, with its reason."""
+        await self._wait_for(lambda: self.doc["abort"])
+        return self.doc.get("abortReason") or "The run was aborted."
+
+    async def wait_until_not_suspended(self) -> None:
+        """Return at once, or when the suspension ends."""
+        await self._wait_for(lambda: not self.doc["suspend"])
+
+    async def _wait_for(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self._changed.clear()
+            await self._changed.wait()
+
+
+@dataclass
+class Stage:
+    """Where a run plays. One for each conductor process."""
+
+    run: RunDoc
+    api: ApiServer
+    seen: Seen
+    journal: Journal
+    control: Control
+    now: Callable[[], datetime]
+    monotonic: Callable[[], float]
+    windows: Windows = field(default_factory=Windows)
+    cases: dict[str, Cases] = field(default_factory=dict)
+    running: set[str] = field(default_factory=set)  # names of tests
+    # Why the tests end before their time; what is still running says so.
+    ending: FinishedDoc | None = None
+
+    @property
+    def namespace(self) -> str:
+        """The run's own namespace."""
+        return self.run["environment"]
+
+    def at(self) -> str:
+        """Give the present moment as the journal writes it."""
+        return rfc3339(self.now())
+
+    def service(self, name: str) -> ServiceDoc | None:
+        """Give a service of the run."""
+        return next((each for each in self.run["services"] if each["name"] == name), None)
+
+    def test(self, name: str) -> TestState | None:
+        """Give the state of a test, to be changed in place."""
+        return next((each for each in self.journal.summary["tests"] if each["name"] == name), None)
+
+    def cases_of(self, test: str) -> Cases:
+        """Give the results of a test."""
+        return self.cases.setdefault(test, Cases())
+
+    def record(self, test: str, case: Case, *, shard: int = 0, attempt: int = 1) -> bool:
+        """Take a result in, note it, and bring the counts up to date; False if it was known."""
+        if not self.cases_of(test).add(case, shard=shard, attempt=attempt):
+            return False
+        fields: dict[str, Any] = {key: value for key, value in case.items() if value}
+        fields["case"] = fields.pop("id")
+        fields["caseAttempt"] = fields.pop("attempt", 1)
+        self.journal.note("case.finished", test=test, shard=shard, attempt=attempt, **fields)
+        self.count(test)
+        return True
+
+    def count(self, test: str) -> None:
+        """Bring a test's counts, and those of the run, up to date."""
+        state = self.test(test)
+        if state is None:
+            return
+        self.cases_of(test).write_to(state, self.windows.during)
+        tests = self.journal.summary["tests"]
+        summary = {
+            "passed": sum(each["passed"] for each in tests),
+            "failed": sum(each["failed"] for each in tests),
+            "flaky": sum(each["flaky"] for each in tests),
+            "skipped": sum(each["skipped"] for each in tests),
+        }
+        known = summary["passed"] + summary["failed"] + summary["skipped"]
+        self.journal.summary["summary"] = {"tests": known, **summary}
+        self.journal.changed()
+
+    def finish_test(self, test: TestState, outcome: Any, message: str, *, lost: bool) -> None:
+        """Write the end of a test."""
+        self.count(test["name"])
+        test["outcome"] = outcome
+        test["message"] = clipped(message, 1024)
+        test["lost"] = lost
+        test["finishedAt"] = self.at()
+        self.journal.note(
+            "test.finished",
+            test=test["name"],
+            outcome=outcome,
+            message=test["message"],
+            lost=lost,
+        )

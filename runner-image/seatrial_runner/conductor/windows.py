@@ -1,0 +1,83 @@
+"""The windows in which faults were in effect, and what fell into them. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from seatrial_runner.clock import parse
+
+
+@dataclass
+class Window:
+    """
+    From a fault's taking effect to the later of its end and the system's recovery.
+
+    ``own`` counts the requests to the target's own hosts, ``total`` all of them.
+    """
+
+    fault: str
+    hosts: frozenset[str]
+    begin: datetime
+    end: datetime | None = None  # None: still open
+    own: int = 0
+    total: int = 0
+    first_own: datetime | None = None
+    first: datetime | None = None
+
+    def holds(self, moment: datetime) -> bool:
+        """Tell whether a moment lies in the window."""
+        return self.begin <= moment and (self.end is None or moment <= self.end)
+
+    def overlaps(self, begin: datetime, end: datetime) -> bool:
+        """Tell whether a span of time touches the window."""
+        return self.begin <= end and (self.end is None or begin <= self.end)
+
+    def meet(self, at: datetime, host: str) -> None:
+        """Count a request that lies in the window."""
+        self.total += 1
+        self.first = min(at, self.first or at)
+        if host in self.hosts:
+            self.own += 1
+            self.first_own = min(at, self.first_own or at)
+
+    @property
+    def hits(self) -> int:
+        """Requests to the target's own hosts; if there were none, all requests."""
+        return self.own or self.total
+
+    @property
+    def first_hit(self) -> datetime | None:
+        """The first of those that ``hits`` counts."""
+        return self.first_own or self.first
+
+
+@dataclass
+class Windows:
+    """All windows of a run, in order of their opening; a fault may have several."""
+
+    _windows: list[Window] = field(default_factory=list)
+
+    def open(self, fault: str, hosts: frozenset[str], begin: datetime) -> Window:
+        """Open a window."""
+        window = Window(fault, hosts, begin)
+        self._windows.append(window)
+        return window
+
+    def restore(self, fault: str, begin: datetime, end: datetime | None) -> None:
+        """Add a window of an earlier conductor; its requests are counted already."""
+        self._windows.append(Window(fault, frozenset(), begin, end))
+
+    def meet(self, at: datetime, host: str) -> list[Window]:
+        """Count a request in every window it lies in, and give those."""
+        met = [window for window in self._windows if window.holds(at)]
+        for window in met:
+            window.meet(at, host)
+        return met
+
+    def during(self, started_at: str, finished_at: str) -> list[str]:
+        """Give the faults whose windows overlap a case, each once."""
+        begin, end = parse(started_at), parse(finished_at)
+        return list(
+            dict.fromkeys(each.fault for each in self._windows if each.overlaps(begin, end))
+        )

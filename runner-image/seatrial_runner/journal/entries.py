@@ -1,0 +1,134 @@
+"""The entries of a journal: one JSON object a line, oldest first, bounded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+Entry = dict[str, Any]
+
+MAX_BYTES = 512 * 1024
+# An entry that is cut still says what happened; 20 KiB hold a message and its details.
+MAX_TEXT = 8 * 1024
+# Room made at once, so that a full journal is not searched again for every new entry.
+_ROOM = MAX_BYTES // 16
+
+
+class Entries:
+    """
+    What happened in a run.
+
+    When the text would pass ``max_bytes``, the oldest results of passed cases and hits of faults go
+    first, then the oldest of whatever is left but what a restart needs to undo a fault; ``dropped``
+    counts them and stands in the first line.
+    """
+
+    def __init__(self, *, max_bytes: int = MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._kept: list[tuple[Entry, str]] = []
+        self._bytes = 0
+        self._next = 1
+        self.dropped = 0
+
+    @classmethod
+    def parse(cls, text: str, *, max_bytes: int = MAX_BYTES) -> Entries:
+        """Read what ``to_text`` wrote; a line that is no JSON object counts as dropped."""
+        entries = cls(max_bytes=max_bytes)
+        for line in text.splitlines():
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                entry = None
+            if not isinstance(entry, dict):
+                entries.dropped += 1
+            elif entry.get("kind") == "dropped":
+                entries.dropped += int(entry.get("dropped", 0))
+            else:
+                entries._append(entry)
+        return entries
+
+    def add(self, kind: str, *, at: str, mono: float, start: int, **fields: Any) -> Entry:
+        """
+        Append an entry and give it back.
+
+        Args:
+            kind: One of the kinds of the architecture page.
+            at: Wall clock, RFC 3339.
+            mono: Seconds since the start of this conductor.
+            start: Which start of the conductor this is, from 1.
+            fields: JSON values; texts are cut to 8 KiB.
+        """
+        entry: Entry = {
+            "n": self._next,
+            "at": at,
+            "mono": round(mono, 3),
+            "start": start,
+            "kind": kind,
+            **{name: _cut(value) for name, value in fields.items()},
+        }
+        self._append(entry)
+        return entry
+
+    def __iter__(self) -> Iterator[Entry]:
+        return (entry for entry, _ in self._kept)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def to_text(self) -> str:
+        """Give the lines; never more than ``max_bytes``."""
+        head = [_line({"n": 0, "kind": "dropped", "dropped": self.dropped})] if self.dropped else []
+        return "".join([*head, *(line for _, line in self._kept)])
+
+    def _append(self, entry: Entry) -> None:
+        line = _line(entry)
+        self._kept.append((entry, line))
+        self._bytes += _size(line)
+        self._next = max(self._next, int(entry.get("n", 0)) + 1)
+        if self._bytes > self._max_bytes - _HEAD:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        goal = self._max_bytes - _HEAD - min(_ROOM, self._max_bytes // 4)
+        for may_go in (_is_minor, _is_not_needed, _is_anything):
+            kept = []
+            for entry, line in self._kept:
+                if self._bytes > goal and may_go(entry):
+                    self._bytes -= _size(line)
+                    self.dropped += 1
+                else:
+                    kept.append((entry, line))
+            self._kept = kept
+
+
+# Room for the line that says how many were dropped.
+_HEAD = 64
+_FOR_UNDOING = frozenset({"fault.requested", "fault.reverted", "gate.opened"})
+
+
+def _is_minor(entry: Entry) -> bool:
+    kind = entry.get("kind")
+    return kind == "fault.hit" or (kind == "case.finished" and entry.get("outcome") == "passed")
+
+
+def _is_not_needed(entry: Entry) -> bool:
+    return entry.get("kind") not in _FOR_UNDOING
+
+
+def _is_anything(entry: Entry) -> bool:
+    return True
+
+
+def _line(entry: Entry) -> str:
+    return json.dumps(entry, separators=(",", ":")) + "\n"
+
+
+def _size(line: str) -> int:
+    return len(line)  # json.dumps writes ASCII
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, str) and len(value) > MAX_TEXT:
+        return value[: MAX_TEXT - 1] + "…"
+    return value
