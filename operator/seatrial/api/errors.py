@@ -5,6 +5,7 @@ Everything Seatrial raises on purpose.
 
     SeatrialError
     ├── SpecError           the user must change something: verdict Error, not retried
+    │   └── InvalidSpecError    the same, with every problem that was found
     ├── ClusterError        the API server or the network: retried
     │   ├── ConflictError   409: read again, plan again, at once
     │   ├── ForbiddenError  403: retried slowly, until someone grants the right
@@ -16,6 +17,7 @@ Everything Seatrial raises on purpose.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 
@@ -41,6 +43,18 @@ class SpecError(SeatrialError):
         self.problem = problem
         self.remedy = remedy
         super().__init__(f"{field}: {problem}" + (f" {remedy}" if remedy else ""))
+
+
+class InvalidSpecError(SpecError):
+    """One or more problems of a run; ``problems`` has each, the message the first."""
+
+    def __init__(self, problems: Sequence[SpecError]) -> None:
+        self.problems = tuple(problems)
+        first = self.problems[0]
+        super().__init__(first.field, first.problem, first.remedy)
+        more = len(self.problems) - 1
+        if more:
+            self.args = (f"{first} (and {more} more)",)
 
 
 class ClusterError(SeatrialError):

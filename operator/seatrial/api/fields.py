@@ -7,6 +7,8 @@ by the largest input the schema admits.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar
@@ -16,11 +18,15 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     PlainSerializer,
+    PlainValidator,
     WithJsonSchema,
-    model_validator,
 )
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 from seatrial.api.duration import MAX_LENGTH, PATTERN, format_duration, parse_duration
 
@@ -28,51 +34,61 @@ from seatrial.api.duration import MAX_LENGTH, PATTERN, format_duration, parse_du
 @dataclass(frozen=True)
 class Rule:
     """
-    One ``x-kubernetes-validations`` entry of a model.
+    What a schema of types and bounds cannot say of a model.
 
-    ``check`` says the same in Python for validation without a cluster; None where pydantic or
-    ``plan`` already covers it.
+    The API server evaluates ``cel``, ``seatrial.api.rules`` the same in ``check``. One of them may
+    be missing: CEL cannot see fields of any JSON, and Python says in more detail which reference
+    is broken.
     """
 
-    cel: str
     message: str
-    exclusive: tuple[str, ...] = ()
-    required: bool = False
+    cel: str | None = None
+    check: Callable[[Any], bool] | None = None
+    field: str = ""  # JSON name of the field to point at; else the whole object
 
 
-def rule(cel: str, message: str) -> Rule:
-    """Make a rule that only the API server evaluates; ``plan`` repeats it in Python if needed."""
-    return Rule(cel, message)
-
-
-def one_of(fields: tuple[str, ...], *, required: bool) -> Rule:
-    """Make a rule that at most one (or exactly one) of the fields, by JSON name, is set."""
-    # NB: has() of a keyword-like field needs no escape here; our field names are no CEL keywords.
+def one_of(*fields: str, required: bool) -> Rule:
+    """Make a rule that at most one, or exactly one, of the fields is set; fields by JSON name."""
     count = " + ".join(f"(has(self.{name}) ? 1 : 0)" for name in fields)
     names = ", ".join(fields)
+
+    def given(model: Model) -> int:
+        return sum(model.given(name) for name in fields)
+
     if required:
-        return Rule(f"({count}) == 1", f"give exactly one of: {names}", fields, required=True)
-    return Rule(f"({count}) <= 1", f"give at most one of: {names}", fields)
+        return Rule(
+            f"give exactly one of: {names}", f"({count}) == 1", lambda self: given(self) == 1
+        )
+    return Rule(f"give at most one of: {names}", f"({count}) <= 1", lambda self: given(self) <= 1)
 
 
 class Model(BaseModel):
     """Base of every part of the resource: camelCase outside, unknown fields refused, immutable."""
 
+    # Strict, because the API server does not take "1" for 1 either.
     model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True
+        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, strict=True
     )
 
     __rules__: ClassVar[tuple[Rule, ...]] = ()
 
-    @model_validator(mode="before")
     @classmethod
-    def _exclusive_fields(cls, value: Any) -> Any:
-        if isinstance(value, dict):
-            for each in cls.__rules__:
-                given = [name for name in each.exclusive if value.get(name) is not None]
-                if each.exclusive and (len(given) > 1 or (each.required and not given)):
-                    raise ValueError(each.message)
-        return value
+    def attribute(cls, name: str) -> str:
+        """Name the Python attribute of a field given by its JSON name."""
+        return next(key for key, info in cls.model_fields.items() if (info.alias or key) == name)
+
+    def given(self, name: str) -> bool:
+        """Tell, as CEL's ``has`` does, whether an optional field has a value; by JSON name."""
+        return getattr(self, self.attribute(name)) is not None
+
+
+# A list that is a map by name: the API server refuses a second entry of the same name, and
+# server-side apply merges entry by entry.
+BY_NAME: dict[str, Any] = {
+    "x-kubernetes-list-type": "map",
+    "x-kubernetes-list-map-keys": ["name"],
+}
+UNIQUE: dict[str, Any] = {"x-kubernetes-list-type": "set"}
 
 
 def _duration(value: object) -> timedelta:
@@ -83,34 +99,114 @@ def _duration(value: object) -> timedelta:
     return parse_duration(value)
 
 
+@dataclass(frozen=True)
+class Within:
+    """Bounds of a duration; the schema says them in CEL."""
+
+    most: str
+    positive: bool = True
+
+    @property
+    def message(self) -> str:
+        """What is allowed, for people."""
+        return f"must be {'more than 0s and ' if self.positive else ''}at most {self.most}"
+
+    def check(self, value: timedelta) -> timedelta:
+        """Give the value back if it is within the bounds."""
+        if value > parse_duration(self.most) or (self.positive and not value):
+            raise ValueError(f"{self.message}, not {format_duration(value)}")
+        return value
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        least = " && duration(self) > duration('0s')" if self.positive else ""
+        cel = f"duration(self) <= duration('{self.most}'){least}"
+        validation = {"rule": cel, "message": self.message}
+        return {**handler(schema), "x-kubernetes-validations": [validation]}
+
+
 Duration = Annotated[
     timedelta,
     BeforeValidator(_duration),
     PlainSerializer(format_duration),
     WithJsonSchema({"type": "string", "pattern": PATTERN, "maxLength": MAX_LENGTH}),
 ]
+Budget = Annotated[Duration, Within("24h")]  # of a phase, a test, the run
+Wait = Annotated[Duration, Within("1h")]  # within a phase
+Offset = Annotated[Duration, Within("24h", positive=False)]
+Grace = Annotated[Duration, Within("10m", positive=False)]
+Retention = Annotated[Duration, Within("168h", positive=False)]
+LongRetention = Annotated[Duration, Within("8760h", positive=False)]
+
+_LABEL = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
+_WORD = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+_OBJECT = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"
+_IDENTIFIER = r"^[A-Za-z_][A-Za-z0-9_]*$"
+_NO_SPACE = r"^[^\s]+$"
+_VARIABLE = r"^[-._a-zA-Z][-._a-zA-Z0-9]*$"
+_QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
+_ABSOLUTE_FILE = r"^/[^:]*[^:/]$"
+_ABSOLUTE = r"^/[^:]+$"
+
+# What a pattern means, for messages.
+PATTERNS = {
+    _LABEL: "It must be lower-case letters, digits and -, begin with a letter, and not end in -.",
+    _WORD: "It must be lower-case letters, digits and -, and neither begin nor end in -.",
+    _OBJECT: "It must be the name of a Kubernetes object: lower-case letters, digits, - and dots.",
+    _IDENTIFIER: "It must be letters, digits and _, and not begin with a digit.",
+    _NO_SPACE: "It must be an image reference without spaces, such as registry.example/app:1.0.",
+    _VARIABLE: "It must be letters, digits, _, - and dots, and not begin with a digit.",
+    _QUANTITY: "It must be an amount such as 250m, 1.5 or 128Mi.",
+    _ABSOLUTE_FILE: "It must be the absolute path of a file, such as /etc/app/config.yaml.",
+    _ABSOLUTE: "It must be an absolute path, such as /results/*.xml.",
+}
+
 # A DNS label that may name a Service (RFC 1035), with room for a suffix of ours.
-Name = Annotated[str, Field(min_length=1, max_length=50, pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$")]
-ObjectName = Annotated[
-    str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")
-]
-TestName = Annotated[
-    str, Field(min_length=1, max_length=50, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
-]
-Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=63)]
+Name = Annotated[str, Field(min_length=1, max_length=50, pattern=_LABEL)]
+ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=_OBJECT)]
+TestName = Annotated[str, Field(min_length=1, max_length=50, pattern=_WORD)]
+PortName = Annotated[str, Field(min_length=1, max_length=15, pattern=_WORD)]
+Identifier = Annotated[str, Field(pattern=_IDENTIFIER, max_length=63)]
 CEL = Annotated[str, Field(min_length=1, max_length=1024)]
 ShortText = Annotated[str, Field(min_length=1, max_length=128)]
 Text = Annotated[str, Field(max_length=4096)]
-Image = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\s]+$")]
+HeaderName = Annotated[str, Field(min_length=1, max_length=256)]
+Image = Annotated[str, Field(min_length=1, max_length=512, pattern=_NO_SPACE)]
 Argument = Annotated[str, Field(max_length=4096)]
-EnvName = Annotated[str, Field(pattern=r"^[-._a-zA-Z][-._a-zA-Z0-9]*$", max_length=128)]
+EnvName = Annotated[str, Field(pattern=_VARIABLE, max_length=128)]
+FilePath = Annotated[str, Field(pattern=_ABSOLUTE_FILE, max_length=512)]
+FileGlob = Annotated[str, Field(pattern=_ABSOLUTE, max_length=256)]
 # Resource quantities; the API server parses them again when the pods are made.
-Quantity = Annotated[
-    str, Field(max_length=32, pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$")
-]
+Quantity = Annotated[str, Field(max_length=32, pattern=_QUANTITY)]
+_PERCENT = r"^([1-9][0-9]?%|100%|all)$"
+
+
+def _int_or_percent(value: object) -> int | str:
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 20:
+        return value
+    if isinstance(value, str) and re.fullmatch(_PERCENT, value):
+        return value
+    raise ValueError(f"{str(value)[:40]!r} is not a number from 1 to 20, 1% to 100%, or all")
+
+
 IntOrPercent = Annotated[
     int | str,
-    WithJsonSchema({"x-kubernetes-int-or-string": True, "maxLength": 8}),
+    PlainValidator(_int_or_percent),
+    WithJsonSchema(
+        {
+            "x-kubernetes-int-or-string": True,
+            "minimum": 1,
+            "maximum": 20,
+            "maxLength": 4,
+            "pattern": _PERCENT,
+        }
+    ),
 ]
 # JSON of any shape; the schema cannot look inside.
 RelaxedObject = WithJsonSchema({"x-kubernetes-preserve-unknown-fields": True})

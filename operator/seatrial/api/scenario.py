@@ -13,15 +13,16 @@ from pydantic import Field, JsonValue
 
 from seatrial.api.fields import (
     CEL,
-    Duration,
+    HeaderName,
     Identifier,
     Model,
     Name,
     RelaxedObject,
+    Rule,
     ShortText,
     Text,
+    Wait,
     one_of,
-    rule,
 )
 
 HTTP_VERBS = ("get", "post", "put", "patch", "delete", "head", "options")
@@ -41,8 +42,13 @@ class HttpRequest(Model):
     """One HTTP request. Every text may hold ``{{ captured }}`` values."""
 
     __rules__ = (
-        one_of(HTTP_VERBS, required=True),
-        one_of(("body", "json", "form"), required=False),
+        one_of(*HTTP_VERBS, required=True),
+        one_of("body", "form", required=False),
+        # CEL does not see a field that may hold any JSON.
+        Rule(
+            "give at most one of: json, body, form",
+            check=lambda self: self.json_ is None or (self.body is None and self.form is None),
+        ),
     )
 
     get: Url | None = Field(None, description="URL to GET.")
@@ -52,10 +58,10 @@ class HttpRequest(Model):
     delete: Url | None = Field(None, description="URL to DELETE.")
     head: Url | None = Field(None, description="URL to ask for with HEAD.")
     options: Url | None = Field(None, description="URL to ask for with OPTIONS.")
-    headers: dict[str, Text] = Field(
+    headers: dict[HeaderName, Text] = Field(
         default_factory=dict, max_length=64, description="Request headers by name."
     )
-    query: dict[str, Text] = Field(
+    query: dict[HeaderName, Text] = Field(
         default_factory=dict, max_length=64, description="Query parameters, encoded for you."
     )
     json_: Annotated[JsonValue, RelaxedObject] = Field(
@@ -64,12 +70,12 @@ class HttpRequest(Model):
     body: Annotated[str, Field(max_length=65536)] | None = Field(
         None, description="Body as text, sent as it is."
     )
-    form: dict[str, Text] | None = Field(
+    form: dict[HeaderName, Text] | None = Field(
         None, max_length=64, description="Form fields, sent URL-encoded."
     )
     basic_auth: BasicAuth | None = Field(None, description="HTTP basic authentication.")
     bearer: Text | None = Field(None, description="Token of an Authorization: Bearer header.")
-    timeout: Duration | None = Field(
+    timeout: Wait | None = Field(
         None, description="Longest time for the whole exchange. Default 10s."
     )
     follow_redirects: bool = Field(False, description="Follow 3xx answers.")
@@ -78,7 +84,7 @@ class HttpRequest(Model):
 class FaultControl(Model):
     """Starts or stops a fault declared with ``when: {manual: {}}``."""
 
-    __rules__ = (one_of(("start", "stop"), required=True),)
+    __rules__ = (one_of("start", "stop", required=True),)
 
     start: Name | None = Field(None, description="Start this fault and wait until it is in effect.")
     stop: Name | None = Field(None, description="Stop this fault and wait until it is undone.")
@@ -87,16 +93,24 @@ class FaultControl(Model):
 class Eventually(Model):
     """Repeats a step until its expectations hold."""
 
-    within: Duration = Field(description="Give up after this time.")
-    every: Duration | None = Field(
+    within: Wait = Field(description="Give up after this time.")
+    every: Wait | None = Field(
         None, description="Pause between tries. Default: 50ms, growing to 1s."
     )
+
+
+_NOT_EMPTY = Rule(
+    "a step needs something to do: http, fault, set or expect",
+    "has(self.http) || has(self.fault) || has(self.set)"
+    " || (has(self.expect) && size(self.expect) > 0)",
+    lambda self: self.http or self.fault or self.set or self.expect,
+)
 
 
 class LeafStep(Model):
     """One step: an action, what must hold after it, and what to remember of it."""
 
-    __rules__ = (one_of(("http", "fault", "set"), required=False),)
+    __rules__ = (one_of("http", "fault", "set", required=False), _NOT_EMPTY)
 
     name: ShortText | None = Field(None, description="Shown in results. Default: the action.")
     when: CEL | None = Field(None, description="Skip the step unless this CEL expression is true.")
@@ -136,11 +150,12 @@ class Step(LeafStep):
     """One step of a scenario; unlike a step in a branch it may itself hold branches."""
 
     __rules__ = (
-        one_of(ACTIONS, required=False),
-        rule(
+        one_of(*ACTIONS, required=False),
+        Rule(
+            "a step needs something to do: http, fault, set, parallel or expect",
             "has(self.http) || has(self.fault) || has(self.set) || has(self.parallel)"
             " || (has(self.expect) && size(self.expect) > 0)",
-            "a step needs something to do: http, fault, set, parallel or expect",
+            lambda self: self.http or self.fault or self.set or self.parallel or self.expect,
         ),
     )
 

@@ -9,28 +9,38 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue
 
 from seatrial.api.fields import (
+    BY_NAME,
     CEL,
+    UNIQUE,
     Argument,
-    Duration,
+    Budget,
     EnvName,
+    FileGlob,
+    FilePath,
+    Grace,
+    Identifier,
     Image,
     IntOrPercent,
+    LongRetention,
     Model,
     Name,
     ObjectName,
+    Offset,
+    PortName,
     Quantity,
     RelaxedObject,
+    Retention,
+    Rule,
     ShortText,
     TestName,
     Text,
+    Wait,
     one_of,
-    rule,
 )
 from seatrial.api.scenario import HttpRequest, Step
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 FileContent = Annotated[str, Field(max_length=131072)]
-FilePath = Annotated[str, Field(pattern=r"^/[^:]*[^:/]$", max_length=512)]
 
 
 class PodSecurity(StrEnum):
@@ -43,9 +53,7 @@ class PodSecurity(StrEnum):
 class PortSpec(Model):
     """A port of a service."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=15)] = Field(
-        description="Name of the port, such as http."
-    )
+    name: PortName = Field(description="Name of the port, such as http.")
     port: Port = Field(description="Port that clients use.")
     target_port: Port | None = Field(None, description="Port of the container. Default: port.")
     protocol: Literal["TCP", "UDP"] = Field("TCP", description="TCP or UDP.")
@@ -54,7 +62,7 @@ class PortSpec(Model):
 class ObjectReference(Model):
     """A ConfigMap or Secret of the run's own namespace, labelled seatrial.dev/readable-by=runs."""
 
-    __rules__ = (one_of(("configMap", "secret"), required=True),)
+    __rules__ = (one_of("configMap", "secret", required=True),)
 
     config_map: ObjectName | None = Field(None, description="Name of a ConfigMap.")
     secret: ObjectName | None = Field(None, description="Name of a Secret.")
@@ -84,7 +92,7 @@ class ExecCheck(Model):
 class Probe(Model):
     """A Kubernetes probe; its period is one second unless told otherwise."""
 
-    __rules__ = (one_of(("httpGet", "tcpSocket", "grpc", "exec"), required=True),)
+    __rules__ = (one_of("httpGet", "tcpSocket", "grpc", "exec", required=True),)
 
     http_get: HttpGet | None = Field(None, description="Check by an HTTP GET.")
     tcp_socket: PortCheck | None = Field(None, description="Check that the port accepts.")
@@ -112,7 +120,7 @@ class Resources(Model):
 class Manifests(Model):
     """Plain Kubernetes YAML: allow-listed, namespaced kinds; the namespace is set for you."""
 
-    __rules__ = (one_of(("inline", "configMap"), required=True),)
+    __rules__ = (one_of("inline", "configMap", required=True),)
 
     inline: Annotated[str, Field(min_length=1, max_length=131072)] | None = Field(
         None, description="YAML documents, separated by ---."
@@ -124,17 +132,45 @@ class Manifests(Model):
     )
 
 
+# What belongs to image, and not to manifests.
+_SHORT_FORM = (
+    *("ports", "env", "envFrom", "files", "command", "args", "replicas", "resources"),
+    *("readinessProbe", "livenessProbe", "startupProbe", "runAsUser"),
+)
+
+
 class Service(Model):
     """A part of the system under test."""
 
     __rules__ = (
-        one_of(("image", "manifests"), required=True),
-        rule(
-            "!has(self.manifests) || !(has(self.ports) || has(self.env) || has(self.envFrom)"
-            " || has(self.files) || has(self.command) || has(self.args) || has(self.resources)"
-            " || has(self.readinessProbe) || has(self.livenessProbe) || has(self.startupProbe)"
-            " || has(self.runAsUser))",
+        one_of("image", "manifests", required=True),
+        Rule(
             "a service made from manifests takes nothing but name and dependsOn beside them",
+            "!has(self.manifests) || !("
+            + " || ".join(f"has(self.{name})" for name in _SHORT_FORM)
+            + ")",
+            lambda self: not self.manifests or not any(map(self.given, _SHORT_FORM)),
+        ),
+        Rule(
+            "must not begin with seatrial-, which is kept for Seatrial's own objects",
+            "!self.name.startsWith('seatrial-')",
+            lambda self: not self.name.startswith("seatrial-"),
+            field="name",
+        ),
+        Rule(
+            "two ports have the same number and protocol",
+            "!has(self.ports) || self.ports.all(p, self.ports.exists_one(q,"
+            " q.port == p.port && q.protocol == p.protocol))",
+            lambda self: (
+                len({(p.port, p.protocol) for p in self.ports or ()}) == len(self.ports or ())
+            ),
+            field="ports",
+        ),
+        Rule(
+            "a service cannot depend on itself",
+            "!has(self.dependsOn) || !(self.name in self.dependsOn)",
+            lambda self: self.name not in (self.depends_on or ()),
+            field="dependsOn",
         ),
     )
 
@@ -144,7 +180,10 @@ class Service(Model):
         None, description="Plain Kubernetes YAML in place of image."
     )
     ports: list[PortSpec] | None = Field(
-        None, max_length=16, description="Ports that the others can reach."
+        None,
+        max_length=16,
+        json_schema_extra=BY_NAME,
+        description="Ports that the others can reach.",
     )
     env: dict[EnvName, Text] | None = Field(
         None, max_length=128, description="Environment variables; $(OTHER) is expanded."
@@ -174,7 +213,10 @@ class Service(Model):
         None, ge=1, le=4294967294, description="User ID, where the image names no numeric one."
     )
     depends_on: list[Name] | None = Field(
-        None, max_length=16, description="Services that must be ready before this one is started."
+        None,
+        max_length=16,
+        json_schema_extra=UNIQUE,
+        description="Services that must be ready before this one is started.",
     )
 
 
@@ -190,7 +232,7 @@ class Target(Model):
 class Kill(Model):
     """Deletes pods without grace; their controller replaces them."""
 
-    grace_period: Duration = Field(
+    grace_period: Grace = Field(
         timedelta(0), description="Time for the pod to end by itself. Default: none."
     )
 
@@ -208,9 +250,9 @@ class Scale(Model):
 class When(Model):
     """When a fault begins."""
 
-    __rules__ = (one_of(("test", "manual"), required=False),)
+    __rules__ = (one_of("test", "manual", required=False),)
 
-    after: Duration | None = Field(
+    after: Offset | None = Field(
         None, description="Offset: from the gate's opening, or from the start of the named test."
     )
     test: TestName | None = Field(
@@ -234,7 +276,7 @@ class Recovery(Model):
             description="CEL expressions that must be true. Default: response.status < 400.",
         )
 
-    within: Duration = Field(
+    within: Wait = Field(
         timedelta(seconds=60), description="Longest time from the fault's end. Default 60s."
     )
     until: Until | None = Field(
@@ -246,10 +288,23 @@ class Fault(Model):
     """Something that goes wrong on purpose, and is undone."""
 
     __rules__ = (
-        one_of(("kill", "restart", "scale"), required=True),
-        rule("!has(self.scale) || has(self.__for__)", "scale needs for: how long it lasts"),
-        rule("!has(self.__for__) || has(self.scale)", "for goes with scale; others are momentary"),
-        rule("!has(self.target.pods) || has(self.kill)", "target.pods goes with kill"),
+        one_of("kill", "restart", "scale", required=True),
+        # __for__ is how CEL writes a field that is named like one of its keywords.
+        Rule(
+            "scale needs for: how long it lasts",
+            "!has(self.scale) || has(self.__for__)",
+            lambda self: not self.scale or self.for_ is not None,
+        ),
+        Rule(
+            "for goes with scale; kill and restart are momentary",
+            "!has(self.__for__) || has(self.scale)",
+            lambda self: self.for_ is None or self.scale is not None,
+        ),
+        Rule(
+            "target.pods goes with kill; restart and scale act on the whole workload",
+            "!has(self.target.pods) || has(self.kill)",
+            lambda self: self.target.pods is None or self.kill is not None,
+        ),
     )
 
     name: TestName = Field(description="Name of the fault, unique in the run.")
@@ -257,7 +312,7 @@ class Fault(Model):
     kill: Kill | None = Field(None, description="Delete pods without grace. Write {}.")
     restart: Restart | None = Field(None, description="Restart the workload. Write {}.")
     scale: Scale | None = Field(None, description="Change the number of pods for a while.")
-    for_: Duration | None = Field(
+    for_: Wait | None = Field(
         None, alias="for", description="How long the fault lasts, at most 1h."
     )
     when: When = Field(
@@ -310,7 +365,7 @@ class Container(Model):
     files: dict[FilePath, FileContent] | None = Field(
         None, max_length=32, description="Files in the container by absolute path."
     )
-    junit: Annotated[str, Field(pattern=r"^/[^:]+$", max_length=256)] | None = Field(
+    junit: FileGlob | None = Field(
         None, description="JUnit XML files to collect, such as /results/*.xml."
     )
     run_as_user: int | None = Field(
@@ -324,19 +379,23 @@ class Test(Model):
 
     __test__ = False  # not a pytest class
     __rules__ = (
-        one_of(("scenario", "pytest", "container"), required=True),
-        rule("!has(self.matrix) || has(self.scenario)", "matrix goes with scenario"),
+        one_of("scenario", "pytest", "container", required=True),
+        # CEL does not see a field that may hold any JSON.
+        Rule(
+            "matrix goes with scenario; pytest and container have their own ways",
+            check=lambda self: not self.matrix or self.scenario is not None,
+        ),
     )
 
     name: TestName = Field(description="Name of the test, unique in the run.")
-    timeout: Duration = Field(
+    timeout: Budget = Field(
         timedelta(minutes=5), description="Longest time of one attempt. Default 5m."
     )
     retries: int = Field(
         0, ge=0, le=5, description="Further attempts after a failure; a later pass is flaky."
     )
     matrix: dict[
-        Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=63)],
+        Identifier,
         Annotated[list[Annotated[JsonValue, RelaxedObject]], Field(min_length=1, max_length=32)],
     ] = Field(
         default_factory=dict,
@@ -353,14 +412,14 @@ class Test(Model):
 class Timeouts(Model):
     """Longest time of each phase."""
 
-    provisioning: Duration = Field(
+    provisioning: Budget = Field(
         timedelta(minutes=5), description="Until every service is ready. Default 5m."
     )
-    tests: Duration = Field(timedelta(minutes=30), description="All tests. Default 30m.")
-    collecting: Duration = Field(
+    tests: Budget = Field(timedelta(minutes=30), description="All tests. Default 30m.")
+    collecting: Budget = Field(
         timedelta(minutes=1), description="Logs and report, after the verdict. Default 1m."
     )
-    cleanup: Duration = Field(
+    cleanup: Budget = Field(
         timedelta(minutes=5),
         description="Until a namespace that will not go is reported. Default 5m.",
     )
@@ -369,8 +428,8 @@ class Timeouts(Model):
 class KeepEnvironment(Model):
     """How long the run's namespace stays after the verdict."""
 
-    on_success: Duration = Field(timedelta(0), description="After Passed. Default: not at all.")
-    on_failure: Duration = Field(
+    on_success: Retention = Field(timedelta(0), description="After Passed. Default: not at all.")
+    on_failure: Retention = Field(
         timedelta(0), description="After any other verdict. Default: not at all."
     )
 
@@ -384,31 +443,33 @@ class Concurrency(Model):
     )
 
 
-_MUTABLE = ("suspend", "abort", "priority", "keepEnvironment", "ttlAfterFinished")
+# What can be changed while a run runs; all else is fixed once it has left the queue.
+MUTABLE = ("suspend", "abort", "priority", "keepEnvironment", "ttlAfterFinished")
 
 
 class RunSpec(Model):
     """The system under test, what goes wrong, and what must hold."""
 
+    # Which name is wrong is said by ``seatrial.api.rules``; CEL would pay too much for saying it.
     __rules__ = (
-        rule(
+        Rule(
+            "dependsOn names a service that is not in spec.services",
             "!has(self.services) || self.services.all(s, !has(s.dependsOn) || s.dependsOn.all(d,"
             " self.services.exists(o, o.name == d)))",
-            "dependsOn names a service that is not in spec.services",
         ),
-        rule(
+        Rule(
+            "a fault's target.service is not in spec.services",
             "!has(self.faults) || self.faults.all(f, has(self.services) &&"
             " self.services.exists(s, s.name == f.target.service))",
-            "a fault's target.service is not in spec.services",
         ),
-        rule(
+        Rule(
+            "a fault's when.test is not in spec.tests",
             "!has(self.faults) || self.faults.all(f, !has(f.when) || !has(f.when.test) ||"
             " self.tests.exists(t, t.name == f.when.test))",
-            "a fault's when.test is not in spec.tests",
         ),
     )
 
-    timeout: Duration = Field(
+    timeout: Budget = Field(
         timedelta(minutes=30), description="Whole run, without time in the queue. Default 30m."
     )
     timeouts: Timeouts = Field(default_factory=Timeouts, description="Longest time of each phase.")
@@ -422,16 +483,25 @@ class RunSpec(Model):
     )
     pod_security: PodSecurity = Field(
         PodSecurity.RESTRICTED,
+        strict=False,  # a text, as JSON has it
         description="Pod Security level of the run's namespace; baseline for images that run as"
         " root, where the cluster's operator allows it.",
     )
     services: list[Service] = Field(
-        default_factory=list, max_length=32, description="The system under test."
+        default_factory=list,
+        max_length=32,
+        json_schema_extra=BY_NAME,
+        description="The system under test.",
     )
     faults: list[Fault] = Field(
-        default_factory=list, max_length=64, description="What goes wrong on purpose."
+        default_factory=list,
+        max_length=64,
+        json_schema_extra=BY_NAME,
+        description="What goes wrong on purpose.",
     )
-    tests: list[Test] = Field(min_length=1, max_length=64, description="What must hold.")
+    tests: list[Test] = Field(
+        min_length=1, max_length=64, json_schema_extra=BY_NAME, description="What must hold."
+    )
     parallelism: int = Field(
         1, ge=1, le=16, description="How many tests run at the same time. Default 1: in order."
     )
@@ -439,6 +509,6 @@ class RunSpec(Model):
         default_factory=KeepEnvironment,
         description="How long the run's namespace stays after the verdict.",
     )
-    ttl_after_finished: Duration | None = Field(
+    ttl_after_finished: LongRetention | None = Field(
         None, description="Delete the run itself this long after its end. Default: keep it."
     )

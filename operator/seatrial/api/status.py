@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from seatrial.api.fields import Model
+from seatrial.api.fields import BY_NAME, Model
 from seatrial.api.verdict import Phase, Verdict
 
 Word = Annotated[str, Field(max_length=128)]
@@ -15,7 +15,17 @@ Message = Annotated[str, Field(max_length=2048)]
 Count = Annotated[int, Field(ge=0)]
 
 
-class Condition(Model):
+class StatusModel(Model):
+    """
+    Base of every part of the status.
+
+    Lenient, because a newer Seatrial, or an older one, may have written it.
+    """
+
+    model_config = ConfigDict(strict=False, extra="ignore")
+
+
+class Condition(StatusModel):
     """A Kubernetes condition."""
 
     type: Word = Field(
@@ -29,7 +39,7 @@ class Condition(Model):
     observed_generation: int | None = Field(None, description="Generation this speaks of.")
 
 
-class Summary(Model):
+class Summary(StatusModel):
     """Test cases by outcome, so far."""
 
     tests: Count = Field(0, description="Test cases known.")
@@ -39,7 +49,7 @@ class Summary(Model):
     skipped: Count = Field(0, description="Skipped.")
 
 
-class ServiceStatus(Model):
+class ServiceStatus(StatusModel):
     """One service of the system under test."""
 
     name: Word = Field(description="Name of the service.")
@@ -50,7 +60,7 @@ class ServiceStatus(Model):
     message: Message = Field("", description="What it waits for, or why it failed.")
 
 
-class TestStatus(Model):
+class TestStatus(StatusModel):
     """One entry of spec.tests."""
 
     __test__ = False
@@ -68,7 +78,7 @@ class TestStatus(Model):
     )
 
 
-class TargetStatus(Model):
+class TargetStatus(StatusModel):
     """One pod or workload that a fault hit."""
 
     kind: Word = Field(description="Pod, Deployment or StatefulSet.")
@@ -77,7 +87,7 @@ class TargetStatus(Model):
     replaced_by: Word | None = Field(None, description="UID of the pod that took its place.")
 
 
-class FaultStatus(Model):
+class FaultStatus(StatusModel):
     """The proof of one fault."""
 
     name: Word = Field(description="Name of the fault.")
@@ -100,7 +110,7 @@ class FaultStatus(Model):
     message: Message = Field("", description="What is missing, and what to change.")
 
 
-class Timings(Model):
+class Timings(StatusModel):
     """Time by phase, such as 6.1s."""
 
     queued: Word | None = Field(None, description="Creation to admission.")
@@ -109,7 +119,7 @@ class Timings(Model):
     total: Word | None = Field(None, description="Admission to the verdict.")
 
 
-class RunStatus(Model):
+class RunStatus(StatusModel):
     """Bounded, and readable with kubectl alone."""
 
     observed_generation: int | None = Field(None, description="Generation this status speaks of.")
@@ -128,15 +138,30 @@ class RunStatus(Model):
     conductor_starts: Count = Field(0, description="How often the conductor was started.")
     summary: Summary = Field(default_factory=Summary, description="Test cases by outcome.")
     services: list[ServiceStatus] = Field(
-        default_factory=list, max_length=32, description="The system under test."
+        default_factory=list,
+        max_length=32,
+        json_schema_extra=BY_NAME,
+        description="The system under test.",
     )
     tests: list[TestStatus] = Field(
-        default_factory=list, max_length=64, description="Each entry of spec.tests."
+        default_factory=list,
+        max_length=64,
+        json_schema_extra=BY_NAME,
+        description="Each entry of spec.tests.",
     )
     faults: list[FaultStatus] = Field(
-        default_factory=list, max_length=64, description="The proof of each fault."
+        default_factory=list,
+        max_length=64,
+        json_schema_extra=BY_NAME,
+        description="The proof of each fault.",
     )
     timings: Timings = Field(default_factory=Timings, description="Time by phase.")
     conditions: list[Condition] = Field(
-        default_factory=list, max_length=16, description="Conditions by type."
+        default_factory=list,
+        max_length=16,
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["type"],
+        },
+        description="Conditions by type.",
     )

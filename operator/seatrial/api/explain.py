@@ -1,0 +1,121 @@
+"""What pydantic found, in words for those who write runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from seatrial.api.errors import SpecError
+from seatrial.api.fields import PATTERNS
+from seatrial.api.rules import did_you_mean
+from seatrial.api.schema import Schema, spec_schema
+
+Location = Sequence[int | str]
+
+# Sentences by type of error; {0} is what the context of the error says.
+_BOUNDS = {
+    "string_too_short": ("min_length", "is too short.", "It needs at least {0} characters."),
+    "string_too_long": ("max_length", "is too long.", "It may have at most {0} characters."),
+    "too_short": ("min_length", "has too few entries.", "It needs at least {0}."),
+    "too_long": ("max_length", "has too many entries.", "It may have at most {0}."),
+    "greater_than_equal": ("ge", "is {given}.", "It must be at least {0}."),
+    "less_than_equal": ("le", "is {given}.", "It must be at most {0}."),
+    "literal_error": ("expected", "is {given}.", "It must be {0}."),
+    "enum": ("expected", "is {given}.", "It must be {0}."),
+}
+_KINDS = {
+    "string_type": "text",
+    "string_sub_type": "text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "a map",
+    "model_type": "a map of fields",
+    "model_attributes_type": "a map of fields",
+}
+
+
+def explain(error: ValidationError, field: str) -> list[SpecError]:
+    """Say each thing that is wrong; ``field`` is where the model stands, such as ``spec``."""
+    return [_problem(detail, field) for detail in error.errors(include_url=False)]
+
+
+def _problem(detail: ErrorDetails, root: str) -> SpecError:
+    location = [part for part in detail["loc"] if part != "[key]"]
+    kind, context = detail["type"], detail.get("ctx") or {}
+    field = _path(root, location)
+    given = _shown(detail["input"])
+    if kind == "missing":
+        return SpecError(field, "is missing.", _described(location))
+    if kind == "extra_forbidden":
+        known = _node(location[:-1]).get("properties", {})
+        return SpecError(field, "is not a field.", did_you_mean(str(location[-1]), known))
+    if kind == "string_pattern_mismatch":
+        remedy = PATTERNS.get(context["pattern"], f"It must match {context['pattern']}.")
+        return SpecError(field, f"is {given}.", remedy)
+    if kind == "value_error":
+        return SpecError(field, _sentence(str(context["error"])))
+    if kind in _BOUNDS:
+        key, problem, remedy = _BOUNDS[kind]
+        return SpecError(field, problem.format(given=given), remedy.format(context[key]))
+    if kind in _KINDS:
+        return SpecError(field, f"is {given}.", f"It must be {_KINDS[kind]}.{_hint(kind, detail)}")
+    return SpecError(field, _sentence(detail["msg"]))
+
+
+def _hint(kind: str, detail: ErrorDetails) -> str:
+    if kind == "string_type" and isinstance(detail["input"], (int, float)):
+        return " Put it in quotes."
+    return ""
+
+
+def _path(root: str, location: Location) -> str:
+    path = root
+    for part in location:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif part.replace("_", "").replace("-", "").isalnum():
+            path += f".{part[:80]}"
+        else:
+            path += f"[{json.dumps(part[:80])}]"
+    return path
+
+
+def _shown(value: object) -> str:
+    """Write what was given, short, as JSON: that is how the user wrote it."""
+    if isinstance(value, Mapping):
+        return "a map" if value else "an empty map"
+    if isinstance(value, list):
+        return "a list" if value else "an empty list"
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else text[:57] + '..."'
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "?")) else text + "."
+
+
+def _described(location: Location) -> str:
+    return str(_node(location).get("description", ""))
+
+
+def _node(location: Location) -> Schema:
+    """Find the schema of a location; empty where nobody knows."""
+    node = _spec()
+    for part in location:
+        if isinstance(part, int):
+            node = node.get("items", {})
+        else:
+            node = node.get("properties", {}).get(part) or node.get("additionalProperties", {})
+    return node
+
+
+@cache
+def _spec() -> dict[str, Any]:
+    return spec_schema()

@@ -1,0 +1,155 @@
+"""A run as the API server, or a file, has it: metadata, spec and status, checked and typed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from seatrial.api import names
+from seatrial.api.errors import InvalidSpecError, SpecError
+from seatrial.api.explain import explain
+from seatrial.api.rules import broken_rules
+from seatrial.api.spec import RunSpec
+from seatrial.api.status import RunStatus
+
+_NOT_YET = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What is used of ``metadata``; of a file that was never applied, the rest is empty."""
+
+    name: str
+    namespace: str
+    uid: str
+    generation: int
+    resource_version: str
+    created: datetime
+    deleted: datetime | None
+    finalizers: tuple[str, ...]
+    labels: Mapping[str, str]
+
+    @property
+    def key(self) -> str:
+        """``namespace/name``, for logs."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One IntegrationTestRun."""
+
+    metadata: Metadata
+    spec: RunSpec
+    status: RunStatus | None
+
+    @property
+    def name(self) -> str:
+        """``metadata.name``."""
+        return self.metadata.name
+
+    @property
+    def namespace(self) -> str:
+        """``metadata.namespace``: where the user keeps the run, not its environment."""
+        return self.metadata.namespace
+
+    @property
+    def uid(self) -> str:
+        """``metadata.uid``."""
+        return self.metadata.uid
+
+
+def parse_metadata(manifest: Mapping[str, Any]) -> Metadata:
+    """Read ``metadata``; never fails on what the API server returns, however bad the spec is."""
+    metadata = manifest.get("metadata") or {}
+    deleted = metadata.get("deletionTimestamp")
+    return Metadata(
+        name=metadata.get("name") or "",
+        namespace=metadata.get("namespace") or "",
+        uid=metadata.get("uid") or "",
+        generation=metadata.get("generation") or 0,
+        resource_version=metadata.get("resourceVersion") or "",
+        created=_moment(metadata.get("creationTimestamp")) or _NOT_YET,
+        deleted=_moment(deleted),
+        finalizers=tuple(metadata.get("finalizers") or ()),
+        labels=metadata.get("labels") or {},
+    )
+
+
+def parse_status(manifest: Mapping[str, Any]) -> RunStatus | None:
+    """
+    Read ``status``; None if nobody has written one.
+
+    Raises:
+        pydantic.ValidationError: Someone other than Seatrial has written it.
+    """
+    status = manifest.get("status")
+    return RunStatus.model_validate(status) if status else None
+
+
+def parse_run(manifest: Mapping[str, Any]) -> Run:
+    """
+    Read a run and check it as the API server does.
+
+    Args:
+        manifest: The object as JSON, from the API server or from a file.
+
+    Raises:
+        InvalidSpecError: Something must be changed; ``problems`` has every one that was found,
+            each with its field and the remedy.
+    """
+    return Run(parse_metadata(manifest), parse_spec(manifest), parse_status(manifest))
+
+
+def parse_spec(manifest: Mapping[str, Any]) -> RunSpec:
+    """
+    Read ``spec`` and check it, as ``parse_run`` does.
+
+    Raises:
+        InvalidSpecError: As ``parse_run``.
+    """
+    spec = manifest.get("spec")
+    _raise_any(_identity(manifest))
+    _raise_any(_nulls(spec, "spec"))
+    try:
+        parsed = RunSpec.model_validate(spec)
+    except ValidationError as error:
+        raise InvalidSpecError(explain(error, "spec")) from None
+    _raise_any(broken_rules(parsed, "spec"))
+    return parsed
+
+
+def _raise_any(problems: Iterable[SpecError]) -> None:
+    found = list(problems)
+    if found:
+        raise InvalidSpecError(found)
+
+
+def _identity(manifest: Mapping[str, Any]) -> Iterator[SpecError]:
+    for field, expected in (("apiVersion", names.API_VERSION), ("kind", names.KIND)):
+        # The API server's lists leave both out.
+        if (given := manifest.get(field, expected)) != expected:
+            yield SpecError(field, f"is {str(given)[:80]!r}.", f"Write {expected}.")
+
+
+def _nulls(value: Any, field: str) -> Iterator[SpecError]:
+    """Find empty values, which the API server refuses; in bodies and matrices they are data."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            if key not in ("json", "matrix"):
+                yield from _nulls(each, f"{field}.{key}")
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            yield from _nulls(each, f"{field}[{index}]")
+    elif value is None:
+        yield SpecError(
+            field, "is empty.", "Leave it out, or give a value; {} where all is default."
+        )
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
