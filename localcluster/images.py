@@ -1,22 +1,24 @@
 """The images of the catalogue: built once per hash of their inputs, imported once per cluster."""
 
 import os
+import shutil
 import subprocess
 import tarfile
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from localcluster.archives import write_image
+from localcluster.archives import OciLayout, write_image
 from localcluster.builds import built, copy_files, key_of, locked, run, scratch_folder
 from localcluster.components import PAUSE_IMAGE
-from localcluster.layout import HERE, ROOT, ClusterFolder, cache_dir
+from localcluster.layout import HERE, ROOT, ClusterFolder, LocalClusterError, cache_dir
 from localcluster.progress import Progress
 
 CATALOGUE = HERE / "images.toml"
-# Archives of earlier states of an image that are kept, to go back and forth between branches.
-KEPT_ARCHIVES = 4
+# Earlier states of an image that are kept, to go back and forth between branches.
+KEPT_IMAGES = 4
 CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 # Left out of every base: a container has no use for them.
 NOT_NEEDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
@@ -37,7 +39,7 @@ class Base:
     @property
     def key(self) -> str:
         """The hash of what is in it."""
-        return key_of([], ROOT, "bookworm", *self.packages, *NOT_NEEDED)
+        return key_of([HERE / "archives.py"], ROOT, "bookworm", *self.packages, *NOT_NEEDED)
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Built:
 
     image: Image
     key: str
-    file: Path
+    layout: OciLayout
 
     @property
     def reference(self) -> str:
@@ -99,12 +101,12 @@ def present(progress: Progress) -> list[Image]:
     return ready
 
 
-def archive(image: Image, progress: Progress) -> Built:
-    """The image as a file, built now when its inputs have changed."""
+def image_layout(image: Image, progress: Progress) -> Built:
+    """The image in the cache, built now when its inputs have changed."""
     key = image.key(ROOT)
-    if (found := cache_dir() / "images" / f"{image.short}-{key}.tar").exists():
-        found.touch()  # so that it counts as used when old ones are forgotten
-        return Built(image, key, found)
+    if (found := cache_dir() / "images" / f"{image.short}-{key}").exists():
+        os.utime(found)  # so that it counts as used when old ones are forgotten
+        return Built(image, key, OciLayout(found))
     base = _base_archive(image.base, progress)
     with progress.stage(f"Build image {image.short}"), scratch_folder() as scratch:
         # Built from a copy: an editor that saves in the middle would leave an image whose tag
@@ -112,9 +114,9 @@ def archive(image: Image, progress: Progress) -> Built:
         context = scratch / "context"
         copy_files([*image.inputs, image.dockerfile], ROOT, context)
         key = image.key(context)
-        file = built("images", f"{image.short}-{key}.tar", partial(_build, image, key, base, context))
-    _forget_old_archives(image.short)
-    return Built(image, key, file)
+        layout = built("images", f"{image.short}-{key}", partial(_build, image, key, base, context))
+    _forget_old_images(image.short)
+    return Built(image, key, OciLayout(layout))
 
 
 def pause_archive() -> Path:
@@ -139,13 +141,13 @@ def load(cluster: ClusterFolder, progress: Progress, images: list[Image]) -> dic
     Returns:
         The tag of each, by the image's short name.
     """
-    ready = [archive(image, progress) for image in images]
+    ready = [image_layout(image, progress) for image in images]
     had = imported(cluster)
     for one in ready:
         if one.reference in had:
             continue
         with progress.stage(f"Import image {one.image.short}"):
-            ctr(cluster, "images", "import", str(one.file))
+            _import(cluster, one)
         for tag in one.image.tags:
             ctr(cluster, "images", "tag", "--force", one.reference, f"{one.image.name}:{tag}")
     return {one.image.short: one.key for one in ready}
@@ -199,14 +201,21 @@ def _build(image: Image, key: str, base: Path, context: Path, target: Path) -> N
     reference = f"{image.name}:{key}"
     # buildah's storage is one for all builds, and a build changes it.
     with locked("buildah"), scratch_folder() as scratch:
-        _buildah(["pull", "-q", f"docker-archive:{base}"])
+        if not _buildah(["images", "-q", "--filter", f"reference={image.base.image}"]).strip():
+            _buildah(["pull", "-q", f"docker-archive:{base}"])
         _buildah(
             ["bud", "-q", "--layers", "--pull-never", "--format=docker", "--isolation=chroot",
              *(f"--volume={source}:{inside}" for source, inside in _host_settings(scratch)),
              f"--build-arg=BASE={image.base.image}", f"--tag={reference}",
              f"--file={context / image.dockerfile}", str(context)],
         )  # fmt: skip
-        _buildah(["push", "-q", reference, f"docker-archive:{target}:{reference}"])
+        # Layers that an earlier build has written are not written again.
+        layout = OciLayout(target)
+        for other in (cache_dir() / "images").glob("*/blobs"):
+            layout.borrow_blobs(other.parent)
+        command = ["push", "-q", "--disable-compression", "--format=oci"]
+        _buildah([*command, reference, f"oci:{target}:{reference}"])
+        layout.drop_unused()
 
 
 def _host_settings(scratch: Path) -> list[tuple[str, str]]:
@@ -241,9 +250,26 @@ def _buildah(arguments: list[str]) -> str:
     return run([*command, f"--storage-driver={driver}", *arguments], f"buildah {arguments[0]}")
 
 
-def _forget_old_archives(short: str) -> None:
-    files = sorted(
-        (cache_dir() / "images").glob(f"{short}-*.tar"), key=lambda f: f.stat().st_mtime
+def _forget_old_images(short: str) -> None:
+    layouts = sorted(
+        (cache_dir() / "images").glob(f"{short}-*"), key=lambda layout: layout.stat().st_mtime
     )
-    for file in files[:-KEPT_ARCHIVES]:
-        file.unlink(missing_ok=True)
+    for layout in layouts[:-KEPT_IMAGES]:
+        shutil.rmtree(layout, ignore_errors=True)
+
+
+def _import(cluster: ClusterFolder, one: Built) -> None:
+    had = set(ctr(cluster, "content", "list", "--quiet").split())
+    command = ["ctr", "--address", str(cluster.containerd_socket), "--namespace", "k8s.io"]
+    with subprocess.Popen(
+        [*command, "images", "import", "-"],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdin
+        assert process.stderr
+        with suppress(BrokenPipeError):
+            one.layout.write_archive(process.stdin, one.reference, had)
+            process.stdin.close()
+        error = process.stderr.read().decode()
+    if process.returncode:
+        raise LocalClusterError(f"Importing {one.reference} failed: {error}")
