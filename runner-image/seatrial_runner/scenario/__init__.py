@@ -9,11 +9,13 @@ template.
 
 from seatrial_runner.scenario.engine import run_instance
 from seatrial_runner.scenario.matrix import Instance, expand
+from seatrial_runner.scenario.preloading import preload
 from seatrial_runner.scenario.results import InstanceResult, Outcome, StepResult
-from seatrial_runner.scenario.world import Faults, NoFaults, World
+from seatrial_runner.scenario.world import Faults, FaultsUnavailableError, NoFaults, World
 
 __all__ = [
     "Faults",
+    "FaultsUnavailableError",
     "Instance",
     "InstanceResult",
     "NoFaults",
@@ -21,5 +23,6 @@ __all__ = [
     "StepResult",
     "World",
     "expand",
+    "preload",
     "run_instance",
 ]

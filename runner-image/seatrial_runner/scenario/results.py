@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 Outcome = Literal["passed", "failed", "error", "skipped"]
@@ -61,8 +60,3 @@ class InstanceResult:
             "requests": self.requests,
             "properties": {"flaky": "true"} if self.flaky else {},
         }
-
-
-def rfc3339(moment: datetime) -> str:
-    """Write a moment in UTC with milliseconds."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

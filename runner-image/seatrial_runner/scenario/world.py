@@ -21,16 +21,20 @@ class Faults(Protocol):
         """Return once the fault is undone; raise with a sentence if it cannot be."""
 
 
+class FaultsUnavailableError(Exception):
+    """There is no conductor: the step that asked is skipped, and the scenario goes on."""
+
+
 class NoFaults:
-    """Stands in where no conductor is: every order is refused."""
+    """Stands in where no conductor is, as on a laptop."""
 
     def start(self, name: str) -> None:
         """Refuse."""
-        raise RuntimeError(f"fault {name!r} cannot be started: there is no conductor here")
+        raise FaultsUnavailableError(f"fault {name!r} is not started: there is no conductor here")
 
     def stop(self, name: str) -> None:
         """Refuse."""
-        raise RuntimeError(f"fault {name!r} cannot be stopped: there is no conductor here")
+        raise FaultsUnavailableError(f"fault {name!r} is not stopped: there is no conductor here")
 
 
 def _nobody_listens(at: datetime, host: str) -> None:
@@ -47,7 +51,7 @@ class World:
         services: The CEL and template variable ``services``: by name, ``{"host", "port", "url",
             "ports": {name: number}}``, the same document as the variable SEATRIAL_SERVICES.
         base_urls: Where to send requests instead, by origin: ``{"http://orders:8080":
-            "http://localhost:18080"}``; a key without a port stands for the scheme's own.
+            "http://localhost:18080"}``; a host name alone (``orders``) stands for all its ports.
         environ: The variable ``env``. Whatever is in it can be printed by a scenario.
         on_request: Called for each request just before it is sent, with the host named in the
             scenario. Called from several threads when a scenario has parallel branches.

@@ -1,0 +1,184 @@
+"""
+CEL: the one place that imports cel-expr-python, and knows its traps.
+
+NB: in 0.1.3
+
+- an error at run time is a value of type ERROR whose ``value()`` is its text, which is truthy;
+- ``value()`` and ``plain_value()`` of a null give away a reference to None that is not theirs, and
+  end CPython 3.11 ("deallocating None") after a few thousand: never call them on a null;
+- a duration inside a list or map cannot be bound: ``response`` is therefore bound as dotted
+  variables (``response.status``), which also lets the compiler check their names and types.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cel_expr_python import cel
+
+# Words of the language, and names it gives a meaning; none can name a variable.
+RESERVED = frozenset(
+    {
+        "as", "break", "const", "continue", "else", "false", "for", "function", "if", "import",
+        "in", "let", "loop", "namespace", "null", "package", "return", "true", "var", "void",
+        "while", "bool", "bytes", "double", "dyn", "duration", "int", "list", "map", "null_type",
+        "optional", "string", "timestamp", "type", "uint", "math", "strings",
+    }
+)  # fmt: skip
+_TYPES = {
+    "response.status": "INT",
+    "response.text": "STRING",
+    "response.url": "STRING",
+    "response.elapsed": "DURATION",
+}
+
+
+class ExpressionError(Exception):
+    """
+    An expression that has no value.
+
+    ``permanent``: it cannot be compiled, so that trying again would not help.
+    """
+
+    def __init__(self, message: str, *, permanent: bool = False) -> None:
+        self.permanent = permanent
+        super().__init__(message)
+
+
+def evaluate(expression: str, bindings: Mapping[str, Any]) -> Any:
+    """
+    Evaluate an expression.
+
+    Args:
+        expression: CEL, with the ``strings``, ``math`` and ``optional`` extensions.
+        bindings: Values by name, cleaned by ``values.clean``; a name may be dotted.
+
+    Returns:
+        A JSON type, ``bytes``, ``timedelta`` or ``datetime``.
+
+    Raises:
+        ExpressionError: With a sentence that says why there is no value.
+    """
+    variables = tuple(sorted((name, _type_of(name, value)) for name, value in bindings.items()))
+    compiled = _compile(expression, variables)
+    try:
+        value = compiled.eval(data=dict(bindings))
+        return _plain(value)
+    except RuntimeError as error:  # "Iteration budget exceeded"
+        raise ExpressionError(_reason(str(error))) from error
+    except TypeError as error:  # an optional has no Python form
+        raise ExpressionError("it gives an optional value: end it with .orValue(...)") from error
+
+
+def preload() -> None:
+    """Import the library and make one environment, so that a forked worker need not."""
+    _environment(())
+
+
+def _plain(value: cel.Value) -> Any:
+    kind = value.type().name().partition("<")[0]
+    match kind:
+        case "ERROR" | "UNKNOWN":
+            raise ExpressionError(_reason(str(value.value())))
+        case "NULL":
+            return None
+        case "LIST":
+            return [_plain(item) for item in value.value()]
+        case "MAP":
+            return {key: _plain(item) for key, item in value.value().items()}
+        case "TYPE":
+            return str(value.value())
+        case "BYTES":
+            return bytes(value.value())
+        case _:
+            return value.value()
+
+
+def _type_of(name: str, value: Any) -> str:
+    match value:
+        case timedelta():
+            return "DURATION"
+        case datetime():
+            return "TIMESTAMP"
+        case _:
+            return _TYPES.get(name, "DYN")
+
+
+@lru_cache(maxsize=512)
+def _compile(expression: str, variables: tuple[tuple[str, str], ...]) -> cel.Expression:
+    try:
+        return _environment(variables).compile(expression)
+    except RuntimeError as error:
+        names = {name for name, _ in variables}
+        raise ExpressionError(_compile_reason(str(error), names), permanent=True) from error
+
+
+@lru_cache(maxsize=64)
+def _environment(variables: tuple[tuple[str, str], ...]) -> cel.Env:
+    from cel_expr_python import cel
+
+    types = {name: getattr(cel.Type, kind) for name, kind in variables}
+    return cel.NewEnv(variables=types, extensions=_extensions())
+
+
+@cache
+def _extensions() -> list[Any]:
+    from cel_expr_python.ext import ext_math, ext_optional, ext_strings
+
+    return [ext_strings.ExtStrings(), ext_math.ExtMath(), ext_optional.ExtOptional()]
+
+
+_STATUS_WORD = re.compile(r"^[A-Z_]+: |\s*\[[A-Z_]+\]$")
+_COMPILE_ERROR = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
+_BINARY = re.compile(r"_([^\w\s]{1,2}|in)_'? ?(?:applied to )?'?\((.+), (.+)\)")
+
+
+def _reason(text: str) -> str:
+    text = _STATUS_WORD.sub("", _STATUS_WORD.sub("", text)).strip()
+    if match := re.match(r'Key not found in map : "?(.*?)"?$', text):
+        return f"no such key {match[1]!r}"
+    if match := re.match(r"Index error: index=(-?\d+) size=(\d+)", text):
+        return f"no element [{match[1]}]: the list has {match[2]}"
+    if match := re.match(r"No matching overloads found : (.*)", text):
+        return _overload(match[1])
+    if text.startswith("Applying SELECT"):
+        return "a field of something that is no map"
+    return text[:1].lower() + text[1:]
+
+
+def _compile_reason(text: str, names: set[str]) -> str:
+    problems = [match[3] for match in _COMPILE_ERROR.finditer(text)] or [_reason(text)]
+    return "; ".join(dict.fromkeys(_compile_problem(problem, names) for problem in problems[:3]))
+
+
+def _compile_problem(problem: str, names: set[str]) -> str:
+    if match := re.match(r"undeclared reference to '(.*?)'", problem):
+        return _unknown_name(match[1], names)
+    if match := re.match(r"found no matching overload for (.*)", problem):
+        return _overload(match[1])
+    return problem[:1].lower() + problem[1:]
+
+
+def _unknown_name(name: str, names: set[str]) -> str:
+    if name == "response" or name.startswith("response."):
+        fields = sorted(n.removeprefix("response.") for n in names if n.startswith("response."))
+        if not fields:
+            return "there is no response: no request was sent before"
+        return f"response has no field {name[9:]!r}; its fields are: {', '.join(fields)}"
+    known = sorted({n.split(".")[0] for n in names})
+    return f"nothing is named {name!r}; known names are: {', '.join(known)}"
+
+
+def _overload(text: str) -> str:
+    text = text.replace("int64", "int").replace("google.protobuf.Duration", "duration")
+    if match := _BINARY.search(text):
+        return f"{match[2]} {match[1]} {match[3]} cannot be computed: convert one side"
+    if text.startswith("<jump_condition>") or text in ("!_", "_&&_", "_||_"):
+        return "something that is no bool stands where one is needed"
+    text = re.sub(r"'([^']*)' applied to '\((.*)\)'", r"\1(\2)", text)
+    return f"no such function for these types: {text}"
