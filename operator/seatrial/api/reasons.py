@@ -164,3 +164,66 @@ class Reason(StrEnum):
         "The message has the API server's answer; a Pod Security refusal names the field to change"
         " in the service.",
     )
+    NAMESPACE_TAKEN = (
+        "NamespaceTaken",
+        "A namespace with the name of the run's own one exists, and this run did not make it.",
+        "Delete that namespace, or create the run under another name.",
+    )
+
+    # Of the conductor
+    CONDUCTOR_IMAGE_PULL_FAILED = (
+        "ConductorImagePullFailed",
+        "The runner image could not be pulled.",
+        "Check runner image and pull secrets in the operator's Helm values.",
+    )
+    CONDUCTOR_UNSCHEDULABLE = (
+        "ConductorUnschedulable",
+        "No node has room for the conductor's pod.",
+        "Wait for other runs to end, lower the number of runs at once, or add nodes.",
+    )
+    CONDUCTOR_CRASH_LOOP = (
+        "ConductorCrashLoop",
+        "The conductor keeps ending.",
+        "This is a fault in Seatrial: report it with the log of pod seatrial-conductor.",
+    )
+    CONDUCTOR_FAILED = (
+        "ConductorFailed",
+        "The conductor ended without saying how the tests went.",
+        "This is a fault in Seatrial: report it with the log of pod seatrial-conductor.",
+    )
+
+    # Of conditions, while a run goes on and after its verdict
+    QUEUED = ("Queued", "The run waits for its turn.", "The message says what for.")
+    SUSPENDED = ("Suspended", "spec.suspend holds the run.", "Unset spec.suspend.")
+    PROVISIONING = (
+        "Provisioning",
+        "The environment is being made.",
+        "status.services says what each service waits for.",
+    )
+    RUNNING = ("Running", "The tests run.", "status.tests says how far they are.")
+    GATE_OPENED = ("GateOpened", "Every service was ready, and the tests began.", "Nothing to do.")
+    RUN_DELETED = ("RunDeleted", "The run was deleted before its end.", "Nothing to do.")
+    NO_FAULTS = ("NoFaults", "The run declares no fault.", "Nothing to do.")
+    REPORT_COPIED = (
+        "ReportCopied",
+        "The report stands in the ConfigMap that status.report names.",
+        "`seatrial junit` and `seatrial logs` read it.",
+    )
+    REPORT_MISSING = (
+        "ReportMissing",
+        "There is no report: the conductor was not there to make it, or not in time.",
+        "Raise spec.timeouts.collecting if it was time.",
+    )
+    KEPT = (
+        "Kept",
+        "The environment stays for a look, as spec.keepEnvironment says.",
+        "Delete the run, or set keepEnvironment to 0s, to have it removed now.",
+    )
+    DELETING = ("Deleting", "The environment is being deleted.", "Nothing to do.")
+    DELETED = ("Deleted", "Nothing of the run is left but its report.", "Nothing to do.")
+    NAMESPACE_STUCK = (
+        "NamespaceStuck",
+        "The environment's namespace has not gone within timeouts.cleanup.",
+        "The message says which objects or finalizers keep it; remove them.",
+    )
+    NOTHING_CREATED = ("NothingCreated", "The run never had an environment.", "Nothing to do.")
