@@ -1,0 +1,93 @@
+"""Whether the run has come to its end, and to which."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from seatrial.api.reasons import Reason
+from seatrial.api.spec import RunSpec
+from seatrial.api.status import Condition, RunStatus
+from seatrial.api.verdict import Cause, Judgement, judge
+from seatrial.plan.conditions import Type, find
+from seatrial.plan.deadlines import ABORT_GRACE, CONDUCTOR_GRACE, deadline
+from seatrial.plan.liveness import describe, health
+from seatrial.plan.seen import Seen, Subject
+
+
+def aborting(status: RunStatus) -> Condition | None:
+    """Give the condition that says that, since when and why the run is being aborted."""
+    condition = find(status.conditions, Type.ABORTING)
+    return condition if condition is not None and condition.status == "True" else None
+
+
+def ending(subject: Subject, status: RunStatus, seen: Seen, now: datetime) -> Judgement | None:
+    """
+    Judge a started run if it has come to its end; None while it goes on.
+
+    1. The conductor says that the tests have ended, or that there is no environment to test.
+    2. Something ends the run that the conductor cannot know of, or is not there to say.
+    3. It was told to abort, or a deadline has passed, and it has had its time to say so.
+    """
+    spec = subject.spec
+    if spec is None or (subject.problem is not None and status.gate_time is None):
+        problem = subject.problem or "spec: cannot be read."
+        return judge(seen.summary, error=Cause(Reason.INVALID_SPEC, str(problem)))
+    abort = _abort(status, seen, now)
+    summary = seen.summary
+    if summary and (summary["finished"] or summary["environmentFailure"]):
+        told = aborting(status)
+        return _judge(spec, seen, abort=_cause(told) if told else None)
+    if abort is not None:
+        return _judge(spec, seen, abort=abort)
+    error = (
+        _lost(status, seen) or health(seen.conductor, now).fatal or _late(spec, status, seen, now)
+    )
+    return _judge(spec, seen, error=error) if error else None
+
+
+def _judge(
+    spec: RunSpec, seen: Seen, *, abort: Cause | None = None, error: Cause | None = None
+) -> Judgement:
+    return judge(
+        seen.summary,
+        tests=[test.name for test in spec.tests],
+        faults=[fault.name for fault in spec.faults],
+        abort=abort,
+        error=error,
+    )
+
+
+def _abort(status: RunStatus, seen: Seen, now: datetime) -> Cause | None:
+    """Say why the run is aborted, once the conductor has had its time to undo what it did."""
+    told = aborting(status)
+    if told is None:
+        return None
+    nothing_to_undo = seen.summary is None and status.gate_time is None
+    if nothing_to_undo or now >= told.last_transition_time + ABORT_GRACE:
+        return _cause(told)
+    return None
+
+
+def _cause(condition: Condition) -> Cause:
+    return Cause(condition.reason, condition.message)
+
+
+def _lost(status: RunStatus, seen: Seen) -> Cause | None:
+    """Say what took the environment away; before the gate opens it is simply made again."""
+    if seen.refusal is not None:
+        return Cause(seen.refusal.reason, seen.refusal.message)
+    if status.gate_time is None:
+        return None
+    if seen.namespace is None or seen.namespace.deleting:
+        return Cause(
+            Reason.ENVIRONMENT_LOST,
+            f"Namespace {status.namespace} was deleted while the tests ran.",
+        )
+    return None
+
+
+def _late(spec: RunSpec, status: RunStatus, seen: Seen, now: datetime) -> Cause | None:
+    end = deadline(spec, status)
+    if now < end.at + CONDUCTOR_GRACE:
+        return None
+    return Cause(Reason.TIMED_OUT, end.message + describe(seen.conductor))

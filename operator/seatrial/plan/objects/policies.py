@@ -1,0 +1,65 @@
+"""NetworkPolicies: nothing in, nothing out, except what a run needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from seatrial.api import names
+from seatrial.plan.blueprint import Blueprint
+from seatrial.plan.objects.manifest import Json, Manifest, metadata
+
+# A policy cannot select the API server: it is no pod, and its address differs from cluster to
+# cluster. So the conductor, which holds no user code, may reach its usual ports anywhere.
+_API_SERVER = {"ports": [{"protocol": "TCP", "port": port} for port in (443, 6443)]}
+_DNS = {
+    "to": [
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}},
+        {"ipBlock": {"cidr": "169.254.0.0/16"}},  # NodeLocal DNSCache
+    ],
+    "ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")],
+}
+_SAME_NAMESPACE: Json = {"podSelector": {}}
+
+
+def network_policies(run: Blueprint) -> Iterator[Manifest]:
+    """Confine the run's pods to one another, DNS, and for the conductor the API server."""
+    if run.is_plain:
+        # The conductor is the only pod: one policy says it all, and saves two writes.
+        yield _policy(run, "seatrial-default-deny", egress=[_API_SERVER])
+        return
+    yield _policy(run, "seatrial-default-deny")
+    yield _policy(
+        run,
+        "seatrial-allow-within",
+        ingress=[{"from": [_SAME_NAMESPACE]}],
+        egress=[{"to": [_SAME_NAMESPACE]}, _DNS],
+    )
+    yield _policy(
+        run,
+        "seatrial-allow-api-server",
+        pods={"matchLabels": {names.LABEL_COMPONENT: names.COMPONENT_CONDUCTOR}},
+        egress=[_API_SERVER],
+    )
+
+
+def _policy(
+    run: Blueprint,
+    name: str,
+    *,
+    pods: Json | None = None,
+    ingress: list[Json] | None = None,
+    egress: list[Json] | None = None,
+) -> Manifest:
+    return Manifest(
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": metadata(run, name, names.COMPONENT_ENVIRONMENT),
+            "spec": {
+                "podSelector": pods or {},
+                "policyTypes": ["Ingress", "Egress"],
+                "ingress": ingress or [],
+                "egress": egress or [],
+            },
+        }
+    )

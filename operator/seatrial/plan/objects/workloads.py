@@ -1,0 +1,124 @@
+"""A service in its short form: Deployment, Service and the ConfigMaps of its files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from seatrial.api import names
+from seatrial.api.spec import PortSpec, Service
+from seatrial.plan.blueprint import Blueprint
+from seatrial.plan.objects.containers import (
+    Files,
+    container_security_context,
+    environment,
+    environment_from,
+    pod_security_context,
+    probe,
+    resources,
+)
+from seatrial.plan.objects.manifest import Json, Manifest, metadata
+
+
+def service_objects(run: Blueprint, service: Service) -> Iterator[Manifest]:
+    """Make everything of one service, in its short form."""
+    files = Files(run, f"service.{service.name}", service.files)
+    yield from files.manifests(names.COMPONENT_SERVICE)
+    if service.ports:
+        yield _service(run, service, service.ports)
+    yield _deployment(run, service, files)
+
+
+def _service(run: Blueprint, service: Service, ports: list[PortSpec]) -> Manifest:
+    return Manifest(
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": _metadata(run, service),
+            "spec": {
+                "selector": {names.LABEL_SERVICE: service.name},
+                "ports": [
+                    {
+                        "name": port.name,
+                        "port": port.port,
+                        "targetPort": port.target_port or port.port,
+                        "protocol": port.protocol,
+                    }
+                    for port in ports
+                ],
+            },
+        }
+    )
+
+
+def _deployment(run: Blueprint, service: Service, files: Files) -> Manifest:
+    pod_metadata = _metadata(run, service)
+    labels = pod_metadata["labels"]
+    return Manifest(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": _metadata(run, service),
+            "spec": {
+                "replicas": 1 if service.replicas is None else service.replicas,
+                "selector": {"matchLabels": {names.LABEL_SERVICE: service.name}},
+                "strategy": {"type": "RollingUpdate"},
+                "revisionHistoryLimit": 1,
+                # The conductor judges readiness; this only says what the Deployment thinks of it.
+                "progressDeadlineSeconds": max(
+                    60, int(run.spec.timeouts.provisioning.total_seconds())
+                ),
+                "template": {
+                    "metadata": {"labels": labels},
+                    "spec": {
+                        "serviceAccountName": names.WORKLOAD_ACCOUNT,
+                        "automountServiceAccountToken": False,
+                        "enableServiceLinks": False,
+                        "terminationGracePeriodSeconds": 10,
+                        "securityContext": pod_security_context(run),
+                        "containers": [_container(run, service, files)],
+                        "volumes": files.volumes(),
+                    },
+                },
+            },
+        }
+    )
+
+
+def _container(run: Blueprint, service: Service, files: Files) -> Json:
+    container: Json = {
+        "name": "main",
+        "image": service.image,
+        "env": environment(service.env or {}),
+        "envFrom": environment_from(service.env_from),
+        "ports": [
+            {
+                "name": port.name,
+                "containerPort": port.target_port or port.port,
+                "protocol": port.protocol,
+            }
+            for port in service.ports or []
+        ],
+        "resources": resources(service.resources),
+        "securityContext": container_security_context(run, service.run_as_user),
+        "volumeMounts": files.mounts(),
+    }
+    if service.command is not None:
+        container["command"] = service.command
+    if service.args is not None:
+        container["args"] = service.args
+    for name, given in (
+        ("readinessProbe", service.readiness_probe),
+        ("livenessProbe", service.liveness_probe),
+        ("startupProbe", service.startup_probe),
+    ):
+        if given is not None:
+            container[name] = probe(given)
+    tcp = [port.target_port or port.port for port in service.ports or [] if port.protocol == "TCP"]
+    if service.readiness_probe is None and tcp:
+        # Kubernetes' own default period of 10 s would be most of a run's time.
+        container["readinessProbe"] = {"tcpSocket": {"port": tcp[0]}, "periodSeconds": 1}
+    return container
+
+
+def _metadata(run: Blueprint, service: Service) -> Json:
+    return metadata(run, service.name, names.COMPONENT_SERVICE, service=service.name)

@@ -1,0 +1,81 @@
+"""What the conductor is told: ``run.json`` and ``control.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from seatrial.api.fields import Model
+from seatrial.api.journal import ControlDoc, RunDoc, ServiceDoc
+from seatrial.plan.blueprint import Blueprint, ServicePlan
+
+VERSION = 1
+
+
+def run_document(run: Blueprint, started: datetime) -> RunDoc:
+    """
+    Write the run as the conductor reads it, without pydantic.
+
+    The same for the same run and start, so that applying it again changes nothing.
+    """
+    timeouts = run.spec.timeouts
+    return RunDoc(
+        version=VERSION,
+        name=run.name,
+        namespace=run.namespace,
+        uid=run.uid,
+        environment=run.environment,
+        startedAt=rfc3339(started),
+        deadline=rfc3339(started + run.spec.timeout),
+        provisioningTimeout=timeouts.provisioning.total_seconds(),
+        testsTimeout=timeouts.tests.total_seconds(),
+        collectingTimeout=timeouts.collecting.total_seconds(),
+        parallelism=run.spec.parallelism,
+        services=[_service(service) for service in run.services],
+        faults=[_plain(fault) for fault in run.spec.faults],
+        tests=[_plain(test) for test in run.spec.tests],
+        access=run.has_test_pods,
+    )
+
+
+def control_document(*, abort: str, suspend: bool) -> ControlDoc:
+    """Write what may change while the run goes on; ``abort`` is its reason, or empty."""
+    if abort:
+        return ControlDoc(abort=True, abortReason=abort, suspend=suspend)
+    return ControlDoc(abort=False, suspend=suspend)
+
+
+def endpoints(services: Iterable[ServicePlan]) -> dict[str, dict[str, Any]]:
+    """Say where each service is, for the variable SEATRIAL_SERVICES of test pods."""
+    result: dict[str, dict[str, Any]] = {}
+    for service in services:
+        if not service.hosts or not service.ports:
+            continue
+        host, port = service.hosts[0], service.ports[0]["port"]
+        result[service.name] = {
+            "host": host,
+            "port": port,
+            "url": f"http://{host}:{port}",
+            "ports": {each["name"]: each["port"] for each in service.ports},
+        }
+    return result
+
+
+def rfc3339(moment: datetime) -> str:
+    """Write a moment in UTC with milliseconds."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _service(service: ServicePlan) -> ServiceDoc:
+    return ServiceDoc(
+        name=service.name,
+        wave=service.wave,
+        hosts=list(service.hosts),
+        ports=list(service.ports),
+        workloads=list(service.workloads),
+    )
+
+
+def _plain(part: Model) -> dict[str, Any]:
+    return part.model_dump(mode="json", by_alias=True, exclude_none=True)

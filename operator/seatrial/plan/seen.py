@@ -1,0 +1,158 @@
+"""What is observed of a run: parsed from the API server's JSON into what decisions need."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, cast
+
+from seatrial.api import names
+from seatrial.api.errors import InvalidSpecError
+from seatrial.api.journal import SummaryDoc
+from seatrial.api.run import Metadata
+from seatrial.api.spec import RunSpec
+from seatrial.api.status import RunStatus
+from seatrial.plan.admission import Ticket
+from seatrial.plan.blueprint import Blueprint
+from seatrial.plan.objects.manifest import ObjectKey
+
+_SUMMARY_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Subject:
+    """
+    The run itself.
+
+    ``problem`` says why it cannot work as written, then ``spec`` may be None. ``blueprint`` is
+    there while objects have to be made from it: from admission until the gate opens.
+    """
+
+    metadata: Metadata
+    status: RunStatus
+    spec: RunSpec | None = None
+    blueprint: Blueprint | None = None
+    problem: InvalidSpecError | None = None
+
+
+@dataclass(frozen=True)
+class NamespaceSeen:
+    """The namespace that has the name of the run's environment."""
+
+    uid: str
+    owner: str  # UID of the run that made it; empty if no run did
+    deleting: bool = False
+    blockers: str = ""  # what keeps it from going, in the API server's words
+
+
+@dataclass(frozen=True)
+class PodSeen:
+    """The conductor's pod."""
+
+    uid: str
+    created: datetime
+    phase: str = "Pending"
+    deleted: datetime | None = None
+    waiting: str = ""  # reason its container does not run, such as ImagePullBackOff
+    waiting_message: str = ""
+    unschedulable: str = ""  # the scheduler's message
+    restarts: int = 0
+    exit_code: int | None = None  # of the container's last end
+    reason: str = ""  # of a failed pod, such as Evicted
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An object of the run that the API server will not have, however often it is tried."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Everything else that a decision rests on; None means that it is not there."""
+
+    ticket: Ticket = field(default_factory=Ticket)
+    namespace: NamespaceSeen | None = None
+    conductor: PodSeen | None = None
+    summary: SummaryDoc | None = None
+    applied: Mapping[ObjectKey, str] = field(default_factory=dict)  # digest of what was written
+    report_copied: bool = False
+    refusal: Refusal | None = None
+
+
+def see_namespace(body: Mapping[str, Any]) -> NamespaceSeen:
+    """Read a Namespace."""
+    metadata = body["metadata"]
+    conditions = (body.get("status") or {}).get("conditions") or ()
+    blockers = [
+        condition.get("message", "")
+        for condition in conditions
+        if condition.get("status") == "True" and condition.get("type") in _BLOCKING
+    ]
+    return NamespaceSeen(
+        uid=metadata["uid"],
+        owner=(metadata.get("labels") or {}).get(names.LABEL_RUN_UID, ""),
+        deleting=bool(metadata.get("deletionTimestamp")),
+        blockers=" ".join(blockers)[:1024],
+    )
+
+
+# Source: Kubernetes, pkg/controller/namespace/deletion/status_condition_utils.go.
+_BLOCKING = (
+    "NamespaceDeletionDiscoveryFailure",
+    "NamespaceDeletionGroupVersionParsingFailure",
+    "NamespaceDeletionContentFailure",
+    "NamespaceContentRemaining",
+    "NamespaceFinalizersRemaining",
+)
+
+
+def see_pod(body: Mapping[str, Any]) -> PodSeen:
+    """Read the conductor's pod, which has one container."""
+    metadata = body["metadata"]
+    status = body.get("status") or {}
+    container: Mapping[str, Any] = next(iter(status.get("containerStatuses") or ()), {})
+    waiting = (container.get("state") or {}).get("waiting") or {}
+    ended = (container.get("state") or {}).get("terminated") or (
+        container.get("lastState") or {}
+    ).get("terminated")
+    unschedulable = [
+        condition.get("message", "")
+        for condition in status.get("conditions") or ()
+        if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable"
+    ]
+    deleted = metadata.get("deletionTimestamp")
+    return PodSeen(
+        uid=metadata["uid"],
+        created=datetime.fromisoformat(metadata["creationTimestamp"]),
+        phase=status.get("phase") or "Pending",
+        deleted=datetime.fromisoformat(deleted) if deleted else None,
+        waiting=waiting.get("reason", ""),
+        waiting_message=waiting.get("message", "")[:1024],
+        unschedulable=(unschedulable or [""])[0][:1024],
+        restarts=container.get("restartCount", 0),
+        exit_code=ended.get("exitCode") if ended else None,
+        reason=status.get("reason", ""),
+    )
+
+
+def see_summary(configmap: Mapping[str, Any]) -> SummaryDoc | None:
+    """
+    Read what the conductor says; None while it has said nothing.
+
+    A summary that cannot be read counts as none: then deadlines end the run.
+    """
+    text = (configmap.get("data") or {}).get(names.SUMMARY_KEY)
+    if not text:
+        return None
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return None
+    if not isinstance(document, dict) or document.get("version") != _SUMMARY_VERSION:
+        return None
+    return cast(SummaryDoc, document)

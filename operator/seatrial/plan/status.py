@@ -1,0 +1,166 @@
+"""``status`` from what the conductor says, within bounds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import ValidationError
+
+from seatrial.api import names
+from seatrial.api.duration import format_duration
+from seatrial.api.journal import FaultState, ServiceState, SummaryDoc, TestState
+from seatrial.api.status import (
+    FaultStatus,
+    RunStatus,
+    ServiceStatus,
+    Summary,
+    TargetStatus,
+    TestStatus,
+    Timings,
+)
+
+_CUT = " … (shortened; the report has all of it)"
+_SHORT = 512  # characters of a message where many stand side by side
+_TARGETS = 20
+
+
+def read_status(body: Mapping[str, Any]) -> RunStatus:
+    """
+    Read the status of a run.
+
+    What someone else has put there and cannot be read is left out, field by field: forgetting all
+    of it would start a run a second time.
+    """
+    fields = dict(body.get("status") or {})
+    while True:
+        try:
+            return RunStatus.model_validate(fields)
+        except ValidationError as error:
+            for problem in error.errors(include_url=False):
+                fields.pop(str(problem["loc"][0]), None)
+
+
+def write_status(status: RunStatus) -> dict[str, Any]:
+    """Write the status as JSON of at most 64 KiB; what does not fit is visibly shortened."""
+    limit = 2048
+    while True:
+        document = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+        if len(json.dumps(document).encode()) <= names.MAX_STATUS_BYTES or limit < 64:
+            return document
+        limit //= 2
+        status = _shortened(status, limit)
+
+
+def progress(status: RunStatus, summary: SummaryDoc) -> RunStatus:
+    """Take over what the conductor says: counts, services, tests, faults."""
+    return status.model_copy(
+        update={
+            "conductor_starts": summary["starts"],
+            "summary": Summary.model_validate(summary["summary"]),
+            "services": [_service(each) for each in summary["services"]],
+            "tests": [_test(each) for each in summary["tests"]],
+            "faults": [_fault(each) for each in summary["faults"]],
+            "gate_time": status.gate_time or _moment(summary["gateOpenedAt"]),
+        }
+    )
+
+
+def timings(status: RunStatus, created: datetime, tests_ended: datetime | None) -> Timings:
+    """Say where the time went; what is not over yet is left out."""
+    return Timings(
+        queued=_span(created, status.start_time),
+        provisioning=_span(status.start_time, status.gate_time),
+        tests=_span(status.gate_time, tests_ended),
+        total=_span(status.start_time, status.completion_time),
+    )
+
+
+def tests_ended(summary: SummaryDoc | None) -> datetime | None:
+    """Say when the tests ended, if they did."""
+    return _moment(summary["finished"]["at"]) if summary and summary["finished"] else None
+
+
+def _service(state: ServiceState) -> ServiceStatus:
+    return ServiceStatus(
+        name=state["name"],
+        state=state["state"],
+        ready_replicas=state["readyReplicas"],
+        replicas=state["replicas"],
+        restarts=state["restarts"],
+        message=_cut(state["message"], 2048),
+    )
+
+
+def _test(state: TestState) -> TestStatus:
+    started, finished = _moment(state["startedAt"]), _moment(state["finishedAt"])
+    return TestStatus(
+        name=state["name"],
+        outcome=state["outcome"],
+        passed=state["passed"],
+        failed=state["failed"],
+        skipped=state["skipped"],
+        flaky=state["flaky"],
+        attempts=state["attempts"],
+        started_at=started,
+        duration=_span(started, finished),
+        message=_cut(state["message"], 2048),
+    )
+
+
+def _fault(state: FaultState) -> FaultStatus:
+    return FaultStatus(
+        name=state["name"],
+        state=state["state"],
+        targets=[
+            TargetStatus(
+                kind=target["kind"],
+                name=target["name"],
+                uid=target["uid"],
+                replaced_by=target["replacedBy"],
+            )
+            for target in state["targets"][:_TARGETS]
+        ],
+        requested=_moment(state["requested"]),
+        applied=_moment(state["applied"]),
+        first_hit=_moment(state["firstHit"]),
+        hits=state["hits"],
+        reverted=_moment(state["reverted"]),
+        reverted_by=state["revertedBy"],
+        recovered=_moment(state["recovered"]),
+        message=_cut(state["message"], 2048),
+    )
+
+
+def _shortened(status: RunStatus, limit: int) -> RunStatus:
+    def shorten(part: Any) -> Any:
+        return part.model_copy(update={"message": _cut(part.message, limit)})
+
+    cut: Callable[[list[Any]], list[Any]] = lambda parts: [shorten(each) for each in parts]  # noqa: E731
+    faults = [
+        fault.model_copy(update={"targets": fault.targets[: max(1, limit // 128)]})
+        for fault in status.faults
+    ]
+    return status.model_copy(
+        update={
+            "services": cut(status.services),
+            "tests": cut(status.tests),
+            "faults": cut(faults),
+        }
+    )
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: max(0, limit - len(_CUT))] + _CUT
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _span(start: datetime | None, end: datetime | None) -> str | None:
+    if start is None or end is None:
+        return None
+    return format_duration(max(end - start, timedelta(0)))
