@@ -142,7 +142,7 @@ class Branch(Model):
 
     name: ShortText | None = Field(None, description="Shown in results. Default: its number.")
     steps: list[LeafStep] = Field(
-        min_length=1, max_length=32, description="Steps of the branch, in order."
+        min_length=1, max_length=16, description="Steps of the branch, in order."
     )
 
 
@@ -162,6 +162,6 @@ class Step(LeafStep):
     parallel: list[Branch] | None = Field(
         None,
         min_length=1,
-        max_length=16,
+        max_length=8,
         description="Branches that run at the same time; the step ends when all have ended.",
     )

@@ -130,7 +130,11 @@ def _immutable() -> Rule:
         for name, info in RunSpec.model_fields.items()
         if info.alias not in MUTABLE
     ]
-    same = " && ".join(f"self.spec.?{name} == oldSelf.spec.?{name}" for name in fixed)
+    same = " && ".join(
+        f"has(self.spec.{name}) == has(oldSelf.spec.{name})"
+        f" && (!has(self.spec.{name}) || self.spec.{name} == oldSelf.spec.{name})"
+        for name in fixed
+    )
     waiting = (
         "!has(oldSelf.status) || !has(oldSelf.status.phase) || oldSelf.status.phase == 'Queued'"
     )

@@ -1,0 +1,200 @@
+"""
+Plain Kubernetes YAML from users, read within limits. Pure.
+
+What the objects may be is decided in ``manifests``.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from seatrial.api.errors import InvalidSpecError, SpecError
+from seatrial.api.journal import PortDoc, WorkloadDoc
+
+Object = dict[str, Any]
+
+MAX_BYTES = 512 * 1024
+MAX_DOCUMENTS = 64
+MAX_NODES = 50_000  # with every alias written out
+MAX_DEPTH = 64
+
+WORKLOADS = ("Deployment", "StatefulSet", "Pod", "Job")
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What the manifests of a service bring, as far as the conductor needs it."""
+
+    hosts: tuple[str, ...]  # names of the Services
+    ports: tuple[PortDoc, ...]
+    workloads: tuple[WorkloadDoc, ...]
+
+
+class _Loader(yaml.CSafeLoader):
+    """
+    Reads what Kubernetes reads: JSON in YAML's clothes.
+
+    Dates stay text, and so do numbers to the base of 60 (``12:30``): Kubernetes knows neither.
+    """
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [
+        (tag, pattern)
+        for tag, pattern in resolvers
+        if tag not in ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:int")
+    ]
+    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int",
+    re.compile(r"^[-+]?(0|[1-9][0-9]*|0o?[0-7]+|0x[0-9a-fA-F]+)$"),
+    list("-+0123456789"),
+)
+
+
+def read_manifests(texts: Mapping[str, str], field: str) -> list[Object]:
+    """
+    Parse YAML documents.
+
+    Args:
+        texts: YAML by where it comes from: a key of a ConfigMap, or ``inline``.
+        field: The field of the run to name in messages, ``spec.services[0].manifests``.
+
+    Returns:
+        The documents in order, without empty ones; each a map of JSON values.
+
+    Raises:
+        InvalidSpecError: Not YAML, or more than the limits allow.
+    """
+    if sum(len(text.encode()) for text in texts.values()) > MAX_BYTES:
+        problem = f"has more than {MAX_BYTES // 1024} KiB of YAML."
+        raise InvalidSpecError([SpecError(field, problem, "Split the service into several.")])
+    documents: list[Object] = []
+    problems: list[SpecError] = []
+    for source, text in texts.items():
+        try:
+            documents += _documents(text)
+        except _UnreadableError as error:
+            problems.append(SpecError(f"{field}.{source}", str(error)))
+    if len(documents) > MAX_DOCUMENTS:
+        problem = f"has {len(documents)} objects, more than {MAX_DOCUMENTS}."
+        problems.append(SpecError(field, problem, "Split the service into several."))
+    if not documents and not problems:
+        problems.append(SpecError(field, "holds no object.", "Give at least one workload."))
+    if problems:
+        raise InvalidSpecError(problems)
+    return documents
+
+
+def contents(documents: Sequence[Object]) -> Contents:
+    """Say which Services, ports and workloads the documents bring; they may be of any shape."""
+    services = [each for each in documents if each.get("kind") == "Service"]
+    return Contents(
+        hosts=tuple(_name(each) for each in services),
+        ports=tuple(port for each in services for port in _ports(each)),
+        workloads=tuple(
+            {"kind": each["kind"], "name": _name(each)}
+            for each in documents
+            if each.get("kind") in WORKLOADS
+        ),
+    )
+
+
+def _name(document: Object) -> str:
+    metadata = document.get("metadata")
+    return str(metadata.get("name", "")) if isinstance(metadata, dict) else ""
+
+
+def _ports(service: Object) -> Iterator[PortDoc]:
+    spec = service.get("spec")
+    ports = spec.get("ports") if isinstance(spec, dict) else None
+    for port in ports if isinstance(ports, list) else ():
+        if isinstance(port, dict) and isinstance(port.get("port"), int):
+            yield {"name": str(port.get("name") or port["port"]), "port": port["port"]}
+
+
+class _UnreadableError(Exception):
+    """The text cannot be taken; the message is a sentence."""
+
+
+def _documents(text: str) -> list[Object]:
+    try:
+        _check_size(text)
+        loaded = [each for each in yaml.load_all(text, Loader=_Loader) if each is not None]
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "unreadable"
+        raise _UnreadableError(f"is not YAML{where}: {problem}.") from None
+    except ValueError as error:  # a number of thousands of digits, a binary that is none
+        raise _UnreadableError(f"has a value that cannot be read: {error}.") from None
+    for document in loaded:
+        if not isinstance(document, dict):
+            raise _UnreadableError("holds a document that is no object.")
+        _check_json(document)
+    return loaded
+
+
+def _check_size(text: str) -> None:
+    """
+    Refuse what would grow when it is read: aliases of aliases, and endless nesting.
+
+    The parser is asked for events, which cost no more than the text is long.
+    """
+    sizes: dict[str, int] = {}
+    open_nodes: list[tuple[str | None, int]] = []  # anchor, nodes so far
+    total = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            open_nodes.append((event.anchor, 1))
+            if len(open_nodes) > MAX_DEPTH:
+                raise _UnreadableError(f"is nested more than {MAX_DEPTH} levels deep.")
+            continue
+        if isinstance(event, yaml.AliasEvent):
+            if event.anchor not in sizes:
+                raise _UnreadableError(f"has an alias *{event.anchor} inside of what it names.")
+            size = sizes[event.anchor]
+        elif isinstance(event, yaml.ScalarEvent):
+            size = 1
+            _remember(sizes, event.anchor, size)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, size = open_nodes.pop()
+            _remember(sizes, anchor, size)
+        else:
+            continue
+        if open_nodes:
+            anchor, before = open_nodes[-1]
+            open_nodes[-1] = (anchor, before + size)
+            total = before + size
+        if total > MAX_NODES:
+            raise _UnreadableError(f"has more than {MAX_NODES} values, aliases written out.")
+
+
+def _remember(sizes: dict[str, int], anchor: str | None, size: int) -> None:
+    if anchor is not None:
+        sizes[anchor] = size
+
+
+def _check_json(value: Any) -> None:
+    """Refuse what JSON does not know: other keys than text, sets, bytes, infinite numbers."""
+    pending = [value]
+    while pending:
+        each = pending.pop()
+        if isinstance(each, dict):
+            for key in each:
+                if not isinstance(key, str):
+                    raise _UnreadableError(f"has the key {str(key)[:40]}; put it in quotes.")
+            pending += each.values()
+        elif isinstance(each, list):
+            pending += each
+        elif isinstance(each, float) and not math.isfinite(each):
+            raise _UnreadableError("has a number that is not finite.")
+        elif each is not None and not isinstance(each, (str, int, float, bool)):
+            raise _UnreadableError(f"has a value of YAML type {type(each).__name__}.")
