@@ -1,0 +1,3 @@
+"""Seatrial's pytest plugin."""
+
+from __future__ import annotations
