@@ -1,0 +1,72 @@
+"""The processes of the local cluster's node, as root on the same machine sees them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+PROC = Path("/proc")
+
+
+def processes_of_pod(uid: str) -> list[int]:
+    """Give the processes in all containers of a pod, its pause process among them."""
+    return [pid for pid in _pids() if uid in _read(pid, "cgroup").replace("_", "-")]
+
+
+def kill_program(pod_uid: str, word: str) -> int:
+    """Kill every process of a pod that has this word in its command line; tell how many."""
+    found = [pid for pid in processes_of_pod(pod_uid) if word in _read(pid, "cmdline")]
+    for pid in found:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return len(found)
+
+
+def api_servers(state: Path) -> list[int]:
+    """Give the API server of the cluster whose files are in this folder."""
+    return [
+        pid
+        for pid in _pids()
+        if (words := _read(pid, "cmdline").split("\0"))
+        and "kube-apiserver" in words[:2]
+        and any(str(state) in word for word in words)
+    ]
+
+
+@contextmanager
+def frozen(pids: list[int]) -> Iterator[None]:
+    """Stop processes, and let them go on at the end, whatever happens."""
+    try:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def kept_down(state: Path, seconds: float) -> int:
+    """Kill the API server as often as it comes back, for so long; tell how often it was killed."""
+    killed, deadline = 0, time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        for pid in api_servers(state):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                killed += 1
+        time.sleep(0.05)
+    return killed
+
+
+def _pids() -> list[int]:
+    return [int(each.name) for each in PROC.iterdir() if each.name.isdecimal()]
+
+
+def _read(pid: int, file: str) -> str:
+    try:
+        return (PROC / str(pid) / file).read_text(errors="replace")
+    except OSError:  # it has ended since
+        return ""

@@ -1,0 +1,148 @@
+"""Suspend, abort, replace, keep, delete: in every phase, and nothing stays behind."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.cluster import Run, condition, reason
+from tests.e2e.conftest import Desk
+
+SHOP = "docker.io/seatrial/shop:1"
+# Ready after a while, so that Provisioning can be met; the test takes as long as it is given.
+SPEC = """
+services:
+- name: web
+  image: {shop}
+  command: [sh, -c, "sleep {ready_after_s}; exec python3 -m http.server --directory /app 8080"]
+  ports: [{{name: http, port: 8080}}]
+tests:
+- name: long
+  scenario:
+  - http: {{get: "http://web:8080/{path}", timeout: 1s}}
+    eventually: {{within: {test_s}s}}
+    expect: ["response.status == 200"]
+- name: after
+  scenario:
+  - http: {{get: "http://web:8080/"}}
+"""
+
+
+def slow(*, ready_after_s: float = 0, test_s: int = 60, path: str = "nowhere") -> str:
+    return SPEC.format(shop=SHOP, ready_after_s=ready_after_s, test_s=test_s, path=path)
+
+
+def uid(run: Run) -> str:
+    found: str = run.get()["metadata"]["uid"]
+    return found
+
+
+@pytest.mark.parametrize("phase", ["Queued", "Provisioning", "Running", "Finished"])
+def test_a_deleted_run_leaves_nothing(phase: str, desk: Desk) -> None:
+    run = desk.run("deleted", slow(ready_after_s=30 if phase == "Provisioning" else 0))
+    identity = uid(run)
+    if phase == "Queued":
+        run.change(suspend=True)
+        run.delete()
+    elif phase == "Finished":
+        run.in_phase("Running")
+        run.change(abort=True)
+        run.finished(timeout_s=20)
+        run.delete()
+    else:
+        run.in_phase(phase)
+        run.delete()
+    run.gone(timeout_s=60)
+    assert desk.cluster.environments(identity) == []
+
+
+@pytest.mark.parametrize("phase", ["Queued", "Provisioning", "Running"])
+def test_an_aborted_run_ends_soon_as_aborted(phase: str, desk: Desk) -> None:
+    spec = slow(ready_after_s=30 if phase == "Provisioning" else 0)
+    run = desk.run("aborted", ("suspend: true\n" if phase == "Queued" else "") + spec)
+    run.in_phase(phase)
+    run.change(abort=True)
+    status = run.finished(timeout_s=15)
+    assert status["verdict"] == "Aborted"
+    assert reason(status, "Finished") == "AbortRequested"
+
+
+def test_a_suspended_run_waits_in_the_queue_and_before_its_next_test(desk: Desk) -> None:
+    run = desk.run("suspended", "suspend: true\n" + slow(path="", test_s=30))
+    run.in_phase("Queued")
+    assert desk.cluster.environments(uid(run)) == []
+
+    run.change(suspend=False)
+    run.in_phase("Provisioning")
+    run.change(suspend=True)
+    # The environment still comes up; then the run holds before its first test.
+    held = run.wait(lambda now: condition(now, "EnvironmentReady") == "True", "ready", 60)
+    assert {test["outcome"] for test in held["tests"]} <= {"Pending"}
+    with pytest.raises(AssertionError, match="not yet"):
+        run.finished(timeout_s=4)
+
+    run.change(suspend=False)
+    assert run.finished()["verdict"] == "Passed"
+
+
+def test_a_newer_run_of_a_group_replaces_or_waits(desk: Desk) -> None:
+    replace = "concurrency: {group: checkout, policy: Replace}\n"
+    older = desk.run("older", replace + slow())
+    older.in_phase("Running")
+    newer = desk.run("newer", replace + slow(path=""))
+    status = older.finished(timeout_s=20)
+    assert status["verdict"] == "Aborted"
+    assert reason(status, "Finished") == "Replaced"
+    assert "newer" in status["message"]
+    assert newer.finished()["verdict"] == "Passed"
+
+
+def test_a_kept_environment_stays_until_it_is_let_go(desk: Desk) -> None:
+    run = desk.run("kept", "keepEnvironment: {onFailure: 1h}\n" + slow(test_s=1))
+    status = run.finished()
+    assert status["verdict"] == "Failed"
+    run.wait(lambda now: condition(now, "ReportAvailable") == "True", "a report", 30)
+    environment = f"/api/v1/namespaces/{run.environment}"
+    found = desk.cluster.get(environment)
+    assert found is not None
+    assert found["status"]["phase"] == "Active"
+    pods = desk.cluster.items(f"{environment}/pods", labelSelector="seatrial.dev/service=web")
+    assert [pod["status"]["phase"] for pod in pods] == ["Running"]
+
+    run.change(keepEnvironment={"onFailure": "0s"})
+    final = run.in_phase("Finished", timeout_s=60)
+    assert condition(final, "CleanedUp") == "True"
+    assert desk.cluster.get(environment) is None
+    assert final["verdict"] == "Failed"
+
+
+def test_a_finished_run_goes_after_its_ttl(desk: Desk) -> None:
+    run = desk.run(
+        "short-lived", "ttlAfterFinished: 1s\ntests: [{name: t, scenario: [{expect: ['true']}]}]"
+    )
+    run.gone(timeout_s=60)
+
+
+def test_a_namespace_that_will_not_go_is_diagnosed(desk: Desk) -> None:
+    run = desk.run("held", "timeouts: {cleanup: 3s}\n" + slow(path=""))
+    run.in_phase("Running")
+    environment = run.environment
+    holder = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "held", "finalizers": ["e2e.seatrial.dev/holds"]},
+    }
+    desk.cluster.create(environment, holder)
+    try:
+        status = run.wait(
+            lambda now: (
+                condition(now, "CleanedUp") == "False"
+                and "e2e.seatrial.dev/holds" in str(now["conditions"])
+            ),
+            "CleanedUp=False that names the finalizer",
+            60,
+        )
+        assert status["verdict"] == "Passed"
+    finally:
+        path = f"/api/v1/namespaces/{environment}/configmaps/held"
+        desk.cluster.patch(path, {"metadata": {"finalizers": None}})
+    run.wait(lambda now: condition(now, "CleanedUp") == "True", "clean", 60)

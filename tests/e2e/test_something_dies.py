@@ -1,0 +1,142 @@
+"""Whatever part of Seatrial dies, and whenever: the same verdict, and nothing left over."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from seatrial.api.names import CONDUCTOR, LABEL_RUN_UID
+
+from tests.e2e import node
+from tests.e2e.cluster import OPERATOR_LABELS, Cluster, Json, Run, condition
+from tests.e2e.conftest import Desk
+
+Moment = Callable[[Json], bool]
+
+
+@pytest.fixture(scope="session")
+def local_node(kubeconfig: str) -> Path:
+    """Give the folder of the local cluster, whose processes these tests stop and kill."""
+    folder = Path(kubeconfig).parent
+    if not node.api_servers(folder):
+        pytest.skip("needs the local cluster of `make up`: it stops the API server's process")
+    return folder
+
+
+def running(name: str) -> Moment:
+    def holds(status: Json) -> bool:
+        return any(t["name"] == name and t["outcome"] == "Running" for t in status.get("tests", []))
+
+    return holds
+
+
+def fault_in(name: str, *states: str) -> Moment:
+    def holds(status: Json) -> bool:
+        return any(f["name"] == name and f["state"] in states for f in status.get("faults", []))
+
+    return holds
+
+
+def in_phase(phase: str) -> Moment:
+    return lambda status: status.get("phase") == phase
+
+
+MOMENTS: dict[str, Moment] = {
+    "provisioning": in_phase("Provisioning"),
+    "tests": running("no-order-is-lost"),
+    "fault": fault_in("payments-down", "Active"),
+}
+
+
+def assert_as_if_nothing_had_happened(run: Run) -> None:
+    """Check the verdict of the shop, and that each object of it is there once, then not at all."""
+    uid = run.get()["metadata"]["uid"]
+    assert len(run.cluster.environments(uid)) <= 1
+    status = run.finished(timeout_s=180)
+    assert status["verdict"] == "Passed", status["message"]
+    assert {test["name"]: test["outcome"] for test in status["tests"]} == {
+        test["name"]: "Passed" for test in run.get()["spec"]["tests"]
+    }
+    assert {fault["state"] for fault in status["faults"]} == {"Recovered"}
+    clean = run.in_phase("Finished", timeout_s=90)
+    assert condition(clean, "CleanedUp") == "True"
+    assert run.cluster.environments(uid) == []
+    owned = run.cluster.items(
+        f"/api/v1/namespaces/{run.namespace}/configmaps", labelSelector=f"{LABEL_RUN_UID}={uid}"
+    )
+    assert [each["metadata"]["name"] for each in owned] == [f"{run.name}-report"]
+
+
+def operator_pods(cluster: Cluster) -> list[Json]:
+    return cluster.items("/api/v1/pods", labelSelector=OPERATOR_LABELS)
+
+
+def kill_pod(cluster: Cluster, pod: Json) -> None:
+    meta = pod["metadata"]
+    path = f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}"
+    cluster.delete(path, gracePeriodSeconds=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("every", [2, 5])
+def test_the_operator_is_killed_after_every_nth_change_of_status(every: int, desk: Desk) -> None:
+    run = desk.example("shop")
+    changes, kills = 0, 0
+
+    def finished(items: list[Json]) -> bool:
+        nonlocal changes, kills
+        changes += 1
+        if changes % every == 0:
+            for pod in operator_pods(desk.cluster):
+                kill_pod(desk.cluster, pod)
+                kills += 1
+        status = items[0].get("status", {}) if items else {}
+        return condition(status, "Finished") == "True"
+
+    collection = run.path.rpartition("/")[0]
+    selector = f"metadata.name={run.name}"
+    desk.cluster.wait(collection, finished, "Finished", 240, fieldSelector=selector)
+    assert kills > 0
+    assert_as_if_nothing_had_happened(run)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_the_conductors_pod_is_deleted(moment: str, desk: Desk) -> None:
+    run = desk.example("shop")
+    run.wait(MOMENTS[moment], moment)
+    environment = run.environment
+    path = f"/api/v1/namespaces/{environment}/pods"
+    [pod] = desk.cluster.wait(
+        path, bool, "a conductor", 20, fieldSelector=f"metadata.name={CONDUCTOR}"
+    )
+    kill_pod(desk.cluster, pod)
+    assert_as_if_nothing_had_happened(run)
+    assert run.status["conductorStarts"] >= 2 or moment == "provisioning"
+
+
+@pytest.mark.slow
+def test_the_conductors_container_is_killed(desk: Desk, local_node: Path) -> None:
+    run = desk.example("shop")
+    run.wait(MOMENTS["fault"], "the fault is active")
+    pod = desk.cluster.get(f"/api/v1/namespaces/{run.environment}/pods/{CONDUCTOR}")
+    assert pod is not None
+    assert node.kill_program(pod["metadata"]["uid"], "conductor") > 0
+    assert_as_if_nothing_had_happened(run)
+    assert run.status["conductorStarts"] == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["provisioning", "tests", "clean-up"])
+def test_the_api_server_is_away_for_ten_seconds(moment: str, desk: Desk, local_node: Path) -> None:
+    run = desk.example("shop")
+    moments = {**MOMENTS, "clean-up": lambda status: condition(status, "Finished") == "True"}
+    run.wait(moments[moment], moment, timeout_s=120)
+    if moment == "tests":  # gone and back, and gone again
+        assert node.kept_down(local_node, seconds=10) > 0
+    else:  # there, but it does not answer
+        with node.frozen(node.api_servers(local_node)):
+            time.sleep(10)
+    assert_as_if_nothing_had_happened(run)

@@ -1,0 +1,87 @@
+"""What the documentation shows is true: its YAML is accepted, its links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from seatrial.api.names import KIND
+from seatrial.api.reasons import Reason
+from seatrial.api.run import parse_run
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
+EXAMPLES = sorted(ROOT.glob("examples/*/run.yaml"))
+FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)#\s]*)(#[^)\s]*)?\)")
+
+
+def page_id(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return [m[3] for m in FENCE.finditer(page.read_text()) if m[2] == language]
+
+
+def runs(text: str) -> list[dict[str, object]]:
+    documents = [each for each in yaml.safe_load_all(text) if each]
+    return [each for each in documents if each.get("kind") == KIND]
+
+
+def prose(page: Path) -> list[str]:
+    return FENCE.sub("", page.read_text()).splitlines()
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "yaml")], ids=page_id)
+def test_every_yaml_example_of_a_page_is_valid(page: Path) -> None:
+    for text in blocks(page, "yaml"):
+        for run in runs(text):
+            parse_run(run)
+
+
+def test_the_pages_have_examples_to_check() -> None:
+    assert sum(len(runs(text)) for page in PAGES for text in blocks(page, "yaml")) >= 8
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.parent.name)
+def test_every_example_is_valid(example: Path) -> None:
+    [run] = runs(example.read_text())
+    assert parse_run(run).spec.tests
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    for target, anchor in LINK.findall("\n".join(prose(page))):
+        if target.startswith(("http:", "https:", "mailto:")):
+            continue
+        file = (page.parent / target) if target else page
+        assert file.exists(), f"{target} is not there"
+        if anchor and file.suffix == ".md":
+            assert anchor[1:] in anchors(file), f"{target}{anchor}: no such heading"
+
+
+def anchors(page: Path) -> set[str]:
+    headings = [line.lstrip("# ") for line in prose(page) if line.startswith("#")]
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
+
+
+def test_every_reason_has_an_entry_in_the_troubleshooting_page() -> None:
+    page = ROOT / "docs/how-to/troubleshooting.md"
+    headings = {line[4:] for line in page.read_text().splitlines() if line.startswith("### ")}
+    assert headings >= {str(reason.value) for reason in Reason}
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if "docs/reference" not in str(p)], ids=page_id)
+def test_prose_has_one_sentence_per_line(page: Path) -> None:
+    ends = re.compile(r"(?<!e\.g)(?<!i\.e)(?<!etc)\. [A-Z]")
+    prose_lines = [line for line in prose(page) if not re.match(r"[|#*-]|\d+\.", line)]
+    assert [line for line in prose_lines if ends.search(line)] == []
+
+
+def test_the_tutorials_first_run_is_the_hello_example_after_its_repair() -> None:
+    [first, *_] = blocks(ROOT / "docs/tutorial/first-test.md", "yaml")
+    [hello] = runs((ROOT / "examples/hello/run.yaml").read_text())
+    assert runs(first.replace("'mars'", "'world'"))[0]["spec"] == hello["spec"]
