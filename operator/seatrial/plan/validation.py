@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import posixpath
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from seatrial.api.errors import SpecError
-from seatrial.api.spec import PodSecurity, RunSpec
+from seatrial.api import names
+from seatrial.api.errors import InvalidSpecError, SpecError
+from seatrial.api.spec import ObjectReference, PodSecurity, RunSpec, Service
+from seatrial.plan.faults import fault_problems
+from seatrial.plan.manifests import contents, problems, read_manifests
+from seatrial.plan.steps import Hosts, scenario_problems
 
 # (kind, name) -> the object of the run's own namespace, or None if it is not there.
 Found = Mapping[tuple[str, str], Mapping[str, Any] | None]
+
+# An object in etcd may hold 1.5 MiB; leave room for names and managed fields.
+MAX_RUN_BYTES = 900 * 1024
+_MANIFEST_KEYS = (".yaml", ".yml", ".json")
+_SUITE_KEYS = ("test_*.py", "*_test.py", "*.yaml", "*.yml")
+_PYTEST_SETTINGS = ("pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
 
 
 @dataclass(frozen=True)
@@ -23,7 +37,7 @@ class Limits:
 
 def references(spec: RunSpec) -> set[tuple[str, str]]:
     """Name the ConfigMaps and Secrets that the run refers to, as (kind, name)."""
-    raise NotImplementedError
+    return {reference for reference, _ in _references(spec)}
 
 
 def validate(spec: RunSpec, found: Found | None, limits: Limits) -> list[SpecError]:
@@ -38,9 +52,208 @@ def validate(spec: RunSpec, found: Found | None, limits: Limits) -> list[SpecErr
     Returns:
         Every problem with its field and remedy, the most telling first; empty if it can work.
     """
-    raise NotImplementedError
+    missing = [] if found is None else list(_missing(spec, found))
+    documents, unreadable = _documents(spec, found)
+    return [
+        *_allowed(spec, limits),
+        *missing,
+        *unreadable,
+        *(each for field, objects in documents.values() for each in problems(objects, field)),
+        *_collisions(spec, documents),
+        *_cycle(spec),
+        *fault_problems(spec, {name: objects for name, (_, objects) in documents.items()}),
+        *scenario_problems(spec, _hosts(spec, documents)),
+        *_files(spec),
+        *_size(spec),
+    ]
 
 
-def one_message(problems: Sequence[SpecError]) -> str:
+def one_message(found: Sequence[SpecError]) -> str:
     """Put the first problem into one sentence, and count the others."""
-    raise NotImplementedError
+    return str(InvalidSpecError(found))
+
+
+# Objects of the run's own namespace --------------------------------------------------------------
+
+
+def _references(spec: RunSpec) -> Iterator[tuple[tuple[str, str], str]]:
+    for i, service in enumerate(spec.services):
+        field = f"spec.services[{i}]"
+        if service.manifests and service.manifests.config_map:
+            yield ("ConfigMap", service.manifests.config_map), f"{field}.manifests.configMap"
+        yield from _environment(service.env_from or [], f"{field}.envFrom")
+    for i, test in enumerate(spec.tests):
+        field = f"spec.tests[{i}]"
+        if test.pytest:
+            yield ("ConfigMap", test.pytest.config_map), f"{field}.pytest.configMap"
+            yield from _environment(test.pytest.env_from, f"{field}.pytest.envFrom")
+        if test.container:
+            yield from _environment(test.container.env_from, f"{field}.container.envFrom")
+
+
+def _environment(
+    sources: list[ObjectReference], field: str
+) -> Iterator[tuple[tuple[str, str], str]]:
+    for i, source in enumerate(sources):
+        if source.config_map:
+            yield ("ConfigMap", source.config_map), f"{field}[{i}].configMap"
+        if source.secret:
+            yield ("Secret", source.secret), f"{field}[{i}].secret"
+
+
+def _missing(spec: RunSpec, found: Found) -> Iterator[SpecError]:
+    label = f"{names.LABEL_READABLE}={names.LABEL_READABLE_VALUE}"
+    for (kind, name), field in _references(spec):
+        there = found.get((kind, name))
+        if there is None:
+            problem = f"there is no {kind} {name} in the run's namespace."
+            yield SpecError(field, problem, "Create it before the run.")
+            continue
+        labels = there.get("metadata", {}).get("labels") or {}
+        if labels.get(names.LABEL_READABLE) != names.LABEL_READABLE_VALUE:
+            problem = f"{kind} {name} may not be read by runs."
+            yield SpecError(
+                field, problem, f"Allow it: kubectl label {kind.lower()} {name} {label}"
+            )
+            continue
+        keys = [*(there.get("data") or {}), *(there.get("binaryData") or {})]
+        if field.endswith("manifests.configMap") and not _matching(keys, _MANIFEST_KEYS, "*"):
+            problem = f"ConfigMap {name} has no key that ends in .yaml, .yml or .json."
+            yield SpecError(field, problem, "Put the manifests into such keys.")
+        # With settings of its own a suite decides what a test file is called.
+        if field.endswith("pytest.configMap") and not _matching(
+            keys, (*_SUITE_KEYS, *_PYTEST_SETTINGS)
+        ):
+            problem = f"ConfigMap {name} holds no test file."
+            yield SpecError(field, problem, "Name test files test_*.py.")
+
+
+def _matching(keys: list[str], patterns: Sequence[str], prefix: str = "") -> bool:
+    return any(fnmatchcase(key, prefix + pattern) for key in keys for pattern in patterns)
+
+
+# The system under test ---------------------------------------------------------------------------
+
+# By service: its field, and its objects.
+_Documents = dict[str, tuple[str, list[dict[str, Any]]]]
+
+
+def manifest_texts(service: Service, found: Found | None) -> dict[str, str] | None:
+    """Give the YAML of a service by where it comes from; None if that is not known."""
+    if service.manifests is None:
+        return None
+    if service.manifests.inline is not None:
+        return {"inline": service.manifests.inline}
+    source = (found or {}).get(("ConfigMap", service.manifests.config_map or ""))
+    data = (source or {}).get("data") or {}
+    keys = [key for key in sorted(data) if key.endswith(_MANIFEST_KEYS)]
+    return {key: data[key] for key in keys} or None
+
+
+def _documents(spec: RunSpec, found: Found | None) -> tuple[_Documents, list[SpecError]]:
+    documents: _Documents = {}
+    unreadable: list[SpecError] = []
+    for i, service in enumerate(spec.services):
+        field = f"spec.services[{i}].manifests"
+        if texts := manifest_texts(service, found):
+            try:
+                documents[service.name] = (field, read_manifests(texts, field))
+            except InvalidSpecError as error:
+                unreadable += error.problems
+    return documents, unreadable
+
+
+def _hosts(spec: RunSpec, documents: _Documents) -> Hosts | None:
+    hosts: dict[str, frozenset[int] | None] = {}
+    for service in spec.services:
+        if service.manifests is None:
+            hosts[service.name] = frozenset(
+                port.port for port in service.ports or () if port.protocol == "TCP"
+            )
+        elif service.name in documents:
+            for host in contents(documents[service.name][1]).hosts:
+                hosts[host] = None
+        else:
+            return None
+    return hosts
+
+
+def _collisions(spec: RunSpec, documents: _Documents) -> Iterator[SpecError]:
+    """Find objects of two services that would be one."""
+    owners: dict[tuple[str, str], str] = {}
+    for service in spec.services:
+        if service.manifests is None:
+            owners |= {(kind, service.name): service.name for kind in ("Deployment", "Service")}
+    for name, (field, objects) in documents.items():
+        for document in objects:
+            kind = str(document.get("kind"))
+            metadata = document.get("metadata")
+            object_name = str(metadata.get("name")) if isinstance(metadata, dict) else ""
+            owner = owners.setdefault((kind, object_name), name)
+            if owner != name:
+                problem = f"service {owner} has a {kind} of that name too."
+                yield SpecError(f"{field}[{kind}/{object_name}]", problem, "Rename one of them.")
+
+
+def _cycle(spec: RunSpec) -> Iterator[SpecError]:
+    """Find a circle of services that wait for one another."""
+    depends = {service.name: service.depends_on or [] for service in spec.services}
+    try:
+        TopologicalSorter(depends).prepare()
+    except CycleError as error:
+        circle = list(reversed(error.args[1]))  # graphlib goes from the one waited for
+        field = f"spec.services[{list(depends).index(circle[0])}].dependsOn"
+        problem = f"services wait for one another: {' -> '.join(circle)}."
+        yield SpecError(field, problem, "Take one of them out.")
+
+
+# Limits ------------------------------------------------------------------------------------------
+
+
+def _allowed(spec: RunSpec, limits: Limits) -> Iterator[SpecError]:
+    if spec.pod_security not in limits.pod_security:
+        allowed = ", ".join(sorted(limits.pod_security))
+        problem = f"{spec.pod_security} is not allowed on this cluster."
+        remedy = f"Allowed is: {allowed}; the operator's Helm values decide."
+        yield SpecError("spec.podSecurity", problem, remedy)
+    for i, fault in enumerate(spec.faults):
+        for kind in ("kill", "restart", "scale"):
+            if fault.given(kind) and kind not in limits.faults:
+                problem = "is not allowed on this cluster."
+                yield SpecError(f"spec.faults[{i}].{kind}", problem, "Take the fault out.")
+
+
+def _files(spec: RunSpec) -> Iterator[SpecError]:
+    for i, service in enumerate(spec.services):
+        yield from _paths(service.files or {}, f"spec.services[{i}].files")
+    for i, test in enumerate(spec.tests):
+        if test.container is None:
+            continue
+        field = f"spec.tests[{i}].container"
+        yield from _paths(test.container.files or {}, f"{field}.files")
+        if test.container.junit is not None:
+            folder = posixpath.dirname(test.container.junit)
+            if folder == "/" or any(mark in folder for mark in "*?["):
+                problem = "needs a folder of its own, without wildcards."
+                yield SpecError(f"{field}.junit", problem, "Write it like /results/*.xml.")
+
+
+def _paths(files: Mapping[str, str], field: str) -> Iterator[SpecError]:
+    plain = {path: posixpath.normpath(path.replace("//", "/")) for path in files}
+    for path, normal in plain.items():
+        if path != normal:
+            yield SpecError(
+                f"{field}[{path[:80]}]", "is not a plain path.", f"Write {normal[:80]}."
+            )
+        if any(other.startswith(f"{normal}/") for other in plain.values()):
+            problem = "is a file, and a folder of another file."
+            yield SpecError(f"{field}[{path[:80]}]", problem, "Rename one of them.")
+
+
+def _size(spec: RunSpec) -> Iterator[SpecError]:
+    for field in ("tests", "faults"):
+        value = spec.model_dump(mode="json", by_alias=True, exclude_none=True, include={field})
+        size = len(json.dumps(value, ensure_ascii=False).encode())
+        if size > MAX_RUN_BYTES:
+            problem = f"has {size // 1024} KiB, more than {MAX_RUN_BYTES // 1024} KiB."
+            yield SpecError(f"spec.{field}", problem, "Make several runs of it.")

@@ -1,0 +1,106 @@
+"""
+Whether CEL expressions and templates of users can be read. Nothing is evaluated or rendered here.
+
+Names that steps define are not known, so an unknown name is none of our business; only what no
+value could mend is reported.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import jinja2
+    from cel_expr_python import cel
+
+# What the scenario engine gives to every expression, by the name of its CEL type.
+_GIVEN = {
+    "response.status": "INT",
+    "response.headers": "DYN",
+    "response.text": "STRING",
+    "response.json": "DYN",
+    "response.elapsed": "DURATION",
+    "response.url": "STRING",
+    "services": "DYN",
+    "env": "DYN",
+}
+_TAKEN = ("response", "services", "env")
+
+_PROBLEM = re.compile(r"ERROR: <input>:\d+:(\d+): (.*)")
+_UNDECLARED = re.compile(r"undeclared reference to '(.*?)'")
+
+
+@lru_cache(maxsize=1024)
+def expression_problem(expression: str) -> str:
+    """Say why a CEL expression cannot work, whatever the values are; empty if it may."""
+    try:
+        _cel().compile(expression)
+    except RuntimeError as error:
+        text = str(error)
+        found = _PROBLEM.findall(text)
+        problems = [_plain(int(column), problem) for column, problem in found]
+        if not found:
+            return text.partition(":")[2].split("[")[0].strip() or text
+        return next((problem for problem in problems if problem), "")
+    return ""
+
+
+def name_problem(name: str) -> str:
+    """Say why a value cannot have this name; empty if it can."""
+    if name in _TAKEN:
+        return "is a name of Seatrial's own."
+    try:
+        _cel().compile(name)
+    except RuntimeError as error:
+        undeclared = _UNDECLARED.search(str(error))
+        return "" if undeclared and undeclared[1] == name else "is a word of CEL."
+    return "is a word of CEL."
+
+
+def template_problem(text: str) -> str:
+    """Say why a text with ``{{ ... }}`` cannot be read; empty if it can."""
+    if "{{" not in text and "{%" not in text:
+        return ""
+    import jinja2
+
+    try:
+        _templates().parse(text)
+    except jinja2.TemplateSyntaxError as error:
+        return str(error.message).rstrip(".")
+    except RecursionError:
+        return "it is nested too deeply"
+    return ""
+
+
+def _plain(column: int, problem: str) -> str:
+    """Put a problem of the compiler into words; empty if it is only an unknown name."""
+    if undeclared := _UNDECLARED.match(problem):
+        name = undeclared[1]
+        if not name.startswith("response."):
+            return ""
+        fields = ", ".join(key[9:] for key in _GIVEN if key.startswith("response."))
+        return f"response has no field {name[9:]!r}; its fields are: {fields}"
+    problem = problem.removeprefix("Syntax error: ").partition(" expecting ")[0]
+    return f"{problem[:200]} (column {column})"
+
+
+@cache
+def _cel() -> cel.Env:
+    from cel_expr_python import cel
+    from cel_expr_python.ext import ext_math, ext_optional, ext_strings
+
+    types = {name: getattr(cel.Type, kind) for name, kind in _GIVEN.items()}
+    extensions = [ext_strings.ExtStrings(), ext_math.ExtMath(), ext_optional.ExtOptional()]
+    return cel.NewEnv(variables=types, extensions=extensions)
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    import jinja2
+
+    # NB: parsed only. The comment marks are those of the scenario engine.
+    return jinja2.Environment(  # noqa: S701 - nothing is rendered
+        comment_start_string="{%#", comment_end_string="#%}"
+    )
