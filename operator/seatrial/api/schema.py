@@ -18,13 +18,15 @@ from seatrial.api.status import RunStatus
 
 Schema = dict[str, Any]
 
+# Messages of rules that only Seatrial evaluates; for the reference, not for the API server.
+OWN_RULES = "x-seatrial-rules"
 # What a structural schema may hold, in the order in which people like to read it.
 _KEYWORDS = (
     *("description", "type", "format", "enum", "default", "pattern", "minLength", "maxLength"),
     *("minimum", "maximum", "minItems", "maxItems", "minProperties", "maxProperties"),
     *("required", "properties", "additionalProperties", "items"),
     *("x-kubernetes-list-type", "x-kubernetes-list-map-keys", "x-kubernetes-int-or-string"),
-    *("x-kubernetes-preserve-unknown-fields", "x-kubernetes-validations"),
+    *("x-kubernetes-preserve-unknown-fields", "x-kubernetes-validations", OWN_RULES),
 )
 
 
@@ -41,26 +43,28 @@ class _Generate(GenerateJsonSchema):
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
         result = super().model_schema(schema)
         model: type[BaseModel] = schema["cls"]
-        rules = _validations(model.__rules__) if issubclass(model, Model) else []
-        if rules:
-            result["x-kubernetes-validations"] = rules
+        rules = model.__rules__ if issubclass(model, Model) else ()
+        if validations := _validations(rules):
+            result["x-kubernetes-validations"] = validations
+        if own := [rule.message for rule in rules if not rule.cel]:
+            result[OWN_RULES] = own
         return result
 
 
 def spec_schema() -> Schema:
-    """Give the structural schema of ``spec``."""
+    """Give the structural schema of ``spec``, and in ``OWN_RULES`` what it cannot say."""
     return _structural(RunSpec)
 
 
 def status_schema() -> Schema:
     """Give the structural schema of ``status``; without defaults, which nobody has decided."""
-    schema: Schema = _without_defaults(_structural(RunStatus))
+    schema: Schema = _without("default", _structural(RunStatus))
     return schema
 
 
 def custom_resource_definition() -> Schema:
     """Give the CustomResourceDefinition as JSON."""
-    spec = spec_schema()
+    spec = _without(OWN_RULES, spec_schema())
     abort = Rule("abort cannot be withdrawn", "!oldSelf.abort || self.abort", field="abort")
     spec["x-kubernetes-validations"] += _validations([abort])
     root = {
@@ -186,7 +190,7 @@ def _inlined(schema: Schema, definitions: dict[str, Schema]) -> Schema:
     return {key: schema[key] for key in _KEYWORDS if key in schema}
 
 
-def _without_defaults(schema: Any) -> Any:
+def _without(keyword: str, schema: Any) -> Any:
     if isinstance(schema, dict):
-        return {key: _without_defaults(each) for key, each in schema.items() if key != "default"}
+        return {key: _without(keyword, each) for key, each in schema.items() if key != keyword}
     return schema
