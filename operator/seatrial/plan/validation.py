@@ -17,7 +17,8 @@ from seatrial.plan.faults import fault_problems
 from seatrial.plan.manifests import contents, problems, read_manifests
 from seatrial.plan.steps import Hosts, scenario_problems
 
-# (kind, name) -> the object of the run's own namespace, or None if it is not there.
+# (kind, name) -> the object of the run's own namespace, or None if it is not there. What was not
+# looked for is left out: the CLI knows of what is in a file, and not of what is in the cluster.
 Found = Mapping[tuple[str, str], Mapping[str, Any] | None]
 
 # An object in etcd may hold 1.5 MiB; leave room for names and managed fields.
@@ -104,7 +105,9 @@ def _environment(
 def _missing(spec: RunSpec, found: Found) -> Iterator[SpecError]:
     label = f"{names.LABEL_READABLE}={names.LABEL_READABLE_VALUE}"
     for (kind, name), field in _references(spec):
-        there = found.get((kind, name))
+        if (kind, name) not in found:
+            continue
+        there = found[kind, name]
         if there is None:
             problem = f"there is no {kind} {name} in the run's namespace."
             yield SpecError(field, problem, "Create it before the run.")
