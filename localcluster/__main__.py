@@ -1,17 +1,106 @@
-"""The command line; see ``python3 -m localcluster --help``."""
+"""The command line: ``python3 -m localcluster --help``."""
 
+import argparse
 import os
+import subprocess
 import sys
-from localcluster.layout import ClusterFolder, cache_dir
-from localcluster.progress import Progress
-from localcluster import local
+from pathlib import Path
 
-c = ClusterFolder(os.environ.get("CLUSTER_NAME", "seatrial"))
-p = Progress(cache_dir() / "times.json")
-if sys.argv[1] == "up":
-    local.up(c, p); p.summary(); print(c.kubeconfig)
-elif sys.argv[1] == "down":
-    local.remove(c)
-elif sys.argv[1] == "images":
-    from localcluster import images
-    print(images.load(c, p, images.present(p)))
+from localcluster import chart, local
+from localcluster.backends import Backend, Local, backend
+from localcluster.builds import KUBERNETES
+from localcluster.layout import LocalClusterError, cache_dir
+from localcluster.progress import Progress
+
+
+def arguments() -> argparse.Namespace:
+    """What the user asked for."""
+    parser = argparse.ArgumentParser(
+        prog="python3 -m localcluster",
+        description="A Kubernetes cluster for Seatrial's own tests and demos. "
+        "CLUSTER=local|kind|current picks the kind, CLUSTER_NAME names it (default: seatrial).",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    up = commands.add_parser("up", help="cluster, images and operator; quick when they are there")
+    up.add_argument("--bare", action="store_true", help="the cluster alone")
+    commands.add_parser("down", help="remove it without a trace")
+    commands.add_parser("kubeconfig", help="print the path of its kubeconfig")
+    commands.add_parser("status", help="say whether it is up")
+    commands.add_parser("images", help="build and import the images that have changed")
+    logs = commands.add_parser("logs", help="print the logs of its components")
+    logs.add_argument("component", nargs="?", help="only this one, such as kubelet")
+    for tool in ("kubectl", "helm"):
+        parser_of_tool = commands.add_parser(tool, help=f"run {tool} on it", add_help=False)
+        parser_of_tool.add_argument("rest", nargs=argparse.REMAINDER)
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Do it; gives the exit code."""
+    asked = arguments()
+    progress = Progress(cache_dir() / "times.json")
+    try:
+        cluster = backend(os.environ.get("CLUSTER", "local"), os.environ.get("CLUSTER_NAME", "seatrial"))
+        return run_command(asked, cluster, progress)
+    except LocalClusterError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def run_command(asked: argparse.Namespace, cluster: Backend, progress: Progress) -> int:
+    """Run one command; gives the exit code."""
+    match asked.command:
+        case "up":
+            if asked.bare and isinstance(cluster, Local):
+                local.up(cluster.cluster, progress)
+            else:
+                cluster.up(progress)
+            progress.summary()
+            progress.say(f"\n  export KUBECONFIG={cluster.kubeconfig()}")
+        case "down":
+            cluster.down(progress)
+        case "kubeconfig":
+            print(cluster.kubeconfig())
+        case "status":
+            print(cluster.status())
+        case "images":
+            for short, tag in _own(cluster).images(progress).items():
+                print(short, tag)
+        case "logs":
+            print_logs(_own(cluster).cluster.logs, asked.component)
+        case "kubectl":
+            command = [str(KUBERNETES.binary(progress)), "kubectl", *asked.rest]
+            return run_with_kubeconfig(command, cluster.kubeconfig())
+        case "helm":
+            command = [str(chart.helm_command(progress)), *asked.rest]
+            return run_with_kubeconfig(command, cluster.kubeconfig())
+    return 0
+
+
+def run_with_kubeconfig(command: list[str], kubeconfig: Path) -> int:
+    """Run a client on the cluster; gives its exit code."""
+    environment = {**os.environ, "KUBECONFIG": str(kubeconfig)}
+    return subprocess.run(command, env=environment, check=False).returncode
+
+
+def print_logs(folder: Path, component: str | None) -> None:
+    """Print the end of each log, or the whole log of one component."""
+    if component:
+        sys.stdout.write((folder / f"{component}.log").read_text(errors="replace"))
+        return
+    for log in sorted(folder.glob("*.log")):
+        lines = log.read_text(errors="replace").splitlines()
+        print(f"==> {log}")
+        print("\n".join(lines[-10:]))
+
+
+def _own(cluster: Backend) -> Local:
+    if isinstance(cluster, Local):
+        return cluster
+    raise LocalClusterError("This command is for the built-in cluster (CLUSTER=local).")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
