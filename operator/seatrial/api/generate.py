@@ -24,6 +24,8 @@ def generated_files() -> dict[str, str]:
     definition = yaml.safe_dump(custom_resource_definition(), sort_keys=False, width=100)
     return {
         f"crds/{names.GROUP}_{names.PLURAL}.yaml": _HEADER + definition,
+        # Helm cannot look outside of its chart.
+        f"helm/seatrial/files/{names.PLURAL}.yaml": _HEADER + definition,
         "docs/reference/integrationtestrun.md": resource_page(),
         "docs/reference/verdicts.md": outcomes_page(),
     }
