@@ -1,0 +1,67 @@
+"""The command line: which commands there are, and what all of them take."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping
+from typing import Never, Protocol
+
+from seatrial.cli import abort, junit, list_runs, run, validate, version
+from seatrial.cli.exits import Exit
+
+
+class Command(Protocol):
+    """What a command's module has."""
+
+    HELP: str
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the command line."""
+
+    def run(self, options: argparse.Namespace) -> int:
+        """Carry the command out, and give the exit status."""
+
+
+COMMANDS: Mapping[str, Command] = {
+    "run": run,
+    "validate": validate,
+    "list": list_runs,
+    "junit": junit,
+    "abort": abort,
+    "version": version,
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Never:
+        """End with one line, and a status that no verdict has."""
+        self.exit(Exit.USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of the whole command line; ``command`` of its result is in ``COMMANDS``."""
+    plugin = os.path.basename(sys.argv[0]).startswith("kubectl-")
+    parser = _Parser(
+        prog="kubectl seatrial" if plugin else "seatrial",
+        description="Integration tests on Kubernetes, under fault, with a verdict and its proof.",
+    )
+    _add_cluster_arguments(parser, default=None)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, command in COMMANDS.items():
+        each = commands.add_parser(name, help=command.HELP, description=f"{command.HELP}.")
+        command.add_arguments(each)
+        # Not given after the command: what stands before it, or its default, holds.
+        _add_cluster_arguments(each, default=argparse.SUPPRESS)
+    return parser
+
+
+def _add_cluster_arguments(parser: argparse.ArgumentParser, default: str | None) -> None:
+    group = parser.add_argument_group("cluster")
+    for flags, metavar, meaning in (
+        (("-n", "--namespace"), "NAMESPACE", "namespace (default: that of the context)"),
+        (("--context",), "CONTEXT", "context of the kubeconfig (default: the current one)"),
+        (("--kubeconfig",), "FILE", "kubeconfig (default: as kubectl)"),
+    ):
+        group.add_argument(*flags, metavar=metavar, default=default, help=meaning)

@@ -1,0 +1,83 @@
+"""The YAML documents of a file: the run, and what it needs beside it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seatrial.api import names
+from seatrial.cli.exits import CommandError, Exit
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Documents:
+    """What a file holds, in its order."""
+
+    source: str
+    runs: tuple[Json, ...]
+    others: tuple[Json, ...]
+
+    def only_run(self) -> Json:
+        """
+        Give the file's run.
+
+        Raises:
+            CommandError: There is none, or more than one.
+        """
+        if len(self.runs) == 1:
+            return self.runs[0]
+        found = "no" if not self.runs else str(len(self.runs))
+        raise CommandError(
+            f"{self.source} has {found} {names.KIND}s: give a file with exactly one", Exit.REFUSED
+        )
+
+
+def read_documents(source: str) -> Documents:
+    """
+    Read a file, or standard input if ``source`` is ``-``.
+
+    Raises:
+        CommandError: It cannot be read, or is not YAML, or holds something other than objects.
+    """
+    import yaml
+
+    try:
+        text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
+        parsed = list(yaml.safe_load_all(text))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise CommandError(f"cannot read {source}: {reason}", Exit.NOT_FOUND) from error
+    # NB: a date such as 2026-02-31 makes PyYAML raise a bare ValueError.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise CommandError(f"{source} is not YAML: {_where(error)}", Exit.REFUSED) from error
+    runs: list[Json] = []
+    others: list[Json] = []
+    for number, document in enumerate(_unfold(parsed), start=1):
+        if not isinstance(document, dict) or not isinstance(document.get("kind"), str):
+            raise CommandError(
+                f"{source}: document {number} is no Kubernetes object: it has no kind", Exit.REFUSED
+            )
+        (runs if document["kind"] == names.KIND else others).append(document)
+    return Documents(source, tuple(runs), tuple(others))
+
+
+def _unfold(parsed: list[Any]) -> list[Any]:
+    """Take empty documents out, and the items of a ``kind: List`` as documents."""
+    found: list[Any] = []
+    for document in parsed:
+        if isinstance(document, dict) and document.get("kind") == "List":
+            found.extend(document.get("items") or [])
+        elif document is not None:
+            found.append(document)
+    return found
+
+
+def _where(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or str(error)
+    place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    return place + " ".join(problem.split())

@@ -1,0 +1,177 @@
+"""What is said of a service, a test and a fault of a status. Pure; a status is JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from seatrial.api.verdict import Verdict
+from seatrial.cli.lines import (
+    Line,
+    Tone,
+    block,
+    clock_time,
+    count,
+    printable,
+    seconds_between,
+    short_seconds,
+)
+
+Json = dict[str, Any]
+
+_SERVICE_TONES = {"Ready": Tone.GOOD, "Failed": Tone.BAD, "Starting": Tone.BUSY}
+_TEST_TONES = {
+    "Passed": Tone.GOOD,
+    "Failed": Tone.BAD,
+    "Error": Tone.BAD,
+    "Skipped": Tone.WARNING,
+    "Running": Tone.BUSY,
+}
+_FAULT_TONES = {
+    "Recovered": Tone.GOOD,
+    "Requested": Tone.BUSY,
+    "Active": Tone.BUSY,
+    "Reverted": Tone.BUSY,
+    "NotInjected": Tone.BAD,
+    "NotReverted": Tone.BAD,
+    "NotRecovered": Tone.BAD,
+    "Skipped": Tone.WARNING,
+}
+_VERDICT_TONES = {
+    Verdict.PASSED: Tone.GOOD,
+    Verdict.FAILED: Tone.BAD,
+    Verdict.ERROR: Tone.BAD,
+    Verdict.INCONCLUSIVE: Tone.WARNING,
+    Verdict.ABORTED: Tone.WARNING,
+}
+MARKS = {Tone.GOOD: "✓", Tone.BAD: "✗", Tone.WARNING: "!", Tone.BUSY: "~"}
+
+
+def verdict_tone(verdict: str) -> Tone:
+    """Say how a verdict is meant."""
+    return next((tone for each, tone in _VERDICT_TONES.items() if each == verdict), Tone.PLAIN)
+
+
+def service_line(service: Json) -> Line:
+    """Say how a service is: ``service orders Ready, 2/2 pods``."""
+    state = service.get("state", "Pending")
+    text = f"service {service['name']} {state}"
+    if replicas := service.get("replicas"):
+        text += f", {service.get('readyReplicas', 0)}/{replicas} pods"
+    if restarts := service.get("restarts"):
+        text += f", {count(restarts, 'restart')}"
+    if state != "Ready" and (message := service.get("message")):
+        text += f": {_first_line(message)}"
+    return Line(text, _SERVICE_TONES.get(state, Tone.QUIET))
+
+
+def test_line(test: Json) -> Line:
+    """Say how a test is: ``test python-suite Failed, 12 passed, 1 failed, in 3.1s``."""
+    outcome = test.get("outcome", "Pending")
+    text = f"test {test['name']} {outcome}"
+    cases = [
+        f"{test[key]} {key}" for key in ("passed", "failed", "skipped", "flaky") if test.get(key)
+    ]
+    # A test of one case says all with its outcome.
+    if sum(test.get(key, 0) for key in ("passed", "failed", "skipped")) > 1 or test.get("flaky"):
+        text += "".join(f", {each}" for each in cases)
+    if (attempts := test.get("attempts", 0)) > 1:
+        text += f", {count(attempts, 'attempt')}"
+    if duration := test.get("duration"):
+        text += f", in {duration}"
+    return Line(text, _TEST_TONES.get(outcome, Tone.QUIET))
+
+
+def fault_line(fault: Json) -> Line:
+    """Say how a fault is: ``fault lose-a-pod Recovered, met 14 requests, well again after 2s``."""
+    state = fault.get("state", "Pending")
+    text = f"fault {fault['name']} {state}"
+    if targets := fault.get("targets"):
+        shown = ", ".join(f"{each['kind']} {each['name']}" for each in targets[:3])
+        text += f" ({shown}{', ...' if len(targets) > 3 else ''})"
+    if state == "Reverted" and (by := fault.get("revertedBy")):
+        text += f" by {by}"
+    if fault.get("hits"):
+        text += f", met {count(fault['hits'], 'request')}"
+    well = seconds_between(fault.get("applied"), fault.get("recovered"))
+    if well is not None:
+        text += f", well again after {short_seconds(well)}"
+    return Line(text, _FAULT_TONES.get(state, Tone.QUIET))
+
+
+def fault_proof(fault: Json, depth: int) -> Iterator[Line]:
+    """Give the evidence of a fault, a line for each piece; what is missing says so."""
+    for target in fault.get("targets") or []:
+        text = f"hit {target['kind']} {target['name']}"
+        if uid := target.get("uid"):
+            text += f" (uid {uid})"
+        if replaced := target.get("replacedBy"):
+            text += f", replaced by uid {replaced}"
+        yield Line(text, Tone.QUIET, depth)
+    applied = fault.get("applied")
+    for label, key in (
+        ("requested", "requested"),
+        ("applied", "applied"),
+        ("first hit", "firstHit"),
+        ("reverted", "reverted"),
+        ("recovered", "recovered"),
+    ):
+        when = fault.get(key)
+        text = f"{label:<10} {clock_time(when)}"
+        since = seconds_between(applied, when)
+        if since is not None and key not in ("requested", "applied"):
+            text += f"  +{short_seconds(since)}"
+        if key == "firstHit" and when:
+            text += f", {count(fault.get('hits', 0), 'request')} in all"
+        if key == "reverted" and (by := fault.get("revertedBy")):
+            text += f", by {by}"
+        yield Line(text, Tone.QUIET if when else Tone.WARNING, depth)
+    if message := fault.get("message"):
+        yield from block(message, depth)
+
+
+def conclusion(run: Json) -> Iterator[Line]:
+    """Give the verdict with its reasons: what failed, with the evidence, and where to look next."""
+    name, status = run["metadata"]["name"], run.get("status") or {}
+    verdict = status.get("verdict") or "no verdict yet"
+    tone = verdict_tone(verdict)
+    mark = MARKS.get(tone, "")
+    yield Line(f"{mark} {verdict}: {name}, {_tally(status)}".lstrip(), tone)
+    if verdict == Verdict.PASSED:
+        yield from (Line(fault_line(f).text, Tone.QUIET, 1) for f in status.get("faults") or [])
+        return
+    if message := status.get("message"):
+        yield from block(message, 1)
+    for service in status.get("services") or []:
+        if service.get("state") == "Failed":
+            yield Line(service_line({**service, "message": ""}).text, Tone.BAD, 1)
+            yield from block(service.get("message", ""), 2)
+    for test in status.get("tests") or []:
+        if test.get("outcome") in ("Failed", "Error"):
+            yield Line(test_line(test).text, Tone.BAD, 1)
+            yield from block(test.get("message", ""), 2)
+    for fault in status.get("faults") or []:
+        yield from unproven(fault, depth=1)
+
+
+def unproven(fault: Json, depth: int) -> Iterator[Line]:
+    """Give a fault's evidence if something is missing of it, else nothing."""
+    if fault.get("state") == "Recovered" and not fault.get("message"):
+        return
+    yield Line(fault_line(fault).text, fault_line(fault).tone, depth)
+    yield from fault_proof(fault, depth + 1)
+
+
+def _tally(status: Json) -> str:
+    summary = status.get("summary") or {}
+    text = count(summary.get("tests", 0), "test case")
+    for key in ("passed", "failed", "flaky", "skipped"):
+        if summary.get(key):
+            text += f", {summary[key]} {key}"
+    if duration := status.get("duration"):
+        text += f", in {duration}"
+    return text
+
+
+def _first_line(text: str) -> str:
+    return printable(text).strip().split("\n")[0]
