@@ -56,10 +56,13 @@ def remove(cluster: ClusterFolder) -> None:
     if addresses := addresses_of(cluster):
         sandbox.unplug(addresses)
     sandbox.remove_cgroups(cluster.cgroup)
-    _remove_folder(cluster.path)
-    for folder in (clusters_dir(), sandbox.CNI_CACHE):
-        with suppress(OSError):  # another cluster's, or not empty: not ours to remove
-            folder.rmdir()
+    with locked("addresses"):
+        _remove_folder(cluster.path)
+        if clusters_dir().exists() and not any(clusters_dir().iterdir()):
+            # NB: only after the last one: other clusters have mounts of their own over it, and
+            # removing the folder would take those away.
+            shutil.rmtree(sandbox.CNI_CACHE, ignore_errors=True)
+            clusters_dir().rmdir()
 
 
 def addresses_of(cluster: ClusterFolder) -> Addresses | None:
