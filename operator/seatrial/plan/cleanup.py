@@ -59,6 +59,10 @@ def _report(subject: Subject, seen: Seen, now: datetime) -> Claim | None:
     status = subject.status
     if seen.report_copied:
         return Claim(Type.REPORT_AVAILABLE, "True", Reason.REPORT_COPIED)
+    if seen.report_problem:
+        return Claim(
+            Type.REPORT_AVAILABLE, "False", Reason.REPORT_MISSING, seen.report_problem
+        )
     if seen.summary is not None and seen.summary["reportReady"] and _ours(subject, seen):
         return None
     missing = ""

@@ -81,6 +81,7 @@ class Seen:
     summary: SummaryDoc | None = None
     applied: Mapping[ObjectKey, str] = field(default_factory=dict)  # digest of what was written
     report_copied: bool = False
+    report_problem: str = ""  # why it cannot be copied
     refusal: Refusal | None = None
 
 

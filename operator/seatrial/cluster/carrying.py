@@ -1,0 +1,243 @@
+"""Carries out a plan, in the order that keeps a crash between any two writes harmless."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping
+from itertools import groupby
+from typing import Any
+
+from seatrial.api import names
+from seatrial.api.errors import ClusterError, ForbiddenError, NotFoundError
+from seatrial.api.reasons import Reason
+from seatrial.api.run import Metadata
+from seatrial.api.status import RunStatus
+from seatrial.cluster.client import Client, Object
+from seatrial.cluster.errors import AlreadyExistsError, InvalidObjectError, NotYetError
+from seatrial.cluster.kinds import CONFIGMAP, NAMESPACE, RUN, kind_of
+from seatrial.cluster.record import Record
+from seatrial.plan.blueprint import run_labels
+from seatrial.plan.objects import Manifest, Mode, ObjectKey
+from seatrial.plan.objects.manifest import CREATED, FOUND
+from seatrial.plan.result import Delete, Plan
+from seatrial.plan.seen import Refusal, see_namespace, see_pod
+from seatrial.plan.status import write_status
+
+_TRIES = 40  # of an object whose namespace is not counted yet, 25 ms apart
+
+
+async def persist(
+    client: Client, metadata: Metadata, before: RunStatus, plan: Plan, record: Record
+) -> bool:
+    """
+    Write what must outlive a crash before anything is done about it: finalizer and status.
+
+    Args:
+        client: The API server.
+        metadata: Of the run, as the plan saw it.
+        before: The status the plan started from; nothing is written if it stays the same.
+        plan: What to do.
+        record: Is brought up to date with each write.
+
+    Returns:
+        Whether anything was written.
+
+    Raises:
+        ClusterError: It could not be written; ConflictError if the run has changed since.
+    """
+    writes = record.writes
+    if plan.finalizer is True:
+        record.run = await client.apply(RUN, _run_body(metadata, finalizers=[names.FINALIZER]))
+        record.writes += 1
+    if plan.status != before and write_status(plan.status) != write_status(before):
+        await _write_status(client, metadata, plan.status, record)
+    return record.writes > writes
+
+
+async def carry_out(client: Client, metadata: Metadata, plan: Plan, record: Record) -> bool:
+    """
+    Do what the plan asks for, after ``persist``.
+
+    Returns:
+        Whether anything was done, so that it is worth planning again at once.
+
+    Raises:
+        ClusterError: A step failed; those before it are done and recorded.
+    """
+    writes = record.writes
+    await _make(client, plan.apply, record)
+    if plan.copy_report and not record.report_problem:
+        await _copy_report(client, metadata, plan.status, record)
+    for each in plan.delete:
+        await _delete(client, each, record)
+    if plan.finalizer is False:
+        record.run = await client.apply(RUN, _run_body(metadata))
+        record.writes += 1
+    return record.writes > writes
+
+
+def _run_body(metadata: Metadata, **fields: Any) -> Object:
+    # With its UID, so that a run that is gone is not made again.
+    identity = {"name": metadata.name, "namespace": metadata.namespace, "uid": metadata.uid}
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.KIND,
+        "metadata": {**identity, **fields},
+    }
+
+
+async def _write_status(
+    client: Client, metadata: Metadata, status: RunStatus, record: Record
+) -> None:
+    # With the version the decision rests on: if someone has changed the run since, or another
+    # operator is at work, the API server refuses, and the run is looked at again.
+    version = record.run["metadata"]["resourceVersion"]
+    body = _run_body(metadata, resourceVersion=version)
+    body["status"] = write_status(status)
+    record.run = await client.apply(RUN, body, subresource="status")
+    record.writes += 1
+
+
+async def _make(client: Client, manifests: tuple[Manifest, ...], record: Record) -> None:
+    """Write objects stage by stage; those of a stage at the same time."""
+    ordered = sorted(manifests, key=lambda each: each.stage)
+    for _, stage in groupby(ordered, key=lambda each: each.stage):
+        results = await asyncio.gather(
+            *(_write(client, each, record) for each in stage), return_exceptions=True
+        )
+        failures = [each for each in results if isinstance(each, BaseException)]
+        if failures:
+            # What fails for good, or is no error of the cluster's, tells more than a time-out.
+            raise min(failures, key=lambda each: isinstance(each, ClusterError))
+        if record.refusal is not None:
+            return
+        if record.namespace is not None and record.namespace.owner != _owner(record):
+            return  # someone else's: the planner says what follows
+
+
+def _owner(record: Record) -> str:
+    return str(record.run["metadata"]["uid"])
+
+
+async def _write(client: Client, manifest: Manifest, record: Record) -> None:
+    for attempt in range(_TRIES):
+        try:
+            await _write_once(client, manifest, record)
+        except NotYetError as error:
+            if attempt == _TRIES - 1 or error.retry_after is None:
+                raise
+            await asyncio.sleep(error.retry_after.total_seconds())
+        except InvalidObjectError as error:
+            record.refusal = Refusal(Reason.INVALID_SPEC, _refused(manifest.key, error))
+            return
+        except ForbiddenError as error:
+            if _may_pass(error):
+                raise
+            reason = Reason.QUOTA_EXCEEDED if "exceeded quota" in str(error) else Reason.FORBIDDEN
+            record.refusal = Refusal(reason, _refused(manifest.key, error))
+            return
+        else:
+            return
+
+
+async def _write_once(client: Client, manifest: Manifest, record: Record) -> None:
+    kind, key = kind_of(manifest.key.kind), manifest.key
+    record.writes += 1
+    if manifest.mode is Mode.APPLY:
+        manager = "-".join(part for part in (names.FIELD_MANAGER, key.aspect) if part)
+        await client.apply(kind, manifest.body, manager=manager)
+        record.applied[key] = manifest.digest
+        return
+    body: Object | None
+    try:
+        body = await client.create(kind, _with_random(manifest))
+        record.applied[key] = CREATED
+    except AlreadyExistsError:
+        record.applied[key] = FOUND
+        # Of these two, more must be known than that they are there.
+        if key.kind not in ("Namespace", "Pod"):
+            return
+        body = await client.get(kind, key.namespace, key.name)
+    if body is not None:
+        note(record, key, body)
+
+
+def note(record: Record, key: ObjectKey, body: Mapping[str, Any]) -> None:
+    """Record what the API server returned for a namespace or the conductor's pod."""
+    if key.kind == "Namespace":
+        record.namespace = see_namespace(body)
+    elif key.kind == "Pod" and key.name == names.CONDUCTOR:
+        record.conductor = see_pod(body)
+
+
+def _with_random(manifest: Manifest) -> Mapping[str, Any]:
+    if not manifest.random_keys:
+        return manifest.body
+    drawn = {key: secrets.token_urlsafe(32) for key in manifest.random_keys}
+    return {**manifest.body, "stringData": drawn}
+
+
+def _may_pass(error: ForbiddenError) -> bool:
+    """Tell a missing right, which someone may grant, and a namespace that goes from a refusal."""
+    text = str(error)
+    return " cannot " in text or "is being terminated" in text or "attempting to grant" in text
+
+
+def _refused(key: ObjectKey, error: ClusterError) -> str:
+    return f"{key.kind} {key.name} was refused: {error}"[:1024]
+
+
+async def _copy_report(
+    client: Client, metadata: Metadata, status: RunStatus, record: Record
+) -> None:
+    """Copy the report beside the run, owned by it. A ConfigMap of someone else is left alone."""
+    assert status.namespace is not None
+    source = await client.get(CONFIGMAP, status.namespace, names.REPORT_CONFIGMAP)
+    if source is None:
+        raise NotFoundError(f"ConfigMap {status.namespace}/{names.REPORT_CONFIGMAP} is not there")
+    name = names.report_name(metadata.name)
+    owner = {
+        "apiVersion": names.API_VERSION,
+        "kind": names.KIND,
+        "name": metadata.name,
+        "uid": metadata.uid,
+    }
+    body: Object = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": name,
+            "namespace": metadata.namespace,
+            "labels": {
+                **run_labels(metadata),
+                names.LABEL_COMPONENT: names.COMPONENT_REPORT,
+            },
+            "ownerReferences": [owner],
+        },
+        **{field: source[field] for field in ("data", "binaryData") if source.get(field)},
+    }
+    record.writes += 1
+    try:
+        await client.create(CONFIGMAP, body)
+    except AlreadyExistsError:
+        existing = await client.get(CONFIGMAP, metadata.namespace, name)
+        owners = (existing or {}).get("metadata", {}).get("ownerReferences") or ()
+        if not any(each.get("uid") == metadata.uid for each in owners):
+            record.report_problem = f"ConfigMap {name} is there already, and not of this run."
+            return
+    except InvalidObjectError as error:
+        record.report_problem = str(error)
+        return
+    record.report_copied = True
+
+
+async def _delete(client: Client, delete: Delete, record: Record) -> None:
+    kind = kind_of(delete.kind)
+    await client.delete(kind, delete.namespace, delete.name, delete.uid, force=delete.force)
+    record.writes += 1
+    if kind is NAMESPACE:
+        # The watch says soon what is left of it; until then it is going, so that it is not
+        # deleted twice.
+        body = await client.get(NAMESPACE, "", delete.name)
+        record.namespace = see_namespace(body) if body is not None else None

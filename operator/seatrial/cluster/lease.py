@@ -1,0 +1,103 @@
+"""
+The Lease that says which operator is at work.
+
+The library's own election keeps its record in an annotation with local times, ends the process on
+bad configuration, and does not let go of the Lease at the end; so this one is ours.
+Source: client-go, tools/leaderelection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from seatrial.cluster.client import Client, Object
+from seatrial.cluster.errors import AlreadyExistsError
+from seatrial.cluster.kinds import LEASE
+
+DURATION = timedelta(seconds=15)
+RENEW_EVERY = timedelta(seconds=5)
+RETRY_EVERY = timedelta(seconds=2)
+
+
+@dataclass
+class Lease:
+    """
+    One candidate for a Lease.
+
+    Another's Lease counts as over when it has not changed for its duration by our own clock: the
+    clocks of two nodes need not agree.
+    """
+
+    client: Client
+    namespace: str
+    name: str
+    identity: str
+    clock: Callable[[], datetime]
+
+    def __post_init__(self) -> None:
+        self._seen_version = ""
+        self._seen_at: datetime | None = None
+
+    async def acquire(self) -> bool:
+        """
+        Take the Lease, or renew it.
+
+        Returns:
+            Whether it is ours now.
+
+        Raises:
+            ClusterError: The API server did not answer, or someone else was quicker.
+        """
+        now = self.clock()
+        lease = await self.client.get(LEASE, self.namespace, self.name)
+        if lease is None:
+            body = self._body(now, transitions=0)
+            try:
+                await self.client.create(LEASE, body)
+            except AlreadyExistsError:
+                return False
+            return True
+        spec = lease.get("spec") or {}
+        holder = spec.get("holderIdentity") or ""
+        if holder not in ("", self.identity) and not self._expired(lease, now):
+            return False
+        taken = holder != self.identity
+        body = self._body(now, transitions=int(spec.get("leaseTransitions") or 0) + taken)
+        body["metadata"]["resourceVersion"] = lease["metadata"]["resourceVersion"]
+        if not taken:
+            body["spec"]["acquireTime"] = spec.get("acquireTime") or body["spec"]["acquireTime"]
+        await self.client.replace(LEASE, body)
+        return True
+
+    async def release(self) -> None:
+        """Let go of the Lease, so that a standby need not wait for its end."""
+        lease = await self.client.get(LEASE, self.namespace, self.name)
+        if lease is None or (lease.get("spec") or {}).get("holderIdentity") != self.identity:
+            return
+        lease["spec"]["holderIdentity"] = ""
+        await self.client.replace(LEASE, lease)
+
+    def _expired(self, lease: Object, now: datetime) -> bool:
+        version = lease["metadata"]["resourceVersion"]
+        if version != self._seen_version:
+            self._seen_version, self._seen_at = version, now
+        seconds = (lease.get("spec") or {}).get("leaseDurationSeconds") or DURATION.total_seconds()
+        assert self._seen_at is not None
+        return now >= self._seen_at + timedelta(seconds=seconds)
+
+    def _body(self, now: datetime, transitions: int) -> Object:
+        moment = now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return {
+            "apiVersion": LEASE.api_version,
+            "kind": LEASE.name,
+            "metadata": {"name": self.name, "namespace": self.namespace},
+            "spec": {
+                "holderIdentity": self.identity,
+                "leaseDurationSeconds": int(DURATION.total_seconds()),
+                "acquireTime": moment,
+                "renewTime": moment,
+                "leaseTransitions": transitions,
+            },
+        }
