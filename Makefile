@@ -8,9 +8,8 @@ PYTEST := .venv/bin/pytest
 # Evaluated when used: the kubeconfig of the cluster that CLUSTER and CLUSTER_NAME name.
 KUBECONFIG_PATH = $$($(CLUSTER_CLI) kubeconfig)
 
-export CLUSTER CLUSTER_NAME
-CLUSTER ?= local
-CLUSTER_NAME ?= seatrial
+export CLUSTER ?= local
+export CLUSTER_NAME ?= seatrial
 
 .DEFAULT_GOAL := help
 .PHONY: help venv lint format generate test unit control-plane e2e bench demo up down images kubeconfig kubectl clean
@@ -39,8 +38,9 @@ format: $(VENV) ## Write the code as the linter wants it
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
-generate: $(VENV) ## Write the files that are derived from the models
+generate: $(VENV) ## Write what is derived: CRD, reference, bundles of the examples
 	.venv/bin/python -m seatrial.api.generate
+	.venv/bin/python examples/bundle.py
 
 test: unit up control-plane e2e ## Run every test; brings the cluster up
 
@@ -53,8 +53,8 @@ control-plane: $(VENV) ## Tests against a real API server without nodes
 e2e: $(VENV) ## Tests on the cluster (make up)
 	KUBECONFIG=$(KUBECONFIG_PATH) $(PYTEST) tests/e2e
 
-bench: $(VENV) ## Measure on the cluster (make up)
-	KUBECONFIG=$(KUBECONFIG_PATH) $(PYTEST) tests/bench
+bench: $(VENV) ## Measure on the cluster (make up), and write docs/performance.md
+	KUBECONFIG=$(KUBECONFIG_PATH) .venv/bin/python -m tests.bench
 
 demo: $(VENV) up ## Bring everything up and run the example
 	KUBECONFIG=$(KUBECONFIG_PATH) .venv/bin/seatrial run $(RUN)
