@@ -2,39 +2,47 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
+from functools import cache
 
 import pytest
-from seatrial.api.names import report_name
 
-from tests.e2e.cluster import condition, documents, reason
+from seatrial.api.names import report_name
+from tests.e2e.cluster import Json, Run, condition, documents, reason
 from tests.e2e.conftest import ROOT, Desk
 
 EXAMPLES = sorted(path.parent.name for path in (ROOT / "examples").glob("*/run.yaml"))
+Finished = Callable[[str], tuple[Run, Json]]
+
+
+@pytest.fixture(scope="module")
+def finished(shared_desk: Desk) -> Finished:
+    """Run an example by its name, once for all tests, and give it with its status."""
+
+    @cache
+    def run(example: str) -> tuple[Run, Json]:
+        applied = shared_desk.example(example)
+        return applied, applied.finished()
+
+    return run
 
 
 def expected_verdict(example: str) -> str:
-    run = documents(Path(ROOT / "examples" / example / "run.yaml").read_text())[-1]
+    run = documents((ROOT / "examples" / example / "run.yaml").read_text())[-1]
     annotations = run["metadata"].get("annotations", {})
     return str(annotations.get("seatrial.dev/expected-verdict", "Passed"))
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_an_example_comes_to_its_verdict(example: str, desk: Desk) -> None:
-    run = desk.example(example)
-    status = run.finished()
+def test_an_example_comes_to_its_verdict(example: str, finished: Finished) -> None:
+    _, status = finished(example)
     assert status["verdict"] == expected_verdict(example), status["message"]
     assert condition(status, "Passed") == str(status["verdict"] == "Passed")
 
 
-def test_the_shop_is_tested_and_its_faults_are_proven(desk: Desk) -> None:
-    run = desk.example("shop")
-    status = run.finished()
-
-    assert status["verdict"] == "Passed", status["message"]
-    assert status["summary"]["failed"] == 0
-    passed = {test["name"]: test["passed"] for test in status["tests"]}
-    assert passed == {
+def test_every_kind_of_test_of_the_shop_has_its_results(finished: Finished) -> None:
+    _, status = finished("shop")
+    assert {test["name"]: test["passed"] for test in status["tests"]} == {
         "order-is-paid": 2,
         "the-last-one-is-sold-once": 1,
         "sent-twice-is-one-order": 1,
@@ -42,26 +50,43 @@ def test_the_shop_is_tested_and_its_faults_are_proven(desk: Desk) -> None:
         "suite": 4,
         "smoke": 3,
     }
-    assert condition(status, "FaultsProven") == "True"
-    for fault in status["faults"]:
-        assert fault["state"] == "Recovered", fault
-        assert fault["hits"] > 0, fault
-        moments = [fault[each] for each in ("requested", "applied", "reverted", "recovered")]
-        assert moments == sorted(moments)
-    killed = next(each for each in status["faults"] if each["name"] == "lose-an-orders-pod")
-    assert len(killed["targets"]) == 1
-    assert killed["targets"][0]["replacedBy"] not in {None, killed["targets"][0]["uid"]}
+    assert status["summary"]["passed"] == status["summary"]["tests"] == 21
 
-    reported = run.wait(lambda now: condition(now, "ReportAvailable") == "True", "a report", 30)
-    report = run.cluster.get(f"/api/v1/namespaces/{run.namespace}/configmaps/{report_name('shop')}")
+
+@pytest.mark.parametrize("name", ["lose-an-orders-pod", "payments-down"])
+def test_a_fault_of_the_shop_is_proven(name: str, finished: Finished) -> None:
+    _, status = finished("shop")
+    assert condition(status, "FaultsProven") == "True"
+    [fault] = [each for each in status["faults"] if each["name"] == name]
+    assert fault["state"] == "Recovered"
+    assert fault["hits"] > 0
+    moments = [fault[each] for each in ("requested", "applied", "reverted", "recovered")]
+    assert moments == sorted(moments)
+    assert len(fault["targets"]) == 1
+
+
+def test_the_orders_pod_that_was_killed_has_a_successor(finished: Finished) -> None:
+    _, status = finished("shop")
+    [fault] = [each for each in status["faults"] if each["name"] == "lose-an-orders-pod"]
+    [target] = fault["targets"]
+    assert target["kind"] == "Pod"
+    assert target["replacedBy"] not in {None, target["uid"]}
+
+
+def test_the_report_stays_when_the_environment_goes(finished: Finished) -> None:
+    run, _ = finished("shop")
+    status = run.in_phase("Finished")
+    assert condition(status, "CleanedUp") == "True"
+    assert run.cluster.environments(run.get()["metadata"]["uid"]) == []
+    path = f"/api/v1/namespaces/{run.namespace}/configmaps/{report_name('shop')}"
+    report = run.cluster.get(path)
     assert report is not None
     assert set(report["binaryData"]) >= {"report.json.gz", "junit.xml.gz", "logs.json.gz"}
-    assert reported["report"] == report["metadata"]["name"]
+    assert status["report"] == report["metadata"]["name"]
 
 
-def test_the_broken_shop_names_the_fault(desk: Desk) -> None:
-    status = desk.example("shop-broken").finished()
-    assert status["verdict"] == "Failed"
+def test_the_broken_shop_names_the_fault(finished: Finished) -> None:
+    _, status = finished("shop-broken")
     assert reason(status, "Finished") == "TestsFailed"
     assert "during fault payments-down" in status["message"]
     assert "502" in status["message"]
