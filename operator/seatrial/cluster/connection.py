@@ -31,7 +31,8 @@ async def configuration(kubeconfig: str | None) -> Configuration:
 async def bearer_token(config: Configuration) -> str | None:
     """Give the current token, renewed where the credentials say so; None with a certificate."""
     header = await config.get_api_key_with_prefix("BearerToken", alias="authorization")
-    return header.removeprefix("Bearer ") if header else None
+    # NB: written "Bearer" from a kubeconfig, and "bearer" in a pod.
+    return header.split(" ", 1)[-1] if header else None
 
 
 class Rest(RESTClientObject):
