@@ -168,7 +168,8 @@ class Client:
         except ExchangeError:
             raise
         except Exception as error:
-            raise _explained(error, request, seconds) from error
+            url = rewritten(request.url, self._world.base_urls)
+            raise _explained(error, url, seconds) from error
 
     def close(self) -> None:
         """Forget the cookies."""
@@ -292,11 +293,11 @@ def _no_json(word: str) -> Any:
     raise ValueError(f"{word} is no JSON number")
 
 
-def _explained(error: Exception, request: Request, seconds: float) -> ExchangeError:
+def _explained(error: Exception, url: str, seconds: float) -> ExchangeError:
     import httpcore
     import httpx
 
-    where = urlsplit(request.url)
+    where = urlsplit(url)
     port = where.port or {"http": 80, "https": 443}[where.scheme]
     match error:
         case httpcore.TimeoutException():

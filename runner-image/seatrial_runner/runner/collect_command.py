@@ -1,0 +1,70 @@
+"""
+``collect``: a sidecar that hands in the JUnit files of a container test.
+
+The kubelet ends it with SIGTERM once the user's container has ended. It lies idle beside every
+container test, so it imports little.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import signal
+import sys
+from urllib.parse import quote
+
+from seatrial_runner.runner import exit_status
+from seatrial_runner.runner.conductor_api import (
+    ConductorApi,
+    ConductorError,
+    ConductorUnavailableError,
+    test_path,
+)
+from seatrial_runner.runner.settings import MissingSettingError, Settings
+
+MAX_FILE_BYTES = 5 * 1024 * 1024
+MAX_FILES = 100
+# The pod's grace period is 30 s by default; what is not handed in by then is lost.
+PATIENCE_S = 25.0
+
+
+def main(argv: list[str]) -> int:
+    """Wait for SIGTERM, post the files that ``--junit GLOB`` names, and exit with 0."""
+    # Blocked first: a signal that comes during what follows is kept for sigwait.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    if len(argv) != 2 or argv[0] != "--junit":
+        sys.stderr.write("seatrial collect: give --junit GLOB\n")
+        return exit_status.MISUSED
+    try:
+        settings = Settings().require()
+        api = ConductorApi(settings.url, settings.token)
+    except (MissingSettingError, ValueError) as error:
+        sys.stderr.write(f"seatrial collect: {error}\n")
+        return exit_status.MISUSED
+    signal.sigwait({signal.SIGTERM, signal.SIGINT})
+    return hand_in(api, settings.test, argv[1])
+
+
+def hand_in(api: ConductorApi, test: str, pattern: str) -> int:
+    """Post every file that matches; say of each that could not be posted why, and give 76."""
+    status = 0
+    root = os.path.dirname(re.split(r"[*?\[]", pattern)[0])
+    for path in sorted(glob.glob(pattern, recursive=True))[:MAX_FILES]:
+        name = os.path.relpath(path, root)
+        try:
+            _post(api, test, path, name)
+        except (OSError, ValueError, ConductorError, ConductorUnavailableError) as error:
+            sys.stderr.write(f"seatrial collect: {path}: {error}\n")
+            status = exit_status.NOT_REPORTED
+    return status
+
+
+def _post(api: ConductorApi, test: str, path: str, name: str) -> None:
+    size = os.path.getsize(path)
+    if size > MAX_FILE_BYTES:
+        raise ValueError(f"{size} bytes are more than the {MAX_FILE_BYTES // 2**20} MiB allowed")
+    with open(path, "rb") as file:
+        content = file.read()
+    target = test_path(test, f"junit?file={quote(name, safe='')}")
+    api.insist("POST", target, content, patience_s=PATIENCE_S)
