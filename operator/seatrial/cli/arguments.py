@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import Never, Protocol
 
-from seatrial.cli import abort, junit, list_runs, run, validate, version
+from seatrial.cli import abort, junit, list_runs, logs, run, show, validate, version
 from seatrial.cli.exits import Exit
 
 
@@ -27,7 +27,9 @@ class Command(Protocol):
 COMMANDS: Mapping[str, Command] = {
     "run": run,
     "validate": validate,
+    "show": show,
     "list": list_runs,
+    "logs": logs,
     "junit": junit,
     "abort": abort,
     "version": version,

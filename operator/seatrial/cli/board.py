@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from seatrial.cli.lines import Line, Tone, moment, short_seconds
-from seatrial.cli.parts import MARKS, fault_line, service_line, test_line
+from seatrial.cli.parts import fault_line, marked, service_line, test_line
 
 Json = dict[str, Any]
 
@@ -38,7 +38,7 @@ def board(run: Json, now: datetime, room: int) -> Iterator[Line]:
     ]
     shown = _most_important(parts, room - 2)
     for line in shown:
-        yield Line(f"{MARKS.get(line.tone, '·')} {line.text}", line.tone, 1)
+        yield Line(marked(line).text, line.tone, 1)
     if hidden := len(parts) - len(shown):
         yield Line(f"and {hidden} more", Tone.QUIET, 1)
 

@@ -166,6 +166,7 @@ def connect(options: argparse.Namespace) -> Cluster:
     Raises:
         CommandError: There is no usable kubeconfig, or no such context in it.
     """
+    import urllib3.exceptions
     from kubernetes import client, config
     from kubernetes.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION
 
@@ -193,6 +194,9 @@ def connect(options: argparse.Namespace) -> Cluster:
     token = configuration.auth_settings().get("BearerToken")
     if token and token["value"]:
         headers["Authorization"] = token["value"]
+    if not configuration.verify_ssl:
+        # The kubeconfig says so; a warning with each request would say it again.
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
     pool = client.ApiClient(configuration).rest_client.pool_manager
     return Cluster(pool, configuration.host, headers, namespace)
 

@@ -46,8 +46,9 @@ def printable(text: str) -> str:
 
 
 def block(text: str, depth: int, tone: Tone = Tone.PLAIN) -> Iterator[Line]:
-    """Give a foreign text of several lines, indented."""
-    for line in printable(text).strip("\n").split("\n"):
+    """Give a foreign text of several lines, indented; nothing of an empty one."""
+    text = printable(text).strip("\n")
+    for line in text.split("\n") if text else ():
         yield Line(line.replace("\t", "    ").rstrip(), tone, depth)
 
 
