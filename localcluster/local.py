@@ -19,6 +19,7 @@ from localcluster.layout import ClusterFolder, LocalClusterError, cache_dir, clu
 from localcluster.progress import Progress
 
 START_TIMEOUT_S = 120
+RECOVERY_S = 30
 
 
 def up(cluster: ClusterFolder, progress: Progress) -> None:
@@ -28,7 +29,7 @@ def up(cluster: ClusterFolder, progress: Progress) -> None:
     binaries = Binaries(KUBERNETES.binary(progress), COREDNS.binary(progress))
     _name_kubectl(binaries.kubernetes)
     with locked(f"cluster-{cluster.name}"):
-        if well(cluster):
+        if _recovers(cluster):
             progress.say(f"  ✓ Cluster {cluster.name} is up")
             return
         if cluster.path.exists():
@@ -47,6 +48,17 @@ def well(cluster: ClusterFolder) -> bool:
     """Whether its processes run, its API server answers and its node is ready."""
     process = processes.load(cluster.supervisor)
     return bool(process and process.alive() and node_ready(cluster))
+
+
+def _recovers(cluster: ClusterFolder) -> bool:
+    # While the supervisor lives it starts again what has ended: give it time for that.
+    deadline = time.monotonic() + RECOVERY_S
+    while not well(cluster):
+        process = processes.load(cluster.supervisor)
+        if not process or not process.alive() or time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return True
 
 
 def remove(cluster: ClusterFolder) -> None:
