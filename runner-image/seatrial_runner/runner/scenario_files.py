@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 from seatrial.api import names
-from seatrial.api.spec import RunSpec, Test
+from seatrial.api.errors import InvalidSpecError
+from seatrial.api.run import parse_spec
 
 _PATTERNS = ("test_*.yaml", "*_test.yaml", "*.scenario.yaml")
-SUFFIXES = (".yaml", ".yml")
-_FILE_FIELDS = ("name", "timeout", "retries", "matrix", "scenario")
 _NAME = re.compile(r"[^a-z0-9-]+")
 
 
@@ -64,56 +62,28 @@ def _tests_of(document: Any, path: Path) -> list[dict[str, Any]]:
     if not isinstance(document, dict):
         return []
     if document.get("kind") == names.KIND:
-        return _of_run(document, path)
+        return _checked(document, f"{path.name}: ", "")
     if isinstance(document.get("scenario"), list):
-        unknown = [key for key in document if key not in _FILE_FIELDS]
-        if unknown:
-            raise ScenarioFileError(
-                f"{path.name}: {unknown[0]}: not known here; known are: {', '.join(_FILE_FIELDS)}"
-            )
-        return [_checked({"name": _name_of(path), **document}, f"{path.name}: ")]
+        test = {"name": _name_of(path), **document}
+        return _checked({"spec": {"tests": [test]}}, f"{path.name}: ", "spec.tests[0].")
     tests = document.get("tests")
     if isinstance(tests, list) and any(isinstance(t, dict) and "scenario" in t for t in tests):
-        return [
-            _checked(test, f"{path.name}: tests[{number}].") for number, test in enumerate(tests)
-        ]
+        return _checked({"spec": {"tests": tests}}, f"{path.name}: ", "spec.")
     return []
 
 
-def _of_run(document: dict[str, Any], path: Path) -> list[dict[str, Any]]:
+def _checked(manifest: dict[str, Any], file: str, wrapping: str) -> list[dict[str, Any]]:
+    """Check a run; ``wrapping`` is what was put around the document, and not in its problems."""
     try:
-        spec = RunSpec.model_validate(document.get("spec"))
-    except ValidationError as error:
-        raise ScenarioFileError(_problems(error, f"{path.name}: spec.")) from error
-    return [_canonical(test) for test in spec.tests if test.scenario is not None]
-
-
-def _checked(test: Any, where: str) -> dict[str, Any]:
-    try:
-        model = Test.model_validate(test)
-    except ValidationError as error:
-        raise ScenarioFileError(_problems(error, where)) from error
-    if model.scenario is None:
-        raise ScenarioFileError(f"{where}scenario: missing; only scenarios run from a file")
-    return _canonical(model)
-
-
-def _canonical(test: Test) -> dict[str, Any]:
-    return test.model_dump(mode="json", by_alias=True, exclude_none=True)
-
-
-def _problems(error: ValidationError, where: str) -> str:
-    lines = []
-    for problem in error.errors(include_url=False):
-        place = "".join(
-            f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"]
-        ).lstrip(".")
-        field = f"{where}{place}".rstrip(".")
-        message = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            message = "there is no such field"
-        lines.append(f"{field}: {message[:1].lower()}{message[1:]}")
-    return "\n".join(dict.fromkeys(lines))
+        spec = parse_spec(manifest)
+    except InvalidSpecError as error:
+        lines = [f"{file}{str(problem).removeprefix(wrapping)}" for problem in error.problems]
+        raise ScenarioFileError("\n".join(lines)) from None
+    return [
+        test.model_dump(mode="json", by_alias=True, exclude_none=True)
+        for test in spec.tests
+        if test.scenario is not None
+    ]
 
 
 def _yaml_problem(error: Exception) -> str:

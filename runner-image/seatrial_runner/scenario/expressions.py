@@ -161,6 +161,9 @@ def _compile_problem(problem: str, names: set[str]) -> str:
         return _unknown_name(match[1], names)
     if match := re.match(r"found no matching overload for (.*)", problem):
         return _overload(match[1])
+    if re.match(r"Syntax error: token recognition error at: '= ?'", problem):
+        return "a single = is no operator: compare with =="
+    problem = problem.partition(" expecting ")[0]
     return problem[:1].lower() + problem[1:]
 
 
