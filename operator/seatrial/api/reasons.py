@@ -164,6 +164,22 @@ class Reason(StrEnum):
         "The message has the API server's answer; a Pod Security refusal names the field to change"
         " in the service.",
     )
+    CONTAINER_CONFIG = (
+        "ContainerConfigError",
+        "A container cannot be created from what its pod says.",
+        "The message names what is wrong: a key that is not there, or an image that runs as root.",
+    )
+    JOB_FAILED = (
+        "JobFailed",
+        "A Job of the system under test failed.",
+        "The message has its exit status and last log lines.",
+    )
+    NOT_READY_IN_TIME = (
+        "NotReadyInTime",
+        "Not every service was ready within spec.timeouts.provisioning.",
+        "The message says what each one waits for, such as a probe; correct it, or raise the"
+        " timeout.",
+    )
     NAMESPACE_TAKEN = (
         "NamespaceTaken",
         "A namespace with the name of the run's own one exists, and this run did not make it.",
