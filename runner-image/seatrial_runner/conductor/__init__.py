@@ -1,4 +1,4 @@
-"""The conductor: one process for each run that opens the gate, runs the tests, drives the faults."""
+"""The conductor: one process for each run; opens the gate, runs the tests, drives the faults."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seatrial.api.journal import CaseDoc, TestState
+
 from seatrial_runner.clock import parse
 
 Case = dict[str, Any]  # the Case of the conductor's interface, see the architecture page

@@ -13,6 +13,7 @@ from seatrial.api.names import (
     RUN_CONFIGMAP,
     RUN_KEY,
 )
+
 from seatrial_runner.conductor.apiserver import ApiServer
 from seatrial_runner.journal import Stored
 
@@ -38,7 +39,9 @@ async def read_run(api: ApiServer, namespace: str) -> tuple[RunDoc, ControlDoc]:
         run: RunDoc = json.loads(data[RUN_KEY])
         version = run["version"]
     except (KeyError, ValueError, TypeError) as error:
-        raise SpecError(f"ConfigMap {RUN_CONFIGMAP}", f"{RUN_KEY} cannot be read: {error!r}") from error
+        raise SpecError(
+            f"ConfigMap {RUN_CONFIGMAP}", f"{RUN_KEY} cannot be read: {error!r}"
+        ) from error
     if version != RUN_VERSION:
         raise SpecError(
             f"ConfigMap {RUN_CONFIGMAP}",

@@ -10,6 +10,7 @@ import sys
 from time import monotonic
 
 from seatrial.api.errors import SeatrialError, SpecError
+
 from seatrial_runner import clock
 from seatrial_runner.conductor.apiserver import ApiServer
 from seatrial_runner.conductor.conducting import conduct

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from seatrial.api.duration import format_duration, parse_duration
 from seatrial.api.journal import ServiceDoc, TestState
+
 from seatrial_runner.clock import parse, rfc3339
 from seatrial_runner.conductor.cases import Case
 from seatrial_runner.conductor.stage import Stage
@@ -39,7 +40,7 @@ class Orders(Protocol):
 
 
 async def run_scenario(stage: Stage, orders: Orders, test: Json, state: TestState) -> None:
-    """Run the instances that have no final result yet, one after another; each up to its retries."""
+    """Run the instances that have no final result yet, one after another, with their retries."""
     services = services_document(stage.run["services"])
     for instance in expand(test):
         for attempt in _attempts_left(stage, test, instance.id):

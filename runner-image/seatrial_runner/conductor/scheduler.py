@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from seatrial.api.journal import TestState
+
 from seatrial_runner.conductor.stage import Stage
 
 Test = dict[str, Any]

@@ -9,6 +9,7 @@ from typing import Any
 
 from seatrial.api.errors import ClusterError
 from seatrial.api.names import RUN_CONFIGMAP
+
 from seatrial_runner.conductor.apiserver import ApiServer
 
 Object = dict[str, Any]
@@ -98,7 +99,10 @@ class Seen:
 
 
 async def follow(
-    api: ApiServer, namespace: str, kind: Kind, on_list: Callable[[list[Object]], None],
+    api: ApiServer,
+    namespace: str,
+    kind: Kind,
+    on_list: Callable[[list[Object]], None],
     on_event: Callable[[str, Object], None],
 ) -> None:
     """

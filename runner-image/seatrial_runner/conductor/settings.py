@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from seatrial.api.errors import SpecError
 from seatrial.api.names import CONDUCTOR_PORT, ENV_NAMESPACE
+
 from seatrial_runner.conductor.connection import Address
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from seatrial.api.journal import ControlDoc, FinishedDoc, RunDoc, ServiceDoc, TestState
+
 from seatrial_runner.clock import rfc3339
 from seatrial_runner.conductor.apiserver import ApiServer
 from seatrial_runner.conductor.cases import Case, Cases, clipped

@@ -68,6 +68,12 @@ class Windows:
         """Add a window of an earlier conductor; its requests are counted already."""
         self._windows.append(Window(fault, frozenset(), begin, end))
 
+    def close(self, fault: str, end: datetime) -> None:
+        """Close whatever windows of a fault are open."""
+        for window in self._windows:
+            if window.fault == fault and window.end is None:
+                window.end = end
+
     def meet(self, at: datetime, host: str) -> list[Window]:
         """Count a request in every window it lies in, and give those."""
         met = [window for window in self._windows if window.holds(at)]

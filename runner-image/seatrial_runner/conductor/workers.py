@@ -155,7 +155,7 @@ def _be_a_worker(work: Work, connection: socket.socket) -> NoReturn:
         channel = Channel(connection)
         try:
             channel.tell({"result": work(channel)})
-        except Exception as error:  # noqa: BLE001 - whatever it is, the conductor must hear of it
+        except Exception as error:  # noqa: BLE001 - the conductor must hear of anything
             text = "".join(traceback.format_exception(error, limit=-5))
             channel.tell({"raised": f"the worker raised {type(error).__name__}: {error}"})
             sys.stderr.write(text)

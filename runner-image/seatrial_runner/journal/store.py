@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from seatrial.api.errors import ConflictError, SeatrialError
 from seatrial.api.journal import SummaryDoc
 from seatrial.api.names import ENTRIES_KEY, SUMMARY_KEY
+
 from seatrial_runner.clock import rfc3339
 from seatrial_runner.journal.entries import Entries, Entry
 from seatrial_runner.journal.summary import bounded_json
@@ -21,7 +22,7 @@ THROTTLE_S = 1.0
 
 
 class FencedError(SeatrialError):
-    """A newer conductor has taken the journal over; this one must stop without touching anything."""
+    """A newer conductor has taken the journal over; this one must stop without a trace."""
 
     reason = "Fenced"
 
@@ -73,9 +74,9 @@ class Journal:
         self._monotonic = monotonic
         self._began = monotonic()
         self._stored = stored
-        self._asked = 0  # saves asked for
+        self._changes = 0
         self._written = 0  # of those, how many are in the ConfigMap
-        self._dirty = False
+        self._urgent = False
         self._wake = asyncio.Event()
         self._saved = asyncio.Condition()
         self._failure: BaseException | None = None
@@ -102,23 +103,32 @@ class Journal:
 
     def changed(self) -> None:
         """Have the summary written within a second."""
-        self._dirty = True
+        self._changes += 1
         self._wake.set()
 
     def save_soon(self) -> None:
         """Have everything written at once, without waiting for it."""
-        self._asked += 1
+        self._urgent = True
         self.changed()
 
     async def save(self) -> None:
         """
-        Return when everything noted until now is in the ConfigMap.
+        Have everything written at once, and return when it is in the ConfigMap.
 
         Raises:
             FencedError: A newer conductor owns the journal.
         """
         self.save_soon()
-        mine = self._asked
+        await self.written()
+
+    async def written(self) -> None:
+        """
+        Return when everything noted until now is in the ConfigMap, without hurrying it.
+
+        Raises:
+            FencedError: A newer conductor owns the journal.
+        """
+        mine = self._changes
         async with self._saved:
             await self._saved.wait_for(lambda: self._written >= mine or self._failure is not None)
         if self._failure is not None:
@@ -143,11 +153,11 @@ class Journal:
                 self._saved.notify_all()
 
     async def _wait_for_work(self) -> None:
-        while not self._dirty:
+        while self._changes == self._written:
             self._wake.clear()
             await self._wake.wait()
         deadline = self._monotonic() + THROTTLE_S
-        while self._asked == self._written and (left := deadline - self._monotonic()) > 0:
+        while not self._urgent and (left := deadline - self._monotonic()) > 0:
             self._wake.clear()
             try:
                 async with asyncio.timeout(left):
@@ -156,10 +166,9 @@ class Journal:
                 return
 
     async def _write_once(self) -> None:
-        asked = self._asked
-        self._dirty = False
+        changes, self._urgent = self._changes, False
         await self._put(self._render())
-        self._written = asked
+        self._written = changes
         async with self._saved:
             self._saved.notify_all()
 

@@ -1,0 +1,5 @@
+"""Faults through the Kubernetes API: when they begin, what they hit, how they end, their proof."""
+
+from seatrial_runner.conductor.faults.director import Director
+
+__all__ = ["Director"]

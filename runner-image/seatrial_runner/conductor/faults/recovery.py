@@ -1,0 +1,69 @@
+"""When the system is well again after a fault."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+from seatrial.api.duration import format_duration
+from seatrial.api.journal import ServiceDoc
+
+from seatrial_runner.conductor.readiness import is_well, service_state
+from seatrial_runner.conductor.scenario_tests import services_document
+from seatrial_runner.conductor.stage import Stage
+from seatrial_runner.conductor.workers import Channel, Json, WorkerError, run_in_worker
+from seatrial_runner.scenario import Instance, World, run_instance
+
+_LOOK_AGAIN_S = 1.0
+
+
+async def recovers(
+    stage: Stage, fault: dict[str, Any], service: ServiceDoc, *, within_s: float
+) -> str | None:
+    """Return None once the system is well again, or after ``within_s`` what is still missing."""
+    deadline = stage.monotonic() + within_s
+    try:
+        async with asyncio.timeout(within_s):
+            while not is_well(service, stage.seen):
+                await stage.seen.wait(_LOOK_AGAIN_S)
+    except TimeoutError:
+        state = service_state(service, stage.seen)
+        return (
+            f"service {service['name']} had {state['readyReplicas']} of {state['replicas']} pods"
+            f" ready {format_duration(timedelta(seconds=within_s))} after the fault's end"
+            + (f": {state['message']}" if state["message"] else "")
+        )
+    until = (fault.get("recovery") or {}).get("until")
+    if until is None:
+        return None
+    return await _holds(stage, fault["name"], until, max(deadline - stage.monotonic(), 0.1))
+
+
+async def _holds(stage: Stage, name: str, until: Json, within_s: float) -> str | None:
+    """Ask until the expectations hold; None, or the last answer's shortcoming."""
+    within = format_duration(timedelta(seconds=within_s))
+    step = {
+        "name": "recovery.until",
+        "http": until["http"],
+        "expect": until.get("expect") or ["response.status < 400"],
+        "eventually": {"within": within},
+    }
+    instance = Instance(
+        test=name, id=name, variables={}, steps=[step], timeout_s=within_s + _LOOK_AGAIN_S
+    )
+    services = services_document(stage.run["services"])
+
+    def work(channel: Channel) -> Json:
+        # These requests are ours: they are no evidence that a test met the fault.
+        return run_instance(instance, World(services=services)).to_case()
+
+    try:
+        case = await run_in_worker(work, _nobody_listens, timeout_s=within_s + 2 * _LOOK_AGAIN_S)
+    except WorkerError as error:
+        return f"recovery.until could not be checked: {error}"
+    return None if case["outcome"] == "passed" else f"recovery.until: {case['message']}"
+
+
+async def _nobody_listens(message: Json) -> Json:
+    return {}

@@ -1,0 +1,101 @@
+"""Scale: another number of pods for a while."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from seatrial.api.errors import NotFoundError, NotInjectedError
+from seatrial.api.journal import ServiceDoc
+
+from seatrial_runner.conductor.faults.kinds import (
+    Aim,
+    Hands,
+    Intent,
+    scalable,
+    target,
+    workload_path,
+)
+from seatrial_runner.conductor.seen import WORKLOADS, Seen
+
+_IN_EFFECT_S = 30.0
+
+
+class Scale:
+    """Writes the scale subresource, and the old number back in the end."""
+
+    def aim(self, aim: Aim) -> Intent:
+        """Take all of the service's workloads, with the number of pods they have now."""
+        wanted = int(aim.fault["scale"]["replicas"])
+        originals: dict[str, int] = {}
+        targets = []
+        for kind, name in scalable(aim.service):
+            item = aim.seen.get(WORKLOADS[kind], name)
+            if item is None:
+                raise NotInjectedError(f"{kind} {name} of service {aim.service['name']} is gone")
+            originals[f"{kind}/{name}"] = _replicas(item)
+            targets.append(target(kind, name, str(item["metadata"].get("uid") or "")))
+        if not targets:
+            raise NotInjectedError(
+                f"service {aim.service['name']} has no Deployment or StatefulSet to scale"
+            )
+        if all(count == wanted for count in originals.values()):
+            raise NotInjectedError(
+                f"service {aim.service['name']} already has {wanted} replicas: nothing would change"
+            )
+        return Intent(targets=targets, undo={"originals": originals, "replicas": wanted})
+
+    async def apply(self, hands: Hands, intent: Intent) -> None:
+        """Write the number, and wait until the controller has made or taken away the pods."""
+        for workload in intent.undo["originals"]:
+            await _write(hands, workload, intent.undo["replicas"])
+        try:
+            async with asyncio.timeout(_IN_EFFECT_S):
+                while not _in_effect(intent, hands.seen):
+                    await hands.seen.wait(_IN_EFFECT_S)
+        except TimeoutError:
+            raise NotInjectedError(
+                f"the number of pods has not changed to {intent.undo['replicas']} within"
+                f" {_IN_EFFECT_S:g} s"
+            ) from None
+
+    async def undo(self, hands: Hands, intent: Intent) -> None:
+        """Write the old numbers back; a workload that is gone needs none."""
+        for workload, original in intent.undo["originals"].items():
+            try:
+                await _write(hands, workload, original)
+            except NotFoundError:
+                continue
+
+    def is_undone(self, intent: Intent, service: ServiceDoc, seen: Seen) -> bool:
+        """Tell whether the workloads ask for their old numbers again."""
+        return all(
+            (item := _seen(workload, seen)) is None or _replicas(item) == original
+            for workload, original in intent.undo["originals"].items()
+        )
+
+
+async def _write(hands: Hands, workload: str, replicas: int) -> None:
+    kind, _, name = workload.partition("/")
+    body = {"spec": {"replicas": replicas}}
+    await hands.api.patch(f"{workload_path(hands, kind, name)}/scale", body)
+
+
+def _in_effect(intent: Intent, seen: Seen) -> bool:
+    wanted = intent.undo["replicas"]
+    for workload in intent.undo["originals"]:
+        item = _seen(workload, seen)
+        status = (item or {}).get("status") or {}
+        if item is None or _replicas(item) != wanted or (status.get("replicas") or 0) != wanted:
+            return False
+    return True
+
+
+def _seen(workload: str, seen: Seen) -> dict[str, Any] | None:
+    kind, _, name = workload.partition("/")
+    return seen.get(WORKLOADS[kind], name)
+
+
+def _replicas(item: dict[str, Any]) -> int:
+    replicas = (item.get("spec") or {}).get("replicas")
+    return 1 if replicas is None else int(replicas)

@@ -1,0 +1,186 @@
+"""A small HTTP/1.1 server: h11 over asyncio streams, bounded in every direction."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import h11
+
+logger = logging.getLogger("seatrial.conductor")
+
+MAX_BODY = 8 * 1024 * 1024
+MAX_CONNECTIONS = 512
+_HEAD_S = 60.0  # for a request to arrive, from its first byte or from the answer before
+_CHUNK = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request that has arrived as a whole."""
+
+    method: str
+    path: tuple[str, ...]  # its decoded parts
+    query: dict[str, str]
+    authorization: str
+    body: bytes
+
+    def json(self) -> dict[str, Any]:
+        """
+        Read the body.
+
+        Raises:
+            ProblemError: It is no JSON object.
+        """
+        try:
+            value = json.loads(self.body or b"{}")
+        except (ValueError, RecursionError):
+            raise ProblemError(400, "the body is not JSON") from None
+        if not isinstance(value, dict):
+            raise ProblemError(400, "the body must be a JSON object")
+        return value
+
+
+class ProblemError(Exception):
+    """What the client did wrong, as a status and a sentence."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        self.status = status
+        super().__init__(sentence)
+
+
+Handler = Callable[[Request], Awaitable[dict[str, Any]]]
+
+
+class HttpServer:
+    """Answers each request with the JSON that ``handler`` gives; never with a traceback."""
+
+    def __init__(self, handler: Handler) -> None:
+        self._handler = handler
+        self._connections: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; give the port."""
+        self._server = await asyncio.start_server(self._accept, host, port)
+        number: int = self._server.sockets[0].getsockname()[1]
+        return number
+
+    async def stop(self) -> None:
+        """Stop listening, and end what is still being answered."""
+        if self._server is not None:
+            self._server.close()
+        for task in self._connections:
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._connections) >= MAX_CONNECTIONS:
+            writer.transport.abort()
+            return
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        try:
+            await _Exchange(reader, writer, self._handler).serve()
+        except (OSError, asyncio.CancelledError):
+            pass  # the client is gone, or we are stopping
+        finally:
+            self._connections.discard(task)
+            writer.transport.abort()
+
+
+class _Exchange:
+    """One connection."""
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, handler: Handler
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._handler = handler
+        self._h11 = h11.Connection(our_role=h11.SERVER)
+
+    async def serve(self) -> None:
+        """Answer one request after another until the client has enough."""
+        while True:
+            try:
+                async with asyncio.timeout(_HEAD_S):
+                    request = await self._request()
+            except h11.RemoteProtocolError as error:
+                await self._answer(error.error_status_hint, {"error": "this is no HTTP request"})
+                return
+            except ProblemError as problem:
+                await self._answer(problem.status, {"error": str(problem)})
+                return
+            if request is None:
+                return
+            status, document = await self._handle(request)
+            await self._answer(status, document)
+            if self._h11.our_state is not h11.DONE or self._h11.their_state is not h11.DONE:
+                return
+            self._h11.start_next_cycle()
+
+    async def _handle(self, request: Request) -> tuple[int, dict[str, Any]]:
+        try:
+            return 200, await self._handler(request)
+        except ProblemError as problem:
+            return problem.status, {"error": str(problem)}
+        except Exception:
+            # The client must go on without us knowing what it met; the log has the traceback.
+            logger.exception("request failed", extra={"path": "/".join(request.path)})
+            return 500, {"error": "the conductor could not handle this; its log says why"}
+
+    async def _request(self) -> Request | None:
+        head: h11.Request | None = None
+        body = bytearray()
+        while True:
+            event = self._h11.next_event()
+            if event is h11.NEED_DATA:
+                if self._h11.they_are_waiting_for_100_continue:
+                    go_on = h11.InformationalResponse(status_code=100, headers=[])
+                    self._writer.write(self._h11.send(go_on) or b"")
+                self._h11.receive_data(await self._reader.read(_CHUNK))
+            elif isinstance(event, h11.Request):
+                head = event
+            elif isinstance(event, h11.Data):
+                body += event.data
+                if len(body) > MAX_BODY:
+                    raise ProblemError(400, f"the body is longer than {MAX_BODY} bytes")
+            elif isinstance(event, h11.EndOfMessage):
+                assert head is not None
+                return _read(head, bytes(body))
+            else:
+                return None
+
+    async def _answer(self, status: int, document: dict[str, Any]) -> None:
+        if self._h11.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            return
+        body = json.dumps(document, separators=(",", ":")).encode()
+        headers = [("content-type", "application/json"), ("content-length", str(len(body)))]
+        out = self._h11.send(h11.Response(status_code=status, headers=headers)) or b""
+        out += self._h11.send(h11.Data(data=body)) or b""
+        out += self._h11.send(h11.EndOfMessage()) or b""
+        self._writer.write(out)
+        await self._writer.drain()
+
+
+def _read(head: h11.Request, body: bytes) -> Request:
+    try:
+        parts = urlsplit(head.target.decode("ascii"))
+        query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    except ValueError:
+        raise ProblemError(400, "the request's target cannot be read") from None
+    headers = {bytes(name): bytes(value) for name, value in head.headers}
+    return Request(
+        method=head.method.decode("ascii"),
+        path=tuple(unquote(part) for part in parts.path.strip("/").split("/")),
+        query=query,
+        authorization=headers.get(b"authorization", b"").decode("latin-1"),
+        body=body,
+    )

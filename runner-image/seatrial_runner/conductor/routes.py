@@ -1,0 +1,109 @@
+"""The conductor's HTTP interface: which request means what. See the architecture page."""
+
+from __future__ import annotations
+
+import hmac
+import math
+from typing import Any, Protocol
+
+from seatrial.api.errors import SeatrialError
+
+from seatrial_runner.clock import parse
+from seatrial_runner.conductor.desk import Desk
+from seatrial_runner.conductor.httpserver import ProblemError, Request
+from seatrial_runner.conductor.scenario_tests import Orders
+
+Json = dict[str, Any]
+
+_MAX_REQUESTS = 10_000
+
+
+class FaultOrders(Orders, Protocol):
+    """What test pods may ask about faults."""
+
+    def fault(self, name: str) -> Json | None:
+        """Give a fault's state."""
+
+    async def recovered(self, fault: str) -> Json:
+        """Return once the system is well again after a fault, or it is known that it is not."""
+
+
+class Routes:
+    """Checks the token, finds the meaning of a request, and carries it out."""
+
+    def __init__(self, token: str, desk: Desk, faults: FaultOrders) -> None:
+        self._expected = f"Bearer {token}".encode()
+        self._desk = desk
+        self._faults = faults
+
+    async def __call__(self, request: Request) -> Json:
+        """Answer a request."""
+        if (request.method, request.path) == ("GET", ("healthz",)):
+            return {"status": "ok"}
+        if not hmac.compare_digest(request.authorization.encode(), self._expected):
+            raise ProblemError(401, "give the token: Authorization: Bearer $SEATRIAL_TOKEN")
+        match request.method, request.path:
+            case "GET", ("v1", "gate"):
+                query = request.query
+                shard, wait = _integer(query, "shard"), _seconds(query, "wait")
+                return await self._desk.gate(query.get("test", ""), shard, wait)
+            case "POST", ("v1", "tests", test, "results"):
+                return self._desk.results(test, request.json())
+            case "POST", ("v1", "tests", test, "finished"):
+                return await self._desk.finished(test, request.json())
+            case "POST", ("v1", "tests", test, "junit"):
+                return self._desk.junit(test, request.query.get("file", ""), request.body)
+            case "POST", ("v1", "requests"):
+                return self._requests(request.json())
+            case "GET", ("v1", "faults", name):
+                return self._fault(name)
+            case "POST", ("v1", "faults", name, ("start" | "stop") as what):
+                return await self._order(name, what, request)
+        raise ProblemError(404, f"there is no {request.method} /{'/'.join(request.path)[:100]}")
+
+    def _fault(self, name: str) -> Json:
+        fault = self._faults.fault(name)
+        if fault is None:
+            raise ProblemError(404, f"there is no fault {name[:60]!r} in this run")
+        return fault
+
+    async def _order(self, name: str, what: str, request: Request) -> Json:
+        self._fault(name)
+        try:
+            if what == "start":
+                return await self._faults.start(name, test=request.query.get("test", ""))
+            state = await self._faults.stop(name)
+            if request.query.get("recovered") == "true":
+                state = await self._faults.recovered(name)
+            return state
+        except SeatrialError as error:
+            raise ProblemError(409, str(error)) from None
+
+    def _requests(self, body: Json) -> Json:
+        requests = body.get("requests")
+        if not isinstance(requests, list) or len(requests) > _MAX_REQUESTS:
+            raise ProblemError(400, f"requests must be a list of at most {_MAX_REQUESTS}")
+        try:
+            met = [(parse(str(each["at"])), str(each["host"])[:253]) for each in requests]
+        except (KeyError, TypeError, ValueError):
+            raise ProblemError(400, "each request needs at (RFC 3339) and host") from None
+        for at, host in met:
+            self._faults.met(at, host)
+        return {"accepted": len(met)}
+
+
+def _integer(query: dict[str, str], name: str) -> int:
+    try:
+        return int(query.get(name) or "0")
+    except ValueError:
+        raise ProblemError(400, f"{name} must be a whole number") from None
+
+
+def _seconds(query: dict[str, str], name: str) -> float:
+    try:
+        value = float(query.get(name) or "0")
+    except ValueError:
+        value = math.nan
+    if math.isnan(value):
+        raise ProblemError(400, f"{name} must be a number of seconds")
+    return value
