@@ -8,7 +8,6 @@ from pathlib import Path
 
 from localcluster import chart, local
 from localcluster.backends import Backend, Local, backend
-from localcluster.builds import KUBERNETES
 from localcluster.layout import LocalClusterError, cache_dir
 from localcluster.progress import Progress
 
@@ -30,9 +29,13 @@ def arguments() -> argparse.Namespace:
     logs = commands.add_parser("logs", help="print the logs of its components")
     logs.add_argument("component", nargs="?", help="only this one, such as kubelet")
     for tool in ("kubectl", "helm"):
-        parser_of_tool = commands.add_parser(tool, help=f"run {tool} on it", add_help=False)
-        parser_of_tool.add_argument("rest", nargs=argparse.REMAINDER)
-    return parser.parse_args()
+        commands.add_parser(tool, help=f"run {tool} on it", add_help=False)
+    # The tools' own options are not ours to understand.
+    asked, rest = parser.parse_known_args()
+    if rest and asked.command not in {"kubectl", "helm"}:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    asked.rest = sys.argv[2:]
+    return asked
 
 
 def main() -> int:
@@ -71,7 +74,7 @@ def run_command(asked: argparse.Namespace, cluster: Backend, progress: Progress)
         case "logs":
             print_logs(_own(cluster).cluster.logs, asked.component)
         case "kubectl":
-            command = [str(KUBERNETES.binary(progress)), "kubectl", *asked.rest]
+            command = [str(chart.kubectl_command(progress)), *asked.rest]
             return run_with_kubeconfig(command, cluster.kubeconfig())
         case "helm":
             command = [str(chart.helm_command(progress)), *asked.rest]

@@ -1,15 +1,17 @@
 """Seatrial itself on the cluster: the Helm chart of this checkout."""
 
+import os
 import shutil
+import subprocess
 from pathlib import Path
 
-from localcluster.builds import HELM, run
-from localcluster.layout import HERE, ROOT
+from localcluster.builds import HELM, KUBERNETES, run
+from localcluster.layout import HERE, ROOT, LocalClusterError, cache_dir
 from localcluster.progress import Progress
 
 CHART = ROOT / "helm" / "seatrial"
 NAMESPACE = "seatrial-system"
-TIMEOUT = "120s"
+TIMEOUT = "60s"
 
 
 def install(kubeconfig: Path, images: dict[str, str], helm: Path, progress: Progress) -> None:
@@ -27,14 +29,29 @@ def install(kubeconfig: Path, images: dict[str, str], helm: Path, progress: Prog
         return
     settings = [word for item in images.items() for word in ("--set-string", "=".join(item))]
     with progress.stage("Install the chart"):
-        run(
-            [
-                str(helm), "upgrade", "--install", "seatrial", str(CHART),
-                f"--kubeconfig={kubeconfig}", "--namespace", NAMESPACE, "--create-namespace",
-                *settings, "-f", str(HERE / "values.yaml"), "--wait", f"--timeout={TIMEOUT}",
-            ],
-            "Installing the chart",
-        )  # fmt: skip
+        try:
+            run(
+                [
+                    str(helm), "upgrade", "--install", "seatrial", str(CHART),
+                    f"--kubeconfig={kubeconfig}", f"--namespace={NAMESPACE}", "--create-namespace",
+                    *settings, f"--values={HERE / 'values.yaml'}", "--wait", f"--timeout={TIMEOUT}",
+                ],
+                "Installing the chart",
+            )  # fmt: skip
+        except LocalClusterError as error:
+            raise LocalClusterError(f"{error}\n\n{_what_is_wrong(kubeconfig, progress)}") from error
+
+
+def _what_is_wrong(kubeconfig: Path, progress: Progress) -> str:
+    kubectl = [str(kubectl_command(progress)), f"--kubeconfig={kubeconfig}", "-n", NAMESPACE]
+    parts = [
+        ["get", "pods"],
+        ["logs", "--selector=app.kubernetes.io/name=seatrial", "--tail=15", "--prefix=false"],
+    ]
+    return "\n".join(
+        subprocess.run([*kubectl, *part], capture_output=True, text=True, check=False).stdout
+        for part in parts
+    )
 
 
 def image_values(tags: dict[str, str]) -> dict[str, str]:
@@ -52,3 +69,15 @@ def helm_command(progress: Progress) -> Path:
     if found := shutil.which("helm"):
         return Path(found)
     return HELM.binary(progress)
+
+
+def kubectl_command(progress: Progress) -> Path:
+    """The kubectl on the PATH, or else ours, which is the cluster's own binary by another name."""
+    if found := shutil.which("kubectl"):
+        return Path(found)
+    link = cache_dir() / "bin" / "kubectl"
+    scratch = link.with_name(f".kubectl.{os.getpid()}")
+    scratch.unlink(missing_ok=True)
+    scratch.symlink_to(KUBERNETES.binary(progress))
+    scratch.replace(link)
+    return link

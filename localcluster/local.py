@@ -1,7 +1,6 @@
 """The cluster of our own: up, down, and what is there now."""
 
 import json
-import os
 import shutil
 import ssl
 import subprocess
@@ -9,13 +8,12 @@ import time
 import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 from localcluster import images, machine, processes, sandbox
 from localcluster.addresses import Addresses, free_slot
 from localcluster.builds import COREDNS, KUBERNETES, locked, run
 from localcluster.components import Binaries, Node
-from localcluster.layout import ClusterFolder, LocalClusterError, cache_dir, clusters_dir
+from localcluster.layout import ClusterFolder, LocalClusterError, clusters_dir
 from localcluster.progress import Progress
 
 START_TIMEOUT_S = 120
@@ -27,7 +25,6 @@ def up(cluster: ClusterFolder, progress: Progress) -> None:
     machine.check()
     machine.install_packages(progress)
     binaries = Binaries(KUBERNETES.binary(progress), COREDNS.binary(progress))
-    _name_kubectl(binaries.kubernetes)
     with locked(f"cluster-{cluster.name}"):
         if _recovers(cluster):
             progress.say(f"  ✓ Cluster {cluster.name} is up")
@@ -111,11 +108,6 @@ def api_get(cluster: ClusterFolder, path: str) -> dict[str, object]:
         return dict(json.load(answer))
 
 
-def kubectl_path() -> Path:
-    """The kubectl in the cache."""
-    return cache_dir() / "bin" / "kubectl"
-
-
 def _start(cluster: ClusterFolder, binaries: Binaries) -> None:
     with locked("addresses"):
         addresses = Addresses(free_slot(_taken_slots(), _host_networks()))
@@ -166,10 +158,3 @@ def _remove_folder(path: Path) -> None:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
-
-
-def _name_kubectl(kubernetes: Path) -> None:
-    link = kubectl_path()
-    scratch = link.with_name(f".kubectl.{os.getpid()}")
-    scratch.symlink_to(kubernetes)
-    scratch.replace(link)
