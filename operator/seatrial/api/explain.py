@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, reduce
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from seatrial.api.errors import SpecError
 from seatrial.api.fields import PATTERNS
+from seatrial.api.paths import below
 from seatrial.api.rules import did_you_mean
 from seatrial.api.schema import Schema, spec_schema
 
@@ -19,9 +20,10 @@ Location = Sequence[int | str]
 
 # Sentences by type of error; {0} is what the context of the error says.
 _BOUNDS = {
-    "string_too_short": ("min_length", "is too short.", "It needs at least {0} characters."),
+    # No text and no list of the resource needs more than one.
+    "string_too_short": ("min_length", "is empty.", "It needs at least {0} character."),
     "string_too_long": ("max_length", "is too long.", "It may have at most {0} characters."),
-    "too_short": ("min_length", "has too few entries.", "It needs at least {0}."),
+    "too_short": ("min_length", "is empty.", "It needs at least {0} entry."),
     "too_long": ("max_length", "has too many entries.", "It may have at most {0}."),
     "greater_than_equal": ("ge", "is {given}.", "It must be at least {0}."),
     "less_than_equal": ("le", "is {given}.", "It must be at most {0}."),
@@ -49,13 +51,14 @@ def explain(error: ValidationError, field: str) -> list[SpecError]:
 def _problem(detail: ErrorDetails, root: str) -> SpecError:
     location = [part for part in detail["loc"] if part != "[key]"]
     kind, context = detail["type"], detail.get("ctx") or {}
-    field = _path(root, location)
+    field = reduce(below, location, root)
     given = _shown(detail["input"])
     if kind == "missing":
         return SpecError(field, "is missing.", _described(location))
     if kind == "extra_forbidden":
         known = _node(location[:-1]).get("properties", {})
-        return SpecError(field, "is not a field.", did_you_mean(str(location[-1]), known))
+        remedy = did_you_mean(str(location[-1]), known) or "Write {}."
+        return SpecError(field, "is not a field.", remedy)
     if kind == "string_pattern_mismatch":
         remedy = PATTERNS.get(context["pattern"], f"It must match {context['pattern']}.")
         return SpecError(field, f"is {given}.", remedy)
@@ -73,18 +76,6 @@ def _hint(kind: str, detail: ErrorDetails) -> str:
     if kind == "string_type" and isinstance(detail["input"], (int, float)):
         return " Put it in quotes."
     return ""
-
-
-def _path(root: str, location: Location) -> str:
-    path = root
-    for part in location:
-        if isinstance(part, int):
-            path += f"[{part}]"
-        elif part.replace("_", "").replace("-", "").isalnum():
-            path += f".{part[:80]}"
-        else:
-            path += f"[{json.dumps(part[:80])}]"
-    return path
 
 
 def _shown(value: object) -> str:

@@ -192,7 +192,7 @@ def _int_or_percent(value: object) -> int | str:
         return value
     if isinstance(value, str) and re.fullmatch(_PERCENT, value):
         return value
-    raise ValueError(f"{str(value)[:40]!r} is not a number from 1 to 20, 1% to 100%, or all")
+    raise ValueError(f"{str(value)[:40]} is not a number from 1 to 20, 1% to 100%, or all")
 
 
 IntOrPercent = Annotated[

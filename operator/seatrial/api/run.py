@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from seatrial.api import names
 from seatrial.api.errors import InvalidSpecError, SpecError
 from seatrial.api.explain import explain
+from seatrial.api.paths import below
 from seatrial.api.rules import broken_rules
 from seatrial.api.spec import RunSpec
 from seatrial.api.status import RunStatus
@@ -141,10 +142,10 @@ def _nulls(value: Any, field: str) -> Iterator[SpecError]:
     if isinstance(value, dict):
         for key, each in value.items():
             if key not in ("json", "matrix"):
-                yield from _nulls(each, f"{field}.{key}")
+                yield from _nulls(each, below(field, key))
     elif isinstance(value, list):
         for index, each in enumerate(value):
-            yield from _nulls(each, f"{field}[{index}]")
+            yield from _nulls(each, below(field, index))
     elif value is None:
         yield SpecError(
             field, "is empty.", "Leave it out, or give a value; {} where all is default."

@@ -247,6 +247,10 @@ class Scale(Model):
     replicas: int = Field(ge=0, le=20, description="Number of pods while the fault lasts.")
 
 
+class Manual(Model):
+    """Nothing to say: a test starts the fault."""
+
+
 class When(Model):
     """When a fault begins."""
 
@@ -258,9 +262,7 @@ class When(Model):
     test: TestName | None = Field(
         None, description="Begins with this test, and ends with it at the latest."
     )
-    manual: Annotated[dict[str, str], Field(max_length=0)] | None = Field(
-        None, description="Begins when a test asks for it. Write {}."
-    )
+    manual: Manual | None = Field(None, description="Begins when a test asks for it. Write {}.")
 
 
 class Recovery(Model):

@@ -36,7 +36,7 @@ class Condition(StatusModel):
     reason: Word = Field(description="One CamelCase word for machines.")
     message: Message = Field("", description="A sentence for people.")
     last_transition_time: datetime = Field(description="When status last changed.")
-    observed_generation: int | None = Field(None, description="Generation this speaks of.")
+    observed_generation: Count | None = Field(None, description="Generation this speaks of.")
 
 
 class Summary(StatusModel):
@@ -122,7 +122,7 @@ class Timings(StatusModel):
 class RunStatus(StatusModel):
     """Bounded, and readable with kubectl alone."""
 
-    observed_generation: int | None = Field(None, description="Generation this status speaks of.")
+    observed_generation: Count | None = Field(None, description="Generation this status speaks of.")
     phase: Phase = Field(Phase.QUEUED, description="Where the run is; for display.")
     verdict: Verdict | None = Field(None, description="What the run came to.")
     message: Message = Field("", description="Why, in one sentence.")

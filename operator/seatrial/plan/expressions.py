@@ -29,6 +29,8 @@ _GIVEN = {
 _TAKEN = ("response", "services", "env")
 
 _PROBLEM = re.compile(r"ERROR: <input>:\d+:(\d+): (.*)")
+_SINGLE_EQUALS = re.compile(r"Syntax error: token recognition error at: '= ?'")
+_COMPARED = re.compile(r"found no matching overload for '_(\W+)_' applied to '\((\w+), (\w+)\)'")
 _UNDECLARED = re.compile(r"undeclared reference to '(.*?)'")
 
 
@@ -82,6 +84,10 @@ def _plain(column: int, problem: str) -> str:
             return ""
         fields = ", ".join(key[9:] for key in _GIVEN if key.startswith("response."))
         return f"response has no field {name[9:]!r}; its fields are: {fields}"
+    if _SINGLE_EQUALS.match(problem):
+        return f"a single = is no operator, compare with == (column {column})"
+    if types := _COMPARED.match(problem):
+        return f"{types[2]} {types[1]} {types[3]} cannot be computed, convert one side"
     problem = problem.removeprefix("Syntax error: ").partition(" expecting ")[0]
     return f"{problem[:200]} (column {column})"
 

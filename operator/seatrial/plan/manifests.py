@@ -236,11 +236,13 @@ def _confined(document: Object, namespace: str, labels: Mapping[str, str]) -> Ob
         "namespace": namespace,
         **_labelled(given, labels),
     }
-    if document["kind"] == "Pod":
-        _hold(body["spec"])
-    elif isinstance(template := _map(body.get("spec")).get("template"), dict):
-        template["metadata"] = _labelled(_map(template.get("metadata")), labels)
-        _hold(template["spec"])
+    match document["kind"]:
+        case "Pod":
+            _hold(body["spec"])
+        case "Deployment" | "StatefulSet" | "Job":
+            template = body["spec"]["template"]
+            template["metadata"] = _labelled(_map(template.get("metadata")), labels)
+            _hold(template["spec"])
     return body
 
 

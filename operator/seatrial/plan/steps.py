@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from seatrial.api.duration import format_duration
 from seatrial.api.errors import SpecError
+from seatrial.api.paths import below
 from seatrial.api.rules import did_you_mean
 from seatrial.api.scenario import HTTP_VERBS, HttpRequest, LeafStep, Step
 from seatrial.api.spec import Fault, RunSpec, Test
@@ -147,7 +148,7 @@ def _expressions(values: Iterable[str], field: str, name: str = "") -> Iterator[
     for index, expression in enumerate(values):
         if problem := expression_problem(expression):
             path = f"{field}.{name}" if name else f"{field}[{index}]"
-            yield SpecError(path, f"{expression[:80]!r} is no CEL expression: {problem}.")
+            yield SpecError(path, f"{expression[:80]!r} cannot be evaluated: {problem}.")
 
 
 def _names(values: Iterable[str], field: str) -> Iterator[SpecError]:
@@ -164,6 +165,6 @@ def _texts(value: Any, field: str) -> Iterator[tuple[str, str]]:
         if isinstance(each, str):
             yield path, each
         elif isinstance(each, dict):
-            pending += [(f"{path}.{key}", inner) for key, inner in each.items()]
+            pending += [(below(path, key), inner) for key, inner in each.items()]
         elif isinstance(each, list):
-            pending += [(f"{path}[{index}]", inner) for index, inner in enumerate(each)]
+            pending += [(below(path, index), inner) for index, inner in enumerate(each)]

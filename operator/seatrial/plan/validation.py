@@ -12,6 +12,7 @@ from typing import Any
 
 from seatrial.api import names
 from seatrial.api.errors import InvalidSpecError, SpecError
+from seatrial.api.paths import below
 from seatrial.api.spec import ObjectReference, PodSecurity, RunSpec, Service
 from seatrial.plan.faults import fault_problems
 from seatrial.plan.manifests import contents, problems, read_manifests
@@ -62,8 +63,8 @@ def validate(spec: RunSpec, found: Found | None, limits: Limits) -> list[SpecErr
         *(each for field, objects in documents.values() for each in problems(objects, field)),
         *_collisions(spec, documents),
         *_cycle(spec),
-        *fault_problems(spec, {name: objects for name, (_, objects) in documents.items()}),
         *scenario_problems(spec, _hosts(spec, documents)),
+        *fault_problems(spec, {name: objects for name, (_, objects) in documents.items()}),
         *_files(spec),
         *_size(spec),
     ]
@@ -245,12 +246,10 @@ def _paths(files: Mapping[str, str], field: str) -> Iterator[SpecError]:
     plain = {path: posixpath.normpath(path.replace("//", "/")) for path in files}
     for path, normal in plain.items():
         if path != normal:
-            yield SpecError(
-                f"{field}[{path[:80]}]", "is not a plain path.", f"Write {normal[:80]}."
-            )
+            yield SpecError(below(field, path), "is not a plain path.", f"Write {normal[:80]}.")
         if any(other.startswith(f"{normal}/") for other in plain.values()):
             problem = "is a file, and a folder of another file."
-            yield SpecError(f"{field}[{path[:80]}]", problem, "Rename one of them.")
+            yield SpecError(below(field, path), problem, "Rename one of them.")
 
 
 def _size(spec: RunSpec) -> Iterator[SpecError]:

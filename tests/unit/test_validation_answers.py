@@ -1,0 +1,133 @@
+"""Answers of the validation that depend on more than one wrong thing."""
+
+import pytest
+from seatrial.api.run import parse_run
+from seatrial.api.spec import PodSecurity
+from seatrial.plan.validation import Limits, one_message, references, validate
+
+from tests.support.builders import a_fault, a_run, a_service, a_step, a_test
+
+READABLE = {"metadata": {"labels": {"seatrial.dev/readable-by": "runs"}}}
+SUITE = {**READABLE, "data": {"test_orders.py": ""}}
+
+
+def found_problems(found=None, limits=None, **spec):
+    run = parse_run(a_run(**spec))
+    return [str(each) for each in validate(run.spec, found, limits or Limits())]
+
+
+def test_a_good_run_has_no_problem():
+    assert found_problems() == []
+
+
+def test_everything_that_a_run_refers_to_is_named():
+    run = parse_run(
+        a_run(
+            services=[
+                a_service("a", manifests={"configMap": "m"}),
+                a_service("b", envFrom=[{"secret": "s"}, {"configMap": "c"}]),
+            ],
+            tests=[
+                a_test("a", pytest={"configMap": "p", "envFrom": [{"secret": "t"}]}),
+                a_test("b", container={"image": "x", "envFrom": [{"configMap": "d"}]}),
+            ],
+        )
+    )
+
+    assert references(run.spec) == {
+        *(("ConfigMap", name) for name in ("m", "c", "p", "d")),
+        *(("Secret", name) for name in ("s", "t")),
+    }
+
+
+def test_without_a_cluster_objects_are_not_looked_for():
+    assert found_problems(None, tests=[a_test(pytest={"configMap": "suite"})]) == []
+
+
+def test_hosts_are_not_judged_while_manifests_are_unknown():
+    services = [a_service("a", manifests={"configMap": "m"})]
+
+    assert found_problems(None, services=services) == []
+
+
+def test_services_of_manifests_are_hosts():
+    inline = "{apiVersion: v1, kind: Service, metadata: {name: orders}, spec: {ports: []}}"
+
+    assert found_problems(services=[a_service("a", manifests={"inline": inline})]) == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://{{ host }}/x", "{{ url }}", "http://orders:{{ port }}/", "https://example.com/"),
+        *("http://10.0.0.1/", "http://[::1]:8080/", "http://orders.itr-x.svc:80/"),
+    ],
+)
+def test_addresses_that_may_be_right_are_left_alone(url):
+    assert found_problems(tests=[a_test(scenario=[a_step(http={"get": url})])]) == []
+
+
+@pytest.mark.parametrize("key", ["pytest.ini", "flow_test.py", "orders.yaml"])
+def test_a_suite_may_call_its_tests_what_it_likes(key):
+    found = {("ConfigMap", "suite"): {**READABLE, "data": {key: ""}}}
+
+    assert found_problems(found, tests=[a_test(pytest={"configMap": "suite"})]) == []
+
+
+def test_a_suite_may_start_a_fault_that_no_step_starts():
+    fault = a_fault(when={"manual": {}})
+
+    assert found_problems({("ConfigMap", "suite"): SUITE}, faults=[fault]) != []
+    assert (
+        found_problems(
+            {("ConfigMap", "suite"): SUITE},
+            faults=[fault],
+            tests=[a_test(pytest={"configMap": "suite"})],
+        )
+        == []
+    )
+
+
+def test_a_step_in_a_branch_may_start_a_fault():
+    step = {"parallel": [{"steps": [{"fault": {"start": "lose-an-orders-pod"}}]}]}
+
+    assert (
+        found_problems(faults=[a_fault(when={"manual": {}})], tests=[a_test(scenario=[step])]) == []
+    )
+
+
+def test_what_the_cluster_allows_decides():
+    limits = Limits(frozenset({PodSecurity.BASELINE}), frozenset({"restart"}))
+
+    found = found_problems(limits=limits, podSecurity="baseline", faults=[a_fault()])
+
+    assert found == ["spec.faults[0].kill: is not allowed on this cluster. Take the fault out."]
+
+
+def test_a_diamond_of_dependencies_is_no_circle():
+    services = [
+        a_service("orders", dependsOn=["a", "b"]),
+        a_service("a", dependsOn=["db"]),
+        a_service("b", dependsOn=["db"]),
+        a_service("db"),
+    ]
+
+    assert found_problems(services=services) == []
+
+
+def test_the_run_document_must_fit_into_a_configmap():
+    body = {"http": {"post": "http://orders:8080", "body": "x" * 60_000}}
+    tests = [a_test("a", scenario=[body] * 16)]
+
+    assert found_problems(tests=tests) == [
+        "spec.tests: has 939 KiB, more than 900 KiB. Make several runs of it."
+    ]
+
+
+def test_the_first_problem_is_told_and_the_others_are_counted():
+    run = parse_run(a_run(podSecurity="baseline", faults=[a_fault(when={"manual": {}})]))
+
+    message = one_message(validate(run.spec, None, Limits()))
+
+    assert message.startswith("spec.podSecurity: baseline is not allowed on this cluster.")
+    assert message.endswith("(and 1 more)")
