@@ -133,13 +133,21 @@ class GoProgram:
         """Where its go.mod is."""
         return HERE / "go" / self.name
 
+    def cached(self) -> bool:
+        """Whether it need not be built."""
+        return self._path.exists()
+
     def binary(self, progress: Progress) -> Path:
         """The built program."""
-        name = f"{self.name}-{key_of([self.folder], HERE, self.package, self.flags)}"
-        if (found := cache_dir() / "bin" / name).exists():
-            return found
-        with progress.stage(f"Build {self.name}", remember=f"Build {self.name}"):
-            return built("bin", name, self._build)
+        if self.cached():
+            return self._path
+        with progress.stage(f"Build {self.name}"):
+            return built("bin", self._path.name, self._build)
+
+    @property
+    def _path(self) -> Path:
+        key = key_of([self.folder], HERE, self.package, self.flags)
+        return cache_dir() / "bin" / f"{self.name}-{key}"
 
     def _build(self, target: Path) -> None:
         command = [go_command(), "build", "-trimpath", "-ldflags", self.flags]

@@ -65,15 +65,15 @@ def image_values(tags: dict[str, str]) -> dict[str, str]:
 
 
 def helm_command(progress: Progress) -> Path:
-    """The helm on the PATH, or else the one we build."""
-    if found := shutil.which("helm"):
+    """The helm that we built, or the one on the PATH, or else it is built now."""
+    if not HELM.cached() and (found := shutil.which("helm")):
         return Path(found)
     return HELM.binary(progress)
 
 
 def kubectl_command(progress: Progress) -> Path:
-    """The kubectl on the PATH, or else ours, which is the cluster's own binary by another name."""
-    if found := shutil.which("kubectl"):
+    """Likewise; ours is the cluster's own binary by another name, so it always fits the cluster."""
+    if not KUBERNETES.cached() and (found := shutil.which("kubectl")):
         return Path(found)
     link = cache_dir() / "bin" / "kubectl"
     scratch = link.with_name(f".kubectl.{os.getpid()}")

@@ -8,6 +8,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 from localcluster import images, machine, processes, sandbox
 from localcluster.addresses import Addresses, free_slot
