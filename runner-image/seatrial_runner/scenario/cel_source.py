@@ -90,7 +90,7 @@ def paths(expression: str) -> list[str]:
     found: dict[str, None] = {}
     for index, token in enumerate(tokens):
         starts = token.kind == "name" and token.text not in ("in", "true", "false", "null")
-        if starts and not (index and tokens[index - 1].text == "."):
+        if starts and not _is_field(tokens, index):
             end = _path_end(tokens, index)
             if end is not None:
                 found[expression[token.start : end]] = None
@@ -109,6 +109,11 @@ def prefixes(path: str) -> list[str]:
         and (after is None or after.text in (".", "["))
     ]
     return [path[:end] for end in ends]
+
+
+def _is_field(tokens: list[_Token], index: int) -> bool:
+    before = "".join(token.text for token in tokens[max(0, index - 2) : index])
+    return before.endswith((".", ".?"))
 
 
 def _path_end(tokens: list[_Token], index: int) -> int | None:

@@ -171,7 +171,8 @@ def _lines(value: Any) -> list[str]:
     if isinstance(value, str):
         return value.splitlines()
     text = json.dumps(normal(value), indent=2, sort_keys=True, ensure_ascii=False, default=str)
-    return text.splitlines()
+    # Without commas: a line that only ceases to be the last of its list is no difference.
+    return [line.rstrip(",") for line in text.splitlines()]
 
 
 def _described(value: Any) -> str:
