@@ -1,0 +1,290 @@
+"""The chart's admission rules, on a real API server, for an operator with every right."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import urllib3
+from kubernetes import client, config
+
+from localcluster.controlplane import ControlPlane
+from tests.support.chart import CHART, NAMESPACE, RELEASE, given, helm
+
+Json = dict[str, Any]
+
+OPERATOR = f"system:serviceaccount:{NAMESPACE}:seatrial-operator"
+UID = "0a1b2c3d-0000-0000-0000-000000000000"
+RUNS = "/apis/seatrial.dev/v1alpha1/namespaces/shop/integrationtestruns"
+
+
+@dataclass
+class As:
+    """Requests in somebody's name."""
+
+    pool: urllib3.PoolManager
+    url: str
+    user: str = ""
+
+    def send(self, method: str, path: str, body: Json | None = None) -> tuple[int, Json]:
+        """Give the status and the answer."""
+        headers = {"Content-Type": "application/json"}
+        if method == "PATCH":
+            headers["Content-Type"] = "application/merge-patch+json"
+        if self.user:
+            headers["Impersonate-User"] = self.user
+        content = None if body is None else json.dumps(body)
+        response = self.pool.request(method, self.url + path, body=content, headers=headers)
+        return response.status, json.loads(response.data)
+
+
+@pytest.fixture(scope="module")
+def admin() -> Iterator[As]:
+    with ControlPlane() as plane:
+        helm(
+            "install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace",
+            *given(runs={"podSecurityLevels": ["restricted", "baseline"]}),
+            kubeconfig=plane.kubeconfig,
+        )  # fmt: skip
+        configuration = client.Configuration()
+        config.load_kube_config(str(plane.kubeconfig), client_configuration=configuration)
+        pool = client.ApiClient(configuration).rest_client.pool_manager
+        admin = As(pool, configuration.host)
+        # Whatever a role allows by mistake: the rules alone must hold.
+        everything = {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": "mistake"},
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io",
+                "kind": "ClusterRole",
+                "name": "cluster-admin",
+            },
+            "subjects": [
+                {"kind": "User", "name": OPERATOR, "apiGroup": "rbac.authorization.k8s.io"}
+            ],
+        }
+        bindings = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
+        assert admin.send("POST", bindings, everything)[0] == 201
+        for namespace in (a_namespace("shop", labels={}), a_namespace()):
+            assert admin.send("POST", "/api/v1/namespaces", namespace)[0] == 201
+        for made in (a_run(), a_configmap("theirs", "shop"), a_configmap("mine-report", "shop")):
+            assert admin.send("POST", where(made), made)[0] == 201
+        wait_for_the_rules(As(pool, configuration.host, OPERATOR))
+        yield admin
+
+
+@pytest.fixture
+def operator(admin: As) -> As:
+    return As(admin.pool, admin.url, OPERATOR)
+
+
+def wait_for_the_rules(operator: As) -> None:
+    """A new policy and a new binding hold a moment after they were written."""
+    deadline = time.monotonic() + 30
+    probe = a_configmap("probe", "shop")
+    while True:
+        status, answer = operator.send("POST", f"{where(probe)}?dryRun=All", probe)
+        if status == 403 and "ValidatingAdmissionPolicy" in answer["message"]:
+            return
+        assert time.monotonic() < deadline, f"not in force after 30 s: {answer}"
+
+
+def a_namespace(
+    name: str = "itr-mine", labels: Json | None = None, level: str = "restricted"
+) -> Json:
+    ours = {"seatrial.dev/run-uid": UID, "pod-security.kubernetes.io/enforce": level}
+    metadata = {"name": name, "labels": ours if labels is None else labels}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+
+
+def a_configmap(name: str, namespace: str, **metadata: Any) -> Json:
+    metadata = {"name": name, "namespace": namespace, **metadata}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+
+
+def a_report(
+    name: str, run: str, component: str = "report", kind: str = "IntegrationTestRun"
+) -> Json:
+    owner = {"apiVersion": "seatrial.dev/v1alpha1", "kind": kind, "name": run, "uid": UID}
+    labels = {"seatrial.dev/component": component}
+    return a_configmap(name, "shop", labels=labels, ownerReferences=[owner])
+
+
+def a_run(name: str = "mine") -> Json:
+    return {
+        "apiVersion": "seatrial.dev/v1alpha1",
+        "kind": "IntegrationTestRun",
+        "metadata": {"name": name, "namespace": "shop"},
+        "spec": {"tests": [{"name": "t", "scenario": [{"set": {"a": "1"}}]}]},
+    }
+
+
+def a_lease(namespace: str) -> Json:
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": "seatrial-operator", "namespace": namespace},
+    }
+
+
+def an_event() -> Json:
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": "mine.1", "namespace": "shop"},
+        "involvedObject": {"kind": "IntegrationTestRun", "namespace": "shop", "name": "mine"},
+    }
+
+
+def a_binding(namespace: str) -> Json:
+    group = "rbac.authorization.k8s.io"
+    return {
+        "apiVersion": f"{group}/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "seatrial-conductor", "namespace": namespace},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "seatrial-conductor"},
+    }
+
+
+def where(body: Json) -> str:
+    """Give the path of an object's collection."""
+    version, namespace = body["apiVersion"], body["metadata"].get("namespace")
+    root = f"/apis/{version}" if "/" in version else f"/api/{version}"
+    plural = body["kind"].lower() + "s"
+    return f"{root}/namespaces/{namespace}/{plural}" if namespace else f"{root}/{plural}"
+
+
+def created(body: Json) -> tuple[str, str, Json]:
+    return "POST", where(body), body
+
+
+SHOP = "/api/v1/namespaces/shop"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pytest.param(created(a_namespace("itr-other")), id="a-namespace-of-a-run"),
+        pytest.param(created(a_namespace("itr-base", level="baseline")), id="a-level-allowed"),
+        pytest.param(created(a_configmap("x", "itr-mine")), id="a-configmap-of-a-run"),
+        pytest.param(created(a_binding("itr-mine")), id="the-conductor-s-role"),
+        pytest.param(created(a_report("long-report", "long")), id="a-report"),
+        pytest.param(created(an_event()), id="an-event"),
+        pytest.param(created(a_lease(NAMESPACE)), id="the-lease"),
+        pytest.param(
+            ("PATCH", f"{RUNS}/mine", {"metadata": {"finalizers": ["seatrial.dev/environment"]}}),
+            id="a-finalizer",
+        ),
+        pytest.param(
+            ("PATCH", f"{RUNS}/mine/status", {"status": {"phase": "Queued"}}), id="a-status"
+        ),
+        pytest.param(("DELETE", f"{RUNS}/mine", None), id="the-end-of-a-run-s-time-to-live"),
+        pytest.param(("DELETE", "/api/v1/namespaces/itr-mine", None), id="a-clean-up"),
+    ],
+)
+def test_the_operator_may_do_what_a_run_needs(operator, request_):
+    method, path, body = request_
+    status, answer = operator.send(method, f"{path}?dryRun=All", body)
+    assert status in (200, 201), answer
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pytest.param(created(a_namespace("evil", labels={})), id="a-namespace-of-nobody"),
+        pytest.param(
+            created(a_namespace("itr-weak", level="privileged")), id="a-namespace-without-security"
+        ),
+        pytest.param(
+            created(a_namespace("itr-none", labels={"seatrial.dev/run-uid": UID})),
+            id="a-namespace-that-says-nothing-of-security",
+        ),
+        pytest.param(
+            ("PATCH", SHOP, {"metadata": {"labels": {"seatrial.dev/run-uid": UID}}}),
+            id="a-namespace-made-its-own",
+        ),
+        pytest.param(
+            (
+                "PATCH",
+                "/api/v1/namespaces/itr-mine",
+                {"metadata": {"labels": {"seatrial.dev/run-uid": "another"}}},
+            ),
+            id="a-namespace-given-to-another-run",
+        ),
+        pytest.param(
+            (
+                "PATCH",
+                "/api/v1/namespaces/itr-mine",
+                {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "privileged"}}},
+            ),
+            id="a-namespace-weakened",
+        ),
+        pytest.param(("DELETE", SHOP, None), id="the-end-of-somebody-s-namespace"),
+        pytest.param(created(a_configmap("x", "shop")), id="a-configmap-of-somebody"),
+        pytest.param(("DELETE", f"{SHOP}/configmaps/theirs", None), id="a-deletion-elsewhere"),
+        pytest.param(("DELETE", f"{SHOP}/configmaps", None), id="a-deletion-of-everything"),
+        pytest.param(
+            (
+                "PATCH",
+                f"{SHOP}/configmaps/mine-report",
+                {"metadata": a_report("mine-report", "mine")["metadata"]},
+            ),
+            id="a-configmap-made-a-report",
+        ),
+        pytest.param(created(a_report("other-report", "mine")), id="a-report-of-another-name"),
+        pytest.param(created(a_report("mine", "mine")), id="a-report-without-its-ending"),
+        pytest.param(created(a_report("mine-and-more-report", "mine")), id="a-longer-name"),
+        pytest.param(created(a_report("z-report", "z", component="x")), id="a-report-unlabelled"),
+        pytest.param(created(a_report("z-report", "z", kind="Pod")), id="a-report-of-a-pod"),
+        pytest.param(created(a_lease("shop")), id="a-lease-elsewhere"),
+        pytest.param(created(a_binding("shop")), id="rights-in-somebody-s-namespace"),
+        pytest.param(created(a_run("new")), id="a-run-of-its-own"),
+        pytest.param(
+            ("PATCH", f"{RUNS}/mine", {"spec": {"priority": 1}}), id="a-change-of-what-is-asked-for"
+        ),
+        pytest.param(
+            created(
+                {
+                    "apiVersion": "rbac.authorization.k8s.io/v1",
+                    "kind": "ClusterRole",
+                    "metadata": {"name": "evil"},
+                    "rules": [],
+                }
+            ),
+            id="a-cluster-role",
+        ),
+        pytest.param(
+            created(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Secret",
+                    "metadata": {"name": "x", "namespace": NAMESPACE},
+                }
+            ),
+            id="a-secret-in-its-own-namespace",
+        ),
+    ],
+)
+def test_the_operator_may_do_nothing_else_even_as_cluster_admin(operator, request_):
+    method, path, body = request_
+    status, answer = operator.send(method, f"{path}?dryRun=All", body)
+    assert "ValidatingAdmissionPolicy 'seatrial-operator'" in answer.get("message", ""), answer
+    assert status == 403
+
+
+def test_nobody_else_is_confined(admin):
+    status, _ = admin.send(*created(a_configmap("free", "shop")))
+    assert status == 201
+
+
+def test_a_refusal_says_what_and_where(operator):
+    _, answer = operator.send(*created(a_configmap("x", "shop")))
+    assert answer["message"].endswith(
+        "the Seatrial operator may not write configmaps in namespace shop: only in namespaces of"
+        " runs, which carry the label seatrial.dev/run-uid"
+    )
