@@ -168,7 +168,7 @@ class _Run:
             inner.extend(run.results)
         failures = [run.failure for run in runs if run.failure]
         if failures:
-            more = f" (and {len(failures) - 1} more branches)" if len(failures) > 1 else ""
+            more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
             raise StepFailure(
                 failures[0].message + more,
                 "\n\n".join(f"{f.message}\n{f.details}" for f in failures),
