@@ -117,7 +117,7 @@ class LeafStep(Model):
     http: HttpRequest | None = Field(None, description="Send an HTTP request.")
     fault: FaultControl | None = Field(None, description="Start or stop a declared fault.")
     set: dict[Identifier, CEL] | None = Field(
-        None, max_length=32, description="Compute values with CEL and name them."
+        None, min_length=1, max_length=32, description="Compute values with CEL and name them."
     )
     expect: list[CEL] = Field(
         default_factory=list,
