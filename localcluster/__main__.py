@@ -43,7 +43,9 @@ def main() -> int:
     asked = arguments()
     progress = Progress(cache_dir() / "times.json")
     try:
-        cluster = backend(os.environ.get("CLUSTER", "local"), os.environ.get("CLUSTER_NAME", "seatrial"))
+        cluster = backend(
+            os.environ.get("CLUSTER", "local"), os.environ.get("CLUSTER_NAME", "seatrial")
+        )
         return run_command(asked, cluster, progress)
     except LocalClusterError as error:
         print(f"\n{error}", file=sys.stderr)

@@ -84,13 +84,19 @@ class OciLayout:
             _add(archive, "index.json", json.dumps(index).encode())
             for digest in self._digests():
                 if digest not in had:
-                    archive.add(self._blob(digest), f"blobs/sha256/{digest.removeprefix('sha256:')}")
+                    archive.add(
+                        self._blob(digest), f"blobs/sha256/{digest.removeprefix('sha256:')}"
+                    )
 
     def _digests(self) -> list[str]:
         index = json.loads((self.path / "index.json").read_text())
         digest = str(index["manifests"][0]["digest"])
         manifest = json.loads(self._blob(digest).read_text())
-        return [digest, manifest["config"]["digest"], *(one["digest"] for one in manifest["layers"])]
+        return [
+            digest,
+            manifest["config"]["digest"],
+            *(one["digest"] for one in manifest["layers"]),
+        ]
 
     def _blob(self, digest: str) -> Path:
         return self.path / "blobs" / "sha256" / digest.removeprefix("sha256:")

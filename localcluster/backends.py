@@ -124,14 +124,16 @@ class Current:
 
     def up(self, progress: Progress) -> None:
         """Install the chart; nothing else of the cluster is touched."""
-        chart.install(self.kubeconfig(), _images_from_environment(), chart.helm_command(progress), progress)
+        chart.install(
+            self.kubeconfig(), _images_from_environment(), chart.helm_command(progress), progress
+        )
 
     def down(self, progress: Progress) -> None:
         """Uninstall the chart; the cluster stays."""
         with progress.stage("Uninstall the chart"):
             run(
-                [str(chart.helm_command(progress)), "uninstall", "seatrial", "--ignore-not-found", "--wait",
-                 f"--namespace={chart.NAMESPACE}", f"--kubeconfig={self.kubeconfig()}"],
+                [str(chart.helm_command(progress)), "uninstall", "seatrial", "--ignore-not-found",
+                 "--wait", f"--namespace={chart.NAMESPACE}", f"--kubeconfig={self.kubeconfig()}"],
                 "helm uninstall",
             )  # fmt: skip
 

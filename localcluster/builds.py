@@ -41,7 +41,9 @@ def _all_files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
             for folder, folders, names in os.walk(path):
-                folders[:] = [f for f in folders if f not in SKIPPED and not f.endswith(".egg-info")]
+                folders[:] = [
+                    f for f in folders if f not in SKIPPED and not f.endswith(".egg-info")
+                ]
                 yield from (Path(folder) / n for n in names if not n.endswith((".pyc", ".swp")))
         elif path.is_file():
             yield path

@@ -7,8 +7,8 @@ from typing import Any
 
 from localcluster.addresses import Addresses
 from localcluster.layout import ClusterFolder
-from localcluster.processes import write_whole
 from localcluster.pki import SERVER_NAMES, Pki
+from localcluster.processes import write_whole
 
 PAUSE_IMAGE = "docker.io/seatrial/pause:1"
 CLUSTER_DOMAIN = "cluster.local"
@@ -118,7 +118,9 @@ class Node:
         self.config.mkdir(exist_ok=True)
         a = self.addresses
         make_certificates(self.pki, a.node, a.api_service, node=self.cluster.name)
-        self.pki.kubeconfig(self.cluster.kubeconfig, "admin", a.api_url, f"seatrial-{self.cluster.name}")
+        self.pki.kubeconfig(
+            self.cluster.kubeconfig, "admin", a.api_url, f"seatrial-{self.cluster.name}"
+        )
         for name in ("controller-manager", "scheduler", "proxy", "dns", "kubelet"):
             self.pki.kubeconfig(self._kubeconfig(name), name, a.api_url)
         components = [

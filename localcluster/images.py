@@ -129,7 +129,9 @@ def pause_archive() -> Path:
             run(["gcc", "-Os", "-static", "-s", "-o", str(program), str(source)], "Building pause")
             with tarfile.open(layer, "w") as tar:
                 tar.add(program, "pause")
-            write_image(target, PAUSE_IMAGE, layer, {"Entrypoint": ["/pause"], "User": "65535:65535"})
+            write_image(
+                target, PAUSE_IMAGE, layer, {"Entrypoint": ["/pause"], "User": "65535:65535"}
+            )
 
     return built("images", f"pause-{key_of([source], ROOT)}.tar", make)
 
@@ -190,8 +192,9 @@ def _mmdebstrap(base: Base, target: Path) -> None:
     excluded = [f"--dpkgopt=path-exclude={pattern}" for pattern in NOT_NEEDED]
     run(
         [
-            "mmdebstrap", "--variant=minbase", "--mode=root", f"--include={','.join(base.packages)}",
-            *excluded, "--aptopt=Acquire::Languages none", "bookworm", str(target),
+            "mmdebstrap", "--variant=minbase", "--mode=root", *excluded,
+            f"--include={','.join(base.packages)}", "--aptopt=Acquire::Languages none",
+            "bookworm", str(target),
         ],
         f"Making base {base.name}",
     )  # fmt: skip

@@ -36,7 +36,7 @@ class ClusterFolder:
         # The name becomes a node's name and a part of socket paths, which end at 108 bytes.
         if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?", self.name):
             raise LocalClusterError(
-                f"{self.name!r} cannot name a cluster: use 1 to 30 lower-case letters, digits or '-'."
+                f"{self.name!r} cannot name a cluster: use 1 to 30 lower-case letters, digits, '-'."
             )
 
     @property

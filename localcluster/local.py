@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from localcluster import images, machine, processes, sandbox
 from localcluster.addresses import Addresses, free_slot
@@ -92,7 +93,7 @@ def node_ready(cluster: ClusterFolder) -> bool:
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
-def api_get(cluster: ClusterFolder, path: str) -> dict[str, object]:
+def api_get(cluster: ClusterFolder, path: str) -> dict[str, Any]:
     """
     One GET as the administrator.
 

@@ -72,8 +72,9 @@ def install_packages(progress: Progress) -> None:
         return
     if not shutil.which("apt-get"):
         raise LocalClusterError(
-            f"Missing commands, in Debian's packages {' '.join(missing)}. There is no apt-get here: "
-            "install them with this machine's package manager, CNI plugins in /usr/lib/cni."
+            f"Missing commands, in Debian's packages {' '.join(missing)}. "
+            "There is no apt-get here: install them with this machine's package manager, "
+            "and the CNI plugins in /usr/lib/cni."
         )
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with progress.stage(f"Install {len(missing)} Debian packages") as stage:

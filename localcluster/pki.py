@@ -26,11 +26,14 @@ class Pki:
     def authority(self) -> None:
         """Make the authority, and the key that signs service-account tokens."""
         self._openssl(
-            "req", "-x509", *self._new_key("ca"), "-days", "3650", "-subj", "/CN=seatrial-localcluster",
+            "req", "-x509", *self._new_key("ca"), "-days", "3650",
+            "-subj", "/CN=seatrial-localcluster",
             "-addext", "keyUsage=critical,keyCertSign,cRLSign,digitalSignature",
             "-out", self.path("ca.crt"),
         )  # fmt: skip
-        self._openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", self.path("sa.key"))
+        self._openssl(
+            "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", self.path("sa.key")
+        )
         self._openssl("ec", "-in", self.path("sa.key"), "-pubout", "-out", self.path("sa.pub"))
 
     def certificate(self, name: str, subject: str, *, server_names: str = "") -> None:

@@ -40,7 +40,9 @@ class ProcessId:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
             if time.monotonic() > deadline:
-                raise TimeoutError(f"process {self.pid} is still there {timeout_s:.0f} s after SIGKILL")
+                raise TimeoutError(
+                    f"process {self.pid} is still there {timeout_s:.0f} s after SIGKILL"
+                )
             time.sleep(0.02)
 
     def save(self, file: Path) -> None:

@@ -37,7 +37,9 @@ def launch(cluster: ClusterFolder) -> ProcessId:
         answer = pipe.read()
     os.waitpid(child, 0)
     if not answer.isdigit() or not (process := identify(int(answer))):
-        raise LocalClusterError(f"The cluster's namespaces could not be made: {answer or 'no answer'}")
+        raise LocalClusterError(
+            f"The cluster's namespaces could not be made: {answer or 'no answer'}"
+        )
     process.save(cluster.supervisor)
     return process
 
@@ -58,9 +60,13 @@ def _become_supervisor(cluster: ClusterFolder, write_end: int) -> None:
         os.closerange(3, 256)
         _private_mounts(cluster)
         os.chdir(ROOT)
-        environment = {"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(ROOT)}
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPATH": str(ROOT),
+        }
         command = [sys.executable, "-m", "localcluster.supervisor", str(cluster.plan)]
-        os.execve(sys.executable, command, environment)  # noqa: S606
+        os.execve(sys.executable, command, environment)
     except BaseException as error:  # noqa: BLE001  nothing of the parent may run on in the child
         try:
             os.write(write_end, str(error).encode())
@@ -102,7 +108,19 @@ def plug_in(process: ProcessId, addresses: Addresses) -> None:
     unplug(addresses)
     host, node = addresses.interface, "eth0"
     run(
-        ["ip", "link", "add", host, "type", "veth", "peer", "name", node, "netns", str(process.pid)],
+        [
+            "ip",
+            "link",
+            "add",
+            host,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            node,
+            "netns",
+            str(process.pid),
+        ],
         "Connecting the cluster",
     )
     _ip_batch(
@@ -130,14 +148,16 @@ def plug_in(process: ProcessId, addresses: Addresses) -> None:
 
 def unplug(addresses: Addresses) -> None:
     """Remove the host's end; the other end and the routes go with it."""
-    subprocess.run(
-        ["ip", "link", "delete", addresses.interface], capture_output=True, check=False
-    )
+    subprocess.run(["ip", "link", "delete", addresses.interface], capture_output=True, check=False)
 
 
 def _ip_batch(command: list[str], *lines: str) -> None:
     done = subprocess.run(
-        [*command, "-batch", "-"], input="\n".join(lines), capture_output=True, text=True, check=False
+        [*command, "-batch", "-"],
+        input="\n".join(lines),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         raise LocalClusterError(f"Setting up the network failed: {done.stderr.strip()}")
@@ -173,7 +193,9 @@ def remove_cgroups(name: str, *, timeout_s: float = 10) -> None:
                     continue
                 except OSError as error:  # busy: a process in it has not quite ended
                     if time.monotonic() > deadline:
-                        raise LocalClusterError(f"Control group {folder} is still in use") from error
+                        raise LocalClusterError(
+                            f"Control group {folder} is still in use"
+                        ) from error
             time.sleep(0.02)
 
 

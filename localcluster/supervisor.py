@@ -33,7 +33,7 @@ class Component:
     Args:
         name: Names its log file.
         argv: Command line.
-        needs: ``file:PATH`` that must exist or ``ready:URL`` that must answer 200, before it starts.
+        needs: What must be there first: a ``file:PATH``, or a ``ready:URL`` that answers 200.
         env: Its environment, beside PATH.
     """
 
@@ -53,7 +53,7 @@ def met(need: str) -> bool:
     if kind == "file":
         return Path(what).exists()
     # NB: only asks "is it up?"; the components verify the certificate themselves.
-    context = ssl._create_unverified_context()  # noqa: SLF001
+    context = ssl._create_unverified_context()
     try:
         with urllib.request.urlopen(what, timeout=2, context=context) as answer:
             return bool(answer.status == 200)
