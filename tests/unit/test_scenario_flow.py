@@ -113,7 +113,7 @@ def test_faults_are_started_and_stopped_in_their_place():
         {"expect": ["true"]},
         {"fault": {"stop": "lose-a-pod"}},
     ]
-    result = run_steps([start, {"expect": ["true"]}, stop], World(faults=faults))
+    result = run_steps(steps, World(faults=faults))
     assert faults.orders == ["start lose-a-pod", "stop lose-a-pod"]
     assert names(result)[0] == ("start fault lose-a-pod", "passed")
 
