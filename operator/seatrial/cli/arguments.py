@@ -49,17 +49,18 @@ def build_parser() -> argparse.ArgumentParser:
         prog="kubectl seatrial" if plugin else "seatrial",
         description="Integration tests on Kubernetes, under fault, with a verdict and its proof.",
     )
-    _add_cluster_arguments(parser, default=None)
+    add_cluster_arguments(parser, default=None)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():
         each = commands.add_parser(name, help=command.HELP, description=f"{command.HELP}.")
         command.add_arguments(each)
         # Not given after the command: what stands before it, or its default, holds.
-        _add_cluster_arguments(each, default=argparse.SUPPRESS)
+        add_cluster_arguments(each, default=argparse.SUPPRESS)
     return parser
 
 
-def _add_cluster_arguments(parser: argparse.ArgumentParser, default: str | None) -> None:
+def add_cluster_arguments(parser: argparse.ArgumentParser, default: str | None) -> None:
+    """Declare what says which cluster, as kubectl has it; ``default`` is what is not given."""
     group = parser.add_argument_group("cluster")
     for flags, metavar, meaning in (
         (("-n", "--namespace"), "NAMESPACE", "namespace (default: that of the context)"),

@@ -62,6 +62,7 @@ def _watch(cluster: Cluster, run: Json, screen: Screen, deadline: float | None) 
             reachable = seen is not None
             text = "the API server is back" if reachable else "waiting for the API server"
             screen.note(Line(text, Tone.WARNING))
+            begin = time.monotonic()  # the operator could not write either
         if seen is not None:
             screen.show(seen)
             status = seen.get("status") or {}

@@ -30,10 +30,8 @@ class Documents:
         """
         if len(self.runs) == 1:
             return self.runs[0]
-        found = "no" if not self.runs else str(len(self.runs))
-        raise CommandError(
-            f"{self.source} has {found} {names.KIND}s: give a file with exactly one", Exit.REFUSED
-        )
+        found = f"{len(self.runs)} runs" if self.runs else f"no {names.KIND}"
+        raise CommandError(f"{self.source} has {found}: give a file with one", Exit.REFUSED)
 
 
 def read_documents(source: str) -> Documents:
