@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
 from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seatrial.api.duration import format_duration
 from seatrial.api.errors import SeatrialError
-from seatrial.api.journal import FinishedDoc, TestState
-from seatrial.api.names import ACCESS_SECRET, TOKEN_KEY
+from seatrial.api.journal import FailureDoc, FinishedDoc, TestState
 
 from seatrial_runner.clock import parse
 from seatrial_runner.conductor.apiserver import ApiServer
-from seatrial_runner.conductor.collecting import collect
 from seatrial_runner.conductor.configmaps import JournalConfigMap, read_control, read_run
-from seatrial_runner.conductor.desk import Desk
-from seatrial_runner.conductor.faults import Director
-from seatrial_runner.conductor.faults.kinds import Hands
-from seatrial_runner.conductor.gate import kinds_to_watch, pass_gate
-from seatrial_runner.conductor.keepsakes import Keepsakes
+from seatrial_runner.conductor.direction import Direction
+from seatrial_runner.conductor.ending import Come
+from seatrial_runner.conductor.nofaults import NoFaults
 from seatrial_runner.conductor.opening import claim_journal, open_gate, restore_cases
-from seatrial_runner.conductor.pod_tests import Come, PodTests
 from seatrial_runner.conductor.scenario_tests import run_scenario
 from seatrial_runner.conductor.scheduler import run_tests, skip_rest
-from seatrial_runner.conductor.seen import CONTROL, PODS, Seen, follow, keep_seen
+from seatrial_runner.conductor.seen import CONTROL, Kind, Seen, follow, keep_seen
 from seatrial_runner.conductor.stage import Control, Stage
-from seatrial_runner.conductor.vigil import keep_vigil
+
+if TYPE_CHECKING:
+    from seatrial_runner.conductor.keepsakes import Keepsakes
+    from seatrial_runner.conductor.reception import Reception
+
+# NB: what a plain run (scenarios alone: no services, faults or test pods) does not need is imported
+# where it is used. Each module is a millisecond or two of a start whose price is measured.
 
 logger = logging.getLogger("seatrial.conductor")
 
@@ -39,8 +39,6 @@ Json = dict[str, Any]
 _CONTROL_WATCH_AFTER_S = 0.5
 # A conductor that is started again and again finds something that ends it each time.
 MAX_STARTS = 10
-# Runners get their last answers, and the kubelet the time to end their pods.
-_LINGER_S = 10.0
 _STOP_S = 5.0
 
 
@@ -74,12 +72,24 @@ class Conducting:
     def __init__(self, stage: Stage, port: int) -> None:
         self._stage = stage
         self._port = port
-        self._keepsakes = Keepsakes(stage)
-        self._desk = Desk(stage)
-        hands = Hands(stage.api, stage.namespace, stage.seen, self._keepsakes.save_logs)
-        self._director = Director(stage, hands)
-        self._pod_tests = PodTests(stage, self._desk, self._director, self._keepsakes)
-        self._stop_serving: Callable[[], Coroutine[Any, Any, None]] | None = None
+        self._kept: Keepsakes | None = None
+        self._direction: Direction = NoFaults(stage)
+        if stage.run["faults"]:
+            from seatrial_runner.conductor.faults import Director, Hands
+
+            hands = Hands(stage.api, stage.namespace, stage.seen, self._keepsakes().save_logs)
+            self._direction = Director(stage, hands)
+        self._reception: Reception | None = None
+        if stage.run["access"]:
+            from seatrial_runner.conductor.reception import Reception
+
+            self._reception = Reception(stage, self._direction, self._keepsakes())
+
+    def _keepsakes(self) -> Keepsakes:
+        from seatrial_runner.conductor.keepsakes import Keepsakes
+
+        self._kept = self._kept or Keepsakes(self._stage)
+        return self._kept
 
     async def conduct(self) -> None:
         """Conduct from wherever the journal stands to the end."""
@@ -101,17 +111,24 @@ class Conducting:
             for task in (work, *background):
                 task.cancel()
             await asyncio.gather(work, *background, return_exceptions=True)
-            if self._stop_serving is not None:
-                await self._stop_serving()
+            if self._reception is not None:
+                await self._reception.close()
 
     def _background(self) -> list[Coroutine[Any, Any, None]]:
         stage = self._stage
-        kinds = kinds_to_watch(stage)
+        kinds = self._kinds_to_watch()
         return [
             stage.journal.keep_written(),
             self._follow_control(),
             *(keep_seen(stage.api, stage.namespace, kind, stage.seen) for kind in kinds),
         ]
+
+    def _kinds_to_watch(self) -> list[Kind]:
+        if not self._stage.run["services"] and not self._stage.run["access"]:
+            return []
+        from seatrial_runner.conductor.gate import kinds_to_watch
+
+        return kinds_to_watch(self._stage)
 
     async def _follow_control(self) -> None:
         stage = self._stage
@@ -133,7 +150,7 @@ class Conducting:
         """Undo what is open and write the journal, because the process must end."""
         try:
             async with asyncio.timeout(_STOP_S):
-                await self._director.undo_open("the conductor was stopped")
+                await self._direction.undo_open("the conductor was stopped")
                 await self._stage.journal.save()
         except (SeatrialError, TimeoutError) as error:
             logger.error("not everything could be undone in time: %s", error)
@@ -144,20 +161,19 @@ class Conducting:
         summary = self._stage.journal.summary
         if summary["finished"] is None:
             await self._resume()
-            if self._stage.run["access"]:
-                await self._serve()
+            if self._reception is not None:
+                await self._reception.open(self._port)
             await self._finish(await self._play())
         if not summary["reportReady"]:
             await self._report()
-        if self._stage.run["access"]:
-            await self._linger()
+        if self._reception is not None:
+            await self._reception.see_off()
 
     async def _resume(self) -> None:
         if self._stage.journal.start == 1:
             return
         restore_cases(self._stage)
-        self._desk.resume()
-        await self._director.resume()
+        await self._direction.resume()
 
     async def _play(self) -> FinishedDoc:
         """Gate, then tests and faults, until they end or an abort or a deadline ends them."""
@@ -201,7 +217,7 @@ class Conducting:
         stage = self._stage
         summary = stage.journal.summary
         if summary["gateOpenedAt"] is None:
-            failure = await pass_gate(stage)
+            failure = await self._pass_gate()
             if failure is not None:
                 summary["environmentFailure"] = failure
                 stage.journal.note("environment.failed", **failure)
@@ -222,7 +238,16 @@ class Conducting:
             courses.append(self._environment_breaks())
         return await self._first(*courses)
 
+    async def _pass_gate(self) -> FailureDoc | None:
+        if not self._stage.run["services"]:
+            return None  # test pods are looked at when their turn has come
+        from seatrial_runner.conductor.gate import pass_gate
+
+        return await pass_gate(self._stage)
+
     async def _environment_breaks(self) -> FinishedDoc:
+        from seatrial_runner.conductor.vigil import keep_vigil
+
         broken = await keep_vigil(self._stage)
         summary = self._stage.journal.summary
         summary["environmentLostAt"] = self._stage.at()
@@ -230,9 +255,9 @@ class Conducting:
         return self._end("EnvironmentFailed", broken)
 
     async def _tests(self, ago_s: float) -> FinishedDoc:
-        await self._director.gate_opened(ago_s=ago_s)
+        await self._direction.gate_opened(ago_s=ago_s)
         await run_tests(self._stage, self._run_test)
-        await self._director.settle()
+        await self._direction.settle()
         return self._end("Completed", "")
 
     async def _run_test(self, test: Json, state: TestState) -> None:
@@ -252,13 +277,14 @@ class Conducting:
         stage.finish_test(state, come.outcome, come.message, lost=come.lost)
         if any(each["outcome"] == "Pending" for each in stage.journal.summary["tests"]):
             stage.journal.save_soon()  # after the last test the end follows at once, in one write
-        await self._director.end_with(name)
+        await self._direction.end_with(name)
 
     async def _come_of(self, test: Json, state: TestState, *, interrupted: bool) -> Come:
         if "scenario" not in test:
-            return await self._pod_tests.run(test, state, interrupted=interrupted)
-        await self._director.begin_with(test["name"])
-        await run_scenario(self._stage, self._director, test, state)
+            assert self._reception is not None  # the operator gives access to runs with test pods
+            return await self._reception.run(test, state, interrupted=interrupted)
+        await self._direction.begin_with(test["name"])
+        await run_scenario(self._stage, self._direction, test, state)
         cases = self._stage.cases_of(test["name"])
         return Come(cases.outcome(), cases.first_message())
 
@@ -269,7 +295,7 @@ class Conducting:
         """Write the end: the verdict hangs on it, and nothing else delays it."""
         stage = self._stage
         if end["reason"] != "Completed":
-            await self._director.abandon(end["message"])
+            await self._direction.abandon(end["message"])
             skip_rest(stage, end["message"])
         for test in stage.journal.summary["tests"]:
             if test["name"] in stage.cases and test["failures"]:
@@ -283,41 +309,13 @@ class Conducting:
     # After the end --------------------------------------------------------------------------------
 
     async def _report(self) -> None:
+        from seatrial_runner.conductor.collecting import collect
+
         stage = self._stage
         try:
             async with asyncio.timeout(stage.run["collectingTimeout"]):
-                await collect(stage, self._keepsakes)
+                await collect(stage, self._keepsakes())
                 stage.journal.summary["reportReady"] = True
                 await stage.journal.save()
-                if stage.run["access"]:
-                    await self._pod_tests.stop_all()
         except (SeatrialError, TimeoutError) as error:
             logger.error("no report: %s", error or "timeouts.collecting is over")
-
-    async def _serve(self) -> None:
-        from seatrial_runner.conductor.httpserver import HttpServer
-        from seatrial_runner.conductor.routes import Routes
-
-        stage = self._stage
-        path = f"/api/v1/namespaces/{stage.namespace}/secrets/{ACCESS_SECRET}"
-        secret = await stage.api.get(path)
-        token = base64.b64decode(secret["data"][TOKEN_KEY]).decode()
-        server = HttpServer(Routes(token, self._desk, self._director))
-        number = await server.start("0.0.0.0", self._port)  # noqa: S104 - test pods must reach it
-        self._stop_serving = server.stop
-        logger.info("listening on port %d", number)
-
-    async def _linger(self) -> None:
-        """Serve until the test pods have ended: they may wait for an answer."""
-        self._desk.cancel_all()
-        deadline = self._stage.monotonic() + _LINGER_S
-        while (left := deadline - self._stage.monotonic()) > 0:
-            if all(_is_done(pod) for pod in self._stage.seen.all(PODS)):
-                return
-            await self._stage.seen.wait(left)
-
-
-def _is_done(pod: Json) -> bool:
-    from seatrial_runner.conductor import pods
-
-    return pods.test(pod) is None or pods.is_over(pod)

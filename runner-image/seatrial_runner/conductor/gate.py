@@ -13,6 +13,7 @@ from seatrial_runner.clock import parse
 from seatrial_runner.conductor import pods
 from seatrial_runner.conductor.diagnosis import Finding, Subject, diagnose
 from seatrial_runner.conductor.logs import tail
+from seatrial_runner.conductor.reach import until_reachable
 from seatrial_runner.conductor.readiness import service_state, subject_of
 from seatrial_runner.conductor.seen import (
     EVENTS,
@@ -54,6 +55,7 @@ async def pass_gate(stage: Stage) -> FailureDoc | None:
         if finding is not None:
             return await _failure(stage, finding)
         if all(state["state"] == "Ready" for state in states):
+            await until_reachable(stage.run["services"])
             return None
         if stage.monotonic() >= deadline:
             return _out_of_time(stage, states)

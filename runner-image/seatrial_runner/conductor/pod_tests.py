@@ -16,7 +16,8 @@ from seatrial_runner.conductor import pods
 from seatrial_runner.conductor.cases import Case
 from seatrial_runner.conductor.desk import Desk, Turn
 from seatrial_runner.conductor.diagnosis import Finding, diagnose
-from seatrial_runner.conductor.faults import Director
+from seatrial_runner.conductor.direction import Direction
+from seatrial_runner.conductor.ending import Come
 from seatrial_runner.conductor.gate import last_lines, test_subject
 from seatrial_runner.conductor.keepsakes import Keepsakes
 from seatrial_runner.conductor.scenario_tests import timeout_of
@@ -46,19 +47,10 @@ class Loss:
     message: str
 
 
-@dataclass(frozen=True)
-class Come:
-    """What a pod test came to."""
-
-    outcome: str
-    message: str
-    lost: bool = False
-
-
 class PodTests:
     """Runs one test after another that has pods."""
 
-    def __init__(self, stage: Stage, desk: Desk, director: Director, keepsakes: Keepsakes) -> None:
+    def __init__(self, stage: Stage, desk: Desk, director: Direction, keepsakes: Keepsakes) -> None:
         self._stage = stage
         self._desk = desk
         self._director = director
@@ -119,12 +111,20 @@ class PodTests:
                     return await self._pytest_ends(turn, timer, timeout_s)
                 return await self._container_ends(turn)
         except TimeoutError:
-            await self._stop(turn, f"timed out after {_duration(timeout_s)}")
-            return Come("Failed", f"timed out after {_duration(timeout_s)} (tests[].timeout)")
+            return await self._timed_out(turn, timeout_s)
         except asyncio.CancelledError:
             turn.cancelled = True
             turn.notify()
             raise
+
+    async def _timed_out(self, turn: Turn, timeout_s: float) -> Come:
+        message = f"timed out after {_duration(timeout_s)} (tests[].timeout)"
+        await self._stop(turn, message)
+        at = self._stage.at()
+        state = self._stage.test(turn.test)
+        started = (state and state["startedAt"]) or at
+        self._stage.record(turn.test, _case(turn.test, "failed", started, at, message))
+        return Come("Failed", message)
 
     async def _pods_come(self, turn: Turn, timeout_s: float) -> Come | None:
         """Wait until every shard stands at the gate, so that the test's time is its own."""
@@ -282,6 +282,10 @@ class PodTests:
         assert main is not None
         assert main.terminated is not None
         turn.exit_code = int(main.terminated.get("exitCode", 0))
+        if pods.disruption(pod) or main.terminated.get("reason") == "OOMKilled":
+            return Come("Error", f"pod {pods.name(pod)} {_how_ended(pod)}", lost=True)
+        if main.terminated.get("reason") in ("StartError", "ContainerCannotRun"):
+            return Come("Error", _exit_message(main.terminated))
         problem = self._read_files(test, turn)
         for case in await self._own_case(test, turn, pod, main.terminated):
             self._stage.record(turn.test, case, attempt=turn.attempt)
@@ -320,19 +324,10 @@ class PodTests:
         logs = ""
         if exit_code != 0:
             logs = await last_lines(self._stage, pods.name(pod), TEST_CONTAINER, previous=False)
-        return [
-            {
-                "id": turn.test,
-                "outcome": "passed" if exit_code == 0 else "failed",
-                "attempt": 1,
-                "startedAt": end.get("startedAt") or self._stage.at(),
-                "finishedAt": end.get("finishedAt") or self._stage.at(),
-                "message": "" if exit_code == 0 else _exit_message(end),
-                "details": logs,
-                "requests": 0,
-                "properties": {},
-            }
-        ]
+        outcome, message = ("passed", "") if exit_code == 0 else ("failed", _exit_message(end))
+        began = end.get("startedAt") or self._stage.at()
+        ended = end.get("finishedAt") or self._stage.at()
+        return [_case(turn.test, outcome, began, ended, message, logs)]
 
     # the end of its time ------------------------------------------------------------------------
 
@@ -355,10 +350,24 @@ class PodTests:
 
     async def stop_all(self) -> None:
         """End the pods of every test that runs, because the run ends."""
-        self._desk.cancel_all()
         for name in sorted(self._stage.running):
             if any(pods.test(pod) == name for pod in self._stage.seen.all(PODS)):
                 await self._stop(self._desk.turn(name), "the run ends")
+
+
+def _case(test: str, outcome: str, began: str, ended: str, message: str, details: str = "") -> Case:
+    """Make the one case of a test that has none of its own."""
+    return {
+        "id": test,
+        "outcome": outcome,
+        "attempt": 1,
+        "startedAt": began,
+        "finishedAt": ended,
+        "message": message,
+        "details": details,
+        "requests": 0,
+        "properties": {},
+    }
 
 
 def _shard(pod: Object) -> int:
@@ -382,8 +391,6 @@ def _how_ended(pod: Object) -> str:
 
 
 def _exit_message(end: Object) -> str:
-    if end.get("reason") == "OOMKilled":
-        return "OOMKilled: it needed more memory than its limit; raise resources.limits.memory"
     if end.get("reason") in ("StartError", "ContainerCannotRun"):
         return f"could not be started: {end.get('message') or end['reason']}"
     return f"exit status {end.get('exitCode')}"

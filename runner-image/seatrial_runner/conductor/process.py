@@ -27,9 +27,9 @@ def run_process(argv: list[str]) -> int:
     0 means that nothing is left to do, also for a conductor that a newer one has replaced: the
     kubelet must not start it again. Anything else makes the kubelet start it anew, and it resumes.
     """
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
-    )
+    # NB: only ours at INFO: httpx would write every URL, with whatever secret is in it.
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("seatrial").setLevel(logging.INFO)
     if argv:
         sys.stderr.write(f"seatrial conductor: takes no arguments, but was given: {argv[0]}\n")
         return 2

@@ -4,34 +4,24 @@ from __future__ import annotations
 
 import hmac
 import math
-from typing import Any, Protocol
+from typing import Any
 
 from seatrial.api.errors import SeatrialError
 
 from seatrial_runner.clock import parse
 from seatrial_runner.conductor.desk import Desk
+from seatrial_runner.conductor.direction import Orders
 from seatrial_runner.conductor.httpserver import ProblemError, Request
-from seatrial_runner.conductor.scenario_tests import Orders
 
 Json = dict[str, Any]
 
 _MAX_REQUESTS = 10_000
 
 
-class FaultOrders(Orders, Protocol):
-    """What test pods may ask about faults."""
-
-    def fault(self, name: str) -> Json | None:
-        """Give a fault's state."""
-
-    async def recovered(self, fault: str) -> Json:
-        """Return once the system is well again after a fault, or it is known that it is not."""
-
-
 class Routes:
     """Checks the token, finds the meaning of a request, and carries it out."""
 
-    def __init__(self, token: str, desk: Desk, faults: FaultOrders) -> None:
+    def __init__(self, token: str, desk: Desk, faults: Orders) -> None:
         self._expected = f"Bearer {token}".encode()
         self._desk = desk
         self._faults = faults

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from seatrial.api.duration import format_duration, parse_duration
 from seatrial.api.journal import ServiceDoc, TestState
 
 from seatrial_runner.clock import parse, rfc3339
 from seatrial_runner.conductor.cases import Case
+from seatrial_runner.conductor.direction import Orders
 from seatrial_runner.conductor.stage import Stage
 from seatrial_runner.conductor.workers import (
     Channel,
@@ -24,19 +25,6 @@ from seatrial_runner.scenario import Instance, World, expand, run_instance
 # A worker ends a scenario itself when its time is over, and says which step took it. It is killed
 # when it does not.
 GRACE_S = 2.0
-
-
-class Orders(Protocol):
-    """Starts and stops the run's manual faults, and hears of requests."""
-
-    async def start(self, fault: str, *, test: str) -> Json:
-        """Return once the fault is in effect; raise FaultError with a sentence if it cannot be."""
-
-    async def stop(self, fault: str) -> Json:
-        """Return once the fault is undone."""
-
-    def met(self, at: datetime, host: str) -> None:
-        """Take note of a request that a test has sent."""
 
 
 async def run_scenario(stage: Stage, orders: Orders, test: Json, state: TestState) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from seatrial.api.duration import format_duration
 from seatrial.api.journal import ServiceDoc
 
+from seatrial_runner.conductor.reach import LONGEST_S, until_reachable
 from seatrial_runner.conductor.readiness import is_well, service_state
 from seatrial_runner.conductor.scenario_tests import services_document
 from seatrial_runner.conductor.stage import Stage
@@ -34,6 +35,7 @@ async def recovers(
             f" ready {format_duration(timedelta(seconds=within_s))} after the fault's end"
             + (f": {state['message']}" if state["message"] else "")
         )
+    await until_reachable([service], within_s=min(LONGEST_S, deadline - stage.monotonic()))
     until = (fault.get("recovery") or {}).get("until")
     if until is None:
         return None

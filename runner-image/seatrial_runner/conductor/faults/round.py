@@ -157,7 +157,7 @@ class Round:
         self.window = self._stage.windows.open(self._fault["name"], hosts, begin)
         for test in sorted(self._stage.running):
             self.expose(test)
-        self._stage.journal.note("fault.applied", fault=self._fault["name"], hits=0)
+        self._stage.journal.note("fault.applied", fault=self._fault["name"])
         self._stage.journal.save_soon()
         self.in_effect.set()
 
@@ -180,7 +180,10 @@ class Round:
                 self._failed("NotReverted", f"it could not be undone: {error}")
                 return
         within_s = recovery_within_s(self._fault)
-        if not lasting and not await self._is_undone(intent, within_s):
+        # NB: also of what was just undone: until the watch shows it, the state of before the end
+        # would pass for recovery.
+        undone = await self._is_undone(intent, within_s)
+        if not lasting and not undone:
             if self._hurried.is_set():
                 return
             within = format_duration(timedelta(seconds=within_s))

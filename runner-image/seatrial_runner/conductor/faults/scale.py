@@ -8,6 +8,7 @@ from typing import Any
 from seatrial.api.errors import NotFoundError, NotInjectedError
 from seatrial.api.journal import ServiceDoc
 
+from seatrial_runner.conductor import pods
 from seatrial_runner.conductor.faults.kinds import (
     Aim,
     Hands,
@@ -16,9 +17,11 @@ from seatrial_runner.conductor.faults.kinds import (
     target,
     workload_path,
 )
-from seatrial_runner.conductor.seen import WORKLOADS, Seen
+from seatrial_runner.conductor.seen import PODS, WORKLOADS, Seen
 
-_IN_EFFECT_S = 30.0
+# Pods that are taken away have their terminationGracePeriodSeconds, 30 by default, and many images
+# use all of it.
+_IN_EFFECT_S = 60.0
 
 
 class Scale:
@@ -46,7 +49,7 @@ class Scale:
         return Intent(targets=targets, undo={"originals": originals, "replicas": wanted})
 
     async def apply(self, hands: Hands, intent: Intent) -> None:
-        """Write the number, and wait until the controller has made or taken away the pods."""
+        """Write the number, and wait until the pods are made, or have ended and are gone."""
         for workload in intent.undo["originals"]:
             await _write(hands, workload, intent.undo["replicas"])
         try:
@@ -88,7 +91,17 @@ def _in_effect(intent: Intent, seen: Seen) -> bool:
         status = (item or {}).get("status") or {}
         if item is None or _replicas(item) != wanted or (status.get("replicas") or 0) != wanted:
             return False
+        # NB: status.replicas does not count pods that are ending, but those still answer.
+        if sum(_belongs(pod, workload) for pod in seen.all(PODS)) > wanted:
+            return False
     return True
+
+
+def _belongs(pod: dict[str, Any], workload: str) -> bool:
+    """Tell whether a workload made the pod, itself or through a ReplicaSet called NAME-HASH."""
+    kind, _, name = workload.partition("/")
+    owner = str((pods.owner(pod) or {}).get("name") or "")
+    return (owner.rpartition("-")[0] if kind == "Deployment" else owner) == name
 
 
 def _seen(workload: str, seen: Seen) -> dict[str, Any] | None:

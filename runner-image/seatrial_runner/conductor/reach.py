@@ -1,0 +1,67 @@
+"""Whether services can be reached where clients reach them: through DNS and their Services."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Iterable
+
+from seatrial.api.journal import ServiceDoc
+
+from seatrial_runner.conductor.workers import Channel, Json, WorkerError, run_in_worker
+
+logger = logging.getLogger("seatrial.conductor")
+
+# NB: a ready pod is not yet one that clients reach. The node's proxy learns of it later, and writes
+# its rules at most once a second; until then a client is told "connection refused". Measured here:
+# the first request after the last readiness came too early in every run.
+LONGEST_S = 3.0
+_PAUSE_S = 0.02
+_CONNECT_S = 0.5
+
+
+async def until_reachable(services: Iterable[ServiceDoc], *, within_s: float = LONGEST_S) -> None:
+    """
+    Return when every port of the services accepts a connection, or after ``within_s``.
+
+    What is not reached by then may speak UDP, or refuse strangers: that is for the tests to find.
+    """
+    targets = [(each["hosts"], port["port"]) for each in services for port in each["ports"]]
+    targets = [(hosts, port) for hosts, port in targets if hosts]
+    if not targets or within_s <= 0:
+        return
+
+    # In a worker, because resolving names would start threads here.
+    def work(channel: Channel) -> Json:
+        return {"missing": _connect_all(targets, time.monotonic() + within_s)}
+
+    try:
+        result = await run_in_worker(work, _listen, timeout_s=within_s + 2 * _CONNECT_S)
+    except WorkerError as error:
+        logger.info("services not checked: %s", error)
+        return
+    if result["missing"]:
+        logger.info("not reached within %g s: %s", within_s, ", ".join(result["missing"]))
+
+
+async def _listen(message: Json) -> Json:
+    return {}
+
+
+def _connect_all(targets: list[tuple[list[str], int]], deadline: float) -> list[str]:
+    return [f"{hosts[0]}:{port}" for hosts, port in targets if not _connect(hosts, port, deadline)]
+
+
+def _connect(hosts: list[str], port: int, deadline: float) -> bool:
+    """Connect to the port on any of the hosts: which of them has it is not known here."""
+    while True:
+        for host in hosts:
+            try:
+                socket.create_connection((host, port), timeout=_CONNECT_S).close()
+            except OSError:
+                continue
+            return True
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_PAUSE_S)
