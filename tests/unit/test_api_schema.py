@@ -16,6 +16,7 @@ from seatrial.plan.conditions import Type
 from tests.support.builders import a_fault, a_run
 
 ROOT = Path(__file__).parents[2]
+GENERATED = generated_files()
 CRD = custom_resource_definition()
 VERSION = CRD["spec"]["versions"][0]
 SCHEMA = VERSION["schema"]["openAPIV3Schema"]
@@ -34,9 +35,9 @@ def nodes(schema, path):
 NODES = [*nodes(spec_schema(), "spec"), *nodes(status_schema(), "status")]
 
 
-@pytest.mark.parametrize("name", sorted(generated_files()))
+@pytest.mark.parametrize("name", sorted(GENERATED))
 def test_generated_files_are_up_to_date(name):
-    assert (ROOT / name).read_text() == generated_files()[name]
+    assert (ROOT / name).read_text() == GENERATED[name]
 
 
 def test_check_fails_when_a_file_is_out_of_date(tmp_path, capsys):
@@ -50,7 +51,7 @@ def test_check_fails_when_a_file_is_out_of_date(tmp_path, capsys):
 
 
 def test_the_crd_is_smaller_than_100_kb():
-    assert len(generated_files()["crds/seatrial.dev_integrationtestruns.yaml"].encode()) < 100_000
+    assert len(GENERATED["crds/seatrial.dev_integrationtestruns.yaml"].encode()) < 100_000
 
 
 def test_every_field_has_a_description():
@@ -150,7 +151,7 @@ def test_every_column_shows_a_field_that_exists():
 
 def test_the_reference_names_every_field_condition_and_reason():
     resource, outcomes = (
-        generated_files()[f"docs/reference/{n}.md"] for n in ("integrationtestrun", "verdicts")
+        GENERATED[f"docs/reference/{n}.md"] for n in ("integrationtestrun", "verdicts")
     )
 
     for path, _ in NODES:

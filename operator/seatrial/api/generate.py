@@ -21,7 +21,9 @@ _HEADER = "# Generated from operator/seatrial/api by `make generate`; change the
 
 def generated_files() -> dict[str, str]:
     """Give the content of every generated file, by its path in the repository."""
-    definition = yaml.safe_dump(custom_resource_definition(), sort_keys=False, width=100)
+    definition = yaml.dump(
+        custom_resource_definition(), Dumper=yaml.CSafeDumper, sort_keys=False, width=100
+    )
     return {
         f"crds/{names.GROUP}_{names.PLURAL}.yaml": _HEADER + definition,
         # Helm cannot look outside of its chart.
