@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from seatrial.api import names
-from seatrial.api.errors import InvalidSpecError
+from seatrial.api.errors import ConflictError, InvalidSpecError
 from seatrial.api.run import Metadata, parse_spec
 from seatrial.api.spec import RunSpec
 from seatrial.api.status import RunStatus
@@ -22,7 +22,7 @@ from seatrial.cluster.kinds import NAMESPACE, RUN
 from seatrial.cluster.reading import find_run, read_environment, read_references
 from seatrial.cluster.record import Record
 from seatrial.plan.admission import Ticket
-from seatrial.plan.blueprint import draw, limits
+from seatrial.plan.blueprint import Blueprint, draw, limits
 from seatrial.plan.planner import plan
 from seatrial.plan.result import Event, Plan
 from seatrial.plan.seen import Seen, Subject
@@ -61,17 +61,50 @@ class Reconciler:
         if entry is None:
             await self._look_at_rest(uid)
             return
-        for _ in range(_MAX_STEPS):
-            if not await self._step(uid, entry):
-                return
+        try:
+            for _ in range(_MAX_STEPS):
+                if not await self._step(uid, entry):
+                    return
+        except ConflictError:
+            # What it was decided on is old. The watch may have missed even that the run is gone.
+            await self._read_again(uid, entry)
+            raise
         logger.warning("a run does not come to rest", extra=log_fields(entry.metadata))
         self.queue.add_after(uid, timedelta(seconds=1))
 
+    async def _refresh(self, uid: str, entry: Entry) -> None:
+        """
+        Read the run and its environment live, if that was not done for a while.
+
+        A run that has just been seen for the first time need not be read, and one that has not
+        started has no environment.
+        """
+        now = self.now()
+        if entry.read_at is not None:
+            if now < entry.read_at + _READ_EVERY:
+                return
+            await self._read_again(uid, entry)
+        status = entry.record.run.get("status") or {}
+        if status.get("startTime") and status.get("phase") != Phase.FINISHED:
+            metadata = entry.metadata
+            name = names.run_namespace(metadata.name, metadata.uid)
+            entry.summary = await read_environment(self.client, name, entry.record)
+        entry.read_at = now
+
+    async def _read_again(self, uid: str, entry: Entry) -> None:
+        metadata = entry.metadata
+        body = await self.client.get(RUN, metadata.namespace, metadata.name)
+        if body is not None and body["metadata"]["uid"] == uid:
+            self.world.see_run(body)
+        else:
+            self.world.lose_run(uid)
+
     async def _step(self, uid: str, entry: Entry) -> bool:
         """Plan once and carry it out; True if something was done, and may call for more."""
-        subject = await self._subject(uid, entry)
-        if subject is None:
+        await self._refresh(uid, entry)
+        if uid not in self.world.entries:
             return False
+        subject = await self._subject(uid, entry)
         planned = plan(subject, self._seen(uid, entry), now=self.now(), settings=self.settings)
         metadata, record = subject.metadata, entry.record
         persisted = await persist(self.client, metadata, subject.status, planned, record)
@@ -88,47 +121,41 @@ class Reconciler:
         self._wake(uid, entry, planned)
         return persisted or done
 
-    async def _subject(self, uid: str, entry: Entry) -> Subject | None:
-        """Read and check the run, and what it refers to if that is needed now; None if gone."""
+    async def _subject(self, uid: str, entry: Entry) -> Subject:
+        """Read and check the run, and what it refers to if that is needed now."""
         metadata = entry.metadata
         status = read_status(entry.record.run)
         if metadata.generation != entry.generation:
             entry.generation = metadata.generation
             entry.spec, entry.problem = _spec(entry, self.settings, check=not status.start_time)
-        await self._refresh(metadata, status, entry)
-        if entry.spec is None or entry.problem is not None or entry.blueprint is not None:
-            return self._made(metadata, status, entry)
-        ticket = self.world.ticket(uid)
-        starts = ticket.admitted and not (entry.spec.abort or ticket.replaced_by)
-        goes_on = status.start_time is not None and status.gate_time is None
-        if status.verdict is None and metadata.deleted is None and (starts or goes_on):
-            wanted = {
-                *references(entry.spec),
-                *(("Secret", name) for name in self.settings.image_pull_secrets),
-            }
-            found = await read_references(self.client, metadata.namespace, wanted)
-            try:
-                entry.blueprint = draw(metadata, entry.spec, found, self.settings)
-            except InvalidSpecError as error:
-                entry.problem = error
-        return self._made(metadata, status, entry)
-
-    def _made(self, metadata: Metadata, status: RunStatus, entry: Entry) -> Subject:
+        if self._needs_blueprint(uid, metadata, status, entry):
+            entry.blueprint, entry.problem = await self._draw(metadata, entry)
         return Subject(metadata, status, entry.spec, entry.blueprint, entry.problem)
 
-    async def _refresh(self, metadata: Metadata, status: RunStatus, entry: Entry) -> None:
-        """Read the environment live if it was not for a while; one that starts now has none."""
-        now = self.now()
-        if status.start_time is None or status.phase is Phase.FINISHED:
-            entry.read_at = now
-            return
-        if entry.read_at is not None and now < entry.read_at + _READ_EVERY:
-            return
-        name = names.run_namespace(metadata.name, metadata.uid)
-        summary = await read_environment(self.client, name, entry.record)
-        if summary is not None:
-            entry.summary = summary
-        entry.read_at = now
+    def _needs_blueprint(
+        self, uid: str, metadata: Metadata, status: RunStatus, entry: Entry
+    ) -> bool:
+        """Tell whether the environment has to be made: from admission until the gate opens."""
+        if entry.spec is None or entry.problem is not None or entry.blueprint is not None:
+            return False
+        if status.verdict is not None or metadata.deleted is not None:
+            return False
+        if status.start_time is not None:
+            return status.gate_time is None
+        ticket = self.world.ticket(uid)
+        return ticket.admitted and not ticket.replaced_by and not entry.spec.abort
+
+    async def _draw(
+        self, metadata: Metadata, entry: Entry
+    ) -> tuple[Blueprint | None, InvalidSpecError | None]:
+        assert entry.spec is not None
+        pull_secrets = {("Secret", name) for name in self.settings.image_pull_secrets}
+        wanted = references(entry.spec) | pull_secrets
+        found = await read_references(self.client, metadata.namespace, wanted)
+        try:
+            return draw(metadata, entry.spec, found, self.settings), None
+        except InvalidSpecError as error:
+            return None, error
 
     def _seen(self, uid: str, entry: Entry) -> Seen:
         record = entry.record

@@ -23,6 +23,7 @@ from seatrial.app.world import World
 from seatrial.cluster.client import Client
 from seatrial.cluster.connection import configuration
 from seatrial.cluster.events import post_event
+from seatrial.cluster.kinds import RUN
 from seatrial.cluster.lease import Lease
 from seatrial.plan.result import Event
 
@@ -91,6 +92,7 @@ class _Work:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until told to stop; then end the looks that are under way."""
         self._metrics.leader.set(1)
+        await self._list_runs(stop)
         # NB: before kopf starts: at its end it cancels every task that was not there at its start.
         workers = [asyncio.create_task(self._work(), name=f"worker {n}") for n in range(_WORKERS)]
         telling = asyncio.create_task(self._tell_events(), name="events")
@@ -109,6 +111,18 @@ class _Work:
                 task.cancel()
             await asyncio.gather(*workers, telling, return_exceptions=True)
             self._metrics.leader.set(0)
+
+    async def _list_runs(self, stop: asyncio.Event) -> None:
+        """Learn of all runs before the first is admitted: others may have taken its place."""
+        while not stop.is_set():
+            try:
+                async for body in self._client.items(RUN):
+                    self._world.see_run(body)
+            except ClusterError as error:
+                logger.warning("the runs could not be listed", extra={"error": str(error)})
+                await asyncio.sleep(1)
+            else:
+                return
 
     async def _work(self) -> None:
         while (key := await self._queue.take()) is not None:

@@ -60,9 +60,7 @@ def _report(subject: Subject, seen: Seen, now: datetime) -> Claim | None:
     if seen.report_copied:
         return Claim(Type.REPORT_AVAILABLE, "True", Reason.REPORT_COPIED)
     if seen.report_problem:
-        return Claim(
-            Type.REPORT_AVAILABLE, "False", Reason.REPORT_MISSING, seen.report_problem
-        )
+        return Claim(Type.REPORT_AVAILABLE, "False", Reason.REPORT_MISSING, seen.report_problem)
     if seen.summary is not None and seen.summary["reportReady"] and _ours(subject, seen):
         return None
     missing = ""
