@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +11,7 @@ from seatrial.api import names
 
 from seatrial_runner.runner.conductor_api import ConductorApi
 from seatrial_runner.runner.faults import ConductorFaults
-from seatrial_runner.runner.services import Services, read_services
+from seatrial_runner.runner.services import read_services
 from seatrial_runner.runner.settings import Settings
 from seatrial_runner.runner.traffic import Traffic
 
@@ -28,6 +27,9 @@ class Session:
         service_options: ``NAME=URL``, from the command line and the ini file.
         conductor_url: From the command line; SEATRIAL_URL without it. Empty: no conductor.
         environ: The process's environment.
+
+    Raises:
+        ValueError: A service, or the conductor's URL, is said wrongly.
     """
 
     def __init__(
@@ -36,8 +38,11 @@ class Session:
         conductor_url: str,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
-        self._service_options = service_options
         self._environ = environ
+        # What is said wrongly is said at once, not in the middle of a session.
+        self.services, self.base_urls = read_services(
+            environ.get(names.ENV_SERVICES, ""), service_options
+        )
         self.settings = Settings(environ)
         url = conductor_url or self.settings.url
         self.api = ConductorApi(url, self.settings.token) if url else None
@@ -48,20 +53,6 @@ class Session:
     def reports(self) -> bool:
         """Whether this is a test pod, whose results the conductor waits for."""
         return bool(self.api and self.settings.url and self.settings.test)
-
-    @cached_property
-    def _read(self) -> tuple[Services, dict[str, str]]:
-        return read_services(self._environ.get(names.ENV_SERVICES, ""), self._service_options)
-
-    @property
-    def services(self) -> Services:
-        """The services; raises ServiceError when they are said wrongly."""
-        return self._read[0]
-
-    @property
-    def base_urls(self) -> dict[str, str]:
-        """Where requests go instead, by host."""
-        return self._read[1]
 
     @property
     def namespace(self) -> str:

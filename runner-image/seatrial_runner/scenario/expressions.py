@@ -71,8 +71,6 @@ def evaluate(expression: str, bindings: Mapping[str, Any]) -> Any:
         return _plain(value)
     except RuntimeError as error:  # "Iteration budget exceeded"
         raise ExpressionError(_reason(str(error))) from error
-    except TypeError as error:  # an optional has no Python form
-        raise ExpressionError("it gives an optional value: end it with .orValue(...)") from error
 
 
 def preload() -> None:
@@ -84,7 +82,7 @@ def _plain(value: cel.Value) -> Any:
     kind = value.type().name().partition("<")[0]
     match kind:
         case "ERROR" | "UNKNOWN":
-            raise ExpressionError(_reason(str(value.value())))
+            raise ExpressionError(_error_of(value))
         case "NULL":
             return None
         case "LIST":
@@ -97,6 +95,13 @@ def _plain(value: cel.Value) -> Any:
             return bytes(value.value())
         case _:
             return value.value()
+
+
+def _error_of(value: cel.Value) -> str:
+    try:
+        return _reason(str(value.value()))
+    except TypeError:  # an optional has no Python form, and calls itself an error
+        return "it gives an optional value: end it with .orValue(...)"
 
 
 def _type_of(name: str, value: Any) -> str:
