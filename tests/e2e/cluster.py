@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+import httpx
 import yaml
-from kubernetes import client, config
-from kubernetes.client.exceptions import ApiException
+from kubernetes import config
 from seatrial.api.names import API_VERSION, LABEL_RUN_UID, PLURAL
-from urllib3.exceptions import HTTPError
 
 Json = dict[str, Any]
 RUNS = f"/apis/{API_VERSION}"
@@ -22,53 +22,64 @@ PLURALS = {"IntegrationTestRun": PLURAL}
 OPERATOR_LABELS = "app.kubernetes.io/name=seatrial,app.kubernetes.io/component=operator"
 
 
+class ApiError(Exception):
+    """The API server said no."""
+
+    def __init__(self, status: int, text: str) -> None:
+        self.status = status
+        super().__init__(f"{status}: {text[:1000]}")
+
+
 class Cluster:
     """One API server, as the administrator sees it."""
 
     def __init__(self, kubeconfig: str) -> None:
-        self._api: client.ApiClient = config.new_client_from_config(kubeconfig)
+        configuration = config.new_client_from_config(kubeconfig).configuration
+        context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+        if configuration.cert_file:
+            context.load_cert_chain(configuration.cert_file, configuration.key_file)
+        self._http = httpx.Client(
+            base_url=configuration.host,
+            verify=context,
+            headers={"Authorization": configuration.get_api_key_with_prefix("authorization") or ""},
+            timeout=httpx.Timeout(330, connect=5),  # longer than any watch is quiet
+            trust_env=False,
+        )
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._http.close()
 
     def call(
-        self, method: str, path: str, body: object = None, *, kind: str = "", **query: object
+        self, method: str, path: str, body: object = None, *, kind: str = "", **query: Any
     ) -> Any:
         """
-        Send one request, and give its JSON.
+        Send one request, and give its JSON, or its text if it is none.
 
         Args:
             method: ``GET``, ``POST``, ...
             path: With a leading slash.
-            body: JSON, or text.
+            body: JSON.
             kind: Content type, if it is not plain JSON.
             query: Query parameters.
 
         Raises:
-            ApiException: The answer was not 2xx.
+            ApiError: The answer was not 2xx.
+            httpx.TransportError: There was none.
         """
-        response = self._open(method, path, body, kind, query)
-        text = response.data.decode()
-        return json.loads(text) if text.startswith(("{", "[")) else text
-
-    def _open(
-        self, method: str, path: str, body: object, kind: str, query: dict[str, object]
-    ) -> Any:
-        parameters = [(name, value) for name, value in query.items() if value is not None]
-        return self._api.call_api(
-            path,
-            method,
-            query_params=parameters,
-            header_params={"Content-Type": kind or "application/json"} if body is not None else {},
-            body=body,
-            auth_settings=["BearerToken"],
-            _preload_content=False,
-            _return_http_data_only=True,
-            _request_timeout=(5, 330),  # longer than any watch
-        )
+        headers = {"Content-Type": kind or "application/json"} if body is not None else {}
+        content = json.dumps(body) if body is not None else None
+        answer = self._http.request(method, path, content=content, headers=headers, params=query)
+        if not answer.is_success:
+            raise ApiError(answer.status_code, answer.text)
+        is_json = "json" in answer.headers.get("content-type", "")
+        return answer.json() if is_json else answer.text
 
     def get(self, path: str, **query: object) -> Json | None:
         """Give an object, or None if it is not there."""
         try:
             found: Json = self.call("GET", path, **query)
-        except ApiException as error:
+        except ApiError as error:
             if error.status == 404:
                 return None
             raise
@@ -84,11 +95,19 @@ class Cluster:
         created: Json = self.call("POST", collection(namespace, obj), obj, fieldValidation="Strict")
         return created
 
+    def apply(self, namespace: str, obj: Json) -> Json:
+        """Create or change a namespaced object, as ``kubectl apply --server-side`` does."""
+        path = f"{collection(namespace, obj)}/{obj['metadata']['name']}"
+        kind = "application/apply-patch+yaml"
+        query = {"fieldManager": "e2e", "force": "true", "fieldValidation": "Strict"}
+        applied: Json = self.call("PATCH", path, obj, kind=kind, **query)
+        return applied
+
     def delete(self, path: str, **query: object) -> None:
         """Delete an object; one that has gone is fine."""
         try:
             self.call("DELETE", path, **query)
-        except ApiException as error:
+        except ApiError as error:
             if error.status != 404:
                 raise
 
@@ -119,7 +138,7 @@ class Cluster:
                     yield list(objects.values())
                     if time.monotonic() > deadline:
                         return
-            except (OSError, ApiException, HTTPError):
+            except (ApiError, httpx.TransportError):
                 time.sleep(0.2)
 
     def events(self, path: str, version: str, timeout_s: float, **query: object) -> Iterator[Json]:
@@ -130,11 +149,12 @@ class Cluster:
             "resourceVersion": version,
             "timeoutSeconds": max(1, int(timeout_s)),
         }
-        for line in _lines(self._open("GET", path, None, "", follow)):
-            event: Json = json.loads(line)
-            if event["type"] == "ERROR":  # too old: list again
-                return
-            yield event
+        with self._http.stream("GET", path, params=follow) as stream:
+            for line in stream.iter_lines():
+                event: Json = json.loads(line)
+                if event["type"] == "ERROR":  # too old: list again
+                    return
+                yield event
 
     def wait(
         self,
@@ -161,8 +181,8 @@ class Cluster:
         """Give a pod's log, or why there is none."""
         try:
             text: str = self.call("GET", f"/api/v1/namespaces/{namespace}/pods/{pod}/log", **query)
-        except ApiException as error:
-            return f"(no log: {error.status} {error.reason})"
+        except ApiError as error:
+            return f"(no log: {error})"
         return str(text)
 
     def environments(self, uid: str | None = None) -> list[Json]:
@@ -298,11 +318,3 @@ def collection(namespace: str, obj: Json) -> str:
 def documents(text: str) -> list[Json]:
     """Read the objects of a YAML file."""
     return [document for document in yaml.safe_load_all(text) if document]
-
-
-def _lines(stream: Any) -> Iterator[str]:
-    rest = b""
-    for chunk in stream.stream(amt=None, decode_content=False):
-        rest += chunk
-        *lines, rest = rest.split(b"\n")
-        yield from (line.decode() for line in lines if line)

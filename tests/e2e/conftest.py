@@ -56,6 +56,7 @@ def cluster(kubeconfig: str) -> Iterator[Cluster]:
         120,
         labelSelector=LABEL_RUN_NAMESPACE,
     )
+    cluster.close()
 
 
 class Desk:
@@ -70,7 +71,7 @@ class Desk:
         """Create objects in order, and give the run among them."""
         run = None
         for obj in objects:
-            created = self.cluster.create(self.namespace, obj)
+            created = self.cluster.apply(self.namespace, obj)
             if obj["kind"] == KIND:
                 run = Run(self.cluster, self.namespace, created["metadata"]["name"])
                 self.runs.append(run)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import cache
 
 import pytest
-
 from seatrial.api.names import report_name
+
 from tests.e2e.cluster import Json, Run, condition, documents, reason
 from tests.e2e.conftest import ROOT, Desk
 
