@@ -42,6 +42,8 @@ def main(argv: list[str]) -> int:
     except (MissingSettingError, ValueError) as error:
         sys.stderr.write(f"seatrial collect: {error}\n")
         return exit_status.MISUSED
+    sys.stderr.write("seatrial collect: waits for the test's end\n")
+    sys.stderr.flush()
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
     return hand_in(api, settings.test, argv[1])
 
