@@ -40,6 +40,9 @@ _CONTROL_WATCH_AFTER_S = 0.5
 # A conductor that is started again and again finds something that ends it each time.
 MAX_STARTS = 10
 _STOP_S = 5.0
+_LOOK_AGAIN_S = 1.0
+# A system that is not well by then may be so by itself, or because of a fault: the tests will tell.
+_WELL_AGAIN_S = 30.0
 
 
 async def conduct(
@@ -170,10 +173,19 @@ class Conducting:
             await self._reception.see_off()
 
     async def _resume(self) -> None:
-        if self._stage.journal.start == 1:
+        """Take over from an earlier conductor; return when the system is well again."""
+        stage = self._stage
+        if stage.journal.start == 1:
             return
-        restore_cases(self._stage)
+        restore_cases(stage)
+        kinds = self._kinds_to_watch()
+        while not stage.seen.knows(kinds):
+            await stage.seen.wait(_LOOK_AGAIN_S)
         await self._direction.resume()
+        if kinds and stage.journal.summary["gateOpenedAt"] is not None:
+            from seatrial_runner.conductor.gate import wait_until_well
+
+            await wait_until_well(stage, at_most_s=_WELL_AGAIN_S)
 
     async def _play(self) -> FinishedDoc:
         """Gate, then tests and faults, until they end or an abort or a deadline ends them."""

@@ -14,7 +14,7 @@ from seatrial_runner.conductor import pods
 from seatrial_runner.conductor.diagnosis import Finding, Subject, diagnose
 from seatrial_runner.conductor.logs import tail
 from seatrial_runner.conductor.reach import until_reachable
-from seatrial_runner.conductor.readiness import service_state, subject_of
+from seatrial_runner.conductor.readiness import is_well, service_state, subject_of
 from seatrial_runner.conductor.seen import (
     EVENTS,
     PODS,
@@ -60,6 +60,16 @@ async def pass_gate(stage: Stage) -> FailureDoc | None:
         if stage.monotonic() >= deadline:
             return _out_of_time(stage, states)
         await stage.seen.wait(min(_LOOK_AGAIN_S, max(deadline - stage.monotonic(), 0.01)))
+
+
+async def wait_until_well(stage: Stage, *, at_most_s: float) -> None:
+    """Return when every service is ready, or the time is over."""
+    give_up = stage.monotonic() + at_most_s
+    while (left := give_up - stage.monotonic()) > 0:
+        if all(is_well(each, stage.seen) for each in stage.run["services"]):
+            await until_reachable(stage.run["services"])
+            return
+        await stage.seen.wait(left)
 
 
 def _age(stage: Stage) -> float:

@@ -64,6 +64,10 @@ class Seen:
         """Give one object, or None."""
         return self._objects.get(kind.name, {}).get(name)
 
+    def knows(self, kinds: Iterable[Kind]) -> bool:
+        """Tell whether each of the kinds has been listed once: until then nothing is known."""
+        return all(kind.name in self._objects for kind in kinds)
+
     def replace(self, kind: Kind, objects: Iterable[Object]) -> None:
         """Take a whole list in."""
         self._objects[kind.name] = {item["metadata"]["name"]: item for item in objects}

@@ -17,6 +17,7 @@ from seatrial_runner.conductor.faults.timeline import Trigger, lasts_s, moment, 
 from seatrial_runner.conductor.stage import Stage
 from seatrial_runner.journal import new_summary
 
+_LOOK_AGAIN_S = 1.0
 _OPEN = ("Requested", "Active")
 _TO_BE_SEEN = ("Requested", "Active", "Reverted")
 
@@ -223,7 +224,11 @@ class Director:
     async def _undo_left(self, fault: Json, intent: Intent, state: FaultState) -> None:
         if lasts_s(fault) is None:
             return
-        await kind_of(fault).undo(self._hands, intent)
+        kind, service = kind_of(fault), self._stage.service(fault["target"]["service"])
+        await kind.undo(self._hands, intent)
+        assert service is not None  # the operator has checked it
+        while not kind.is_undone(intent, service, self._stage.seen):
+            await self._stage.seen.wait(_LOOK_AGAIN_S)
         state["reverted"] = self._stage.at()
         state["revertedBy"] = "conductor"
         self._stage.journal.note("fault.reverted", fault=fault["name"], by="conductor")

@@ -173,27 +173,39 @@ class Round:
 
     async def _revert(self, intent: Intent, *, already: bool = False) -> None:
         lasting = lasts_s(self._fault) is not None
-        if lasting and not already:
-            try:
-                await self._kind.undo(self._hands, intent)
-            except ClusterError as error:
-                self._failed("NotReverted", f"it could not be undone: {error}")
+        if lasting:
+            if not already and not await self._undo(intent):
                 return
+            self._reverted(self._ended_by)
         within_s = recovery_within_s(self._fault)
-        # NB: also of what was just undone: until the watch shows it, the state of before the end
-        # would pass for recovery.
-        undone = await self._is_undone(intent, within_s)
-        if not lasting and not undone:
-            if self._hurried.is_set():
-                return
-            within = format_duration(timedelta(seconds=within_s))
-            self._failed(
-                "NotReverted",
-                f"the controller of service {self._service['name']} has not replaced"
-                f" {_names(intent)} within {within}",
-            )
+        # NB: also for what we have undone ourselves. Until the watch tells of it, the objects look
+        # as if the fault's number of pods were all that is wanted, and all of them were there.
+        if not await self._is_undone(intent, within_s):
+            if not self._hurried.is_set():
+                self._failed("NotReverted", self._not_undone(intent, within_s))
             return
-        self._reverted(self._ended_by if lasting else "controller")
+        if not lasting:
+            self._reverted("controller")
+        await self._see_recovery(within_s)
+
+    async def _undo(self, intent: Intent) -> bool:
+        try:
+            await self._kind.undo(self._hands, intent)
+        except ClusterError as error:
+            self._failed("NotReverted", f"it could not be undone: {error}")
+            return False
+        return True
+
+    def _not_undone(self, intent: Intent, within_s: float) -> str:
+        missing = [each["name"] for each in intent.targets if not each["replacedBy"]]
+        within = format_duration(timedelta(seconds=within_s))
+        return (
+            f"the controller of service {self._service['name']} has not replaced"
+            f" {', '.join(missing[:5]) or 'its pods'} within {within}"
+        )
+
+    async def _see_recovery(self, within_s: float) -> None:
+        """Wait until the system is well again, or until we are in a hurry."""
         recovery = asyncio.create_task(
             recovers(self._stage, self._fault, self._service, within_s=within_s)
         )
@@ -256,8 +268,3 @@ class Round:
             "fault.failed", fault=self._fault["name"], state=outcome, message=message
         )
         self._stage.journal.save_soon()
-
-
-def _names(intent: Intent) -> str:
-    missing = [each["name"] for each in intent.targets if not each["replacedBy"]]
-    return ", ".join(missing[:5]) or "its pods"
