@@ -64,3 +64,9 @@ def test_any_text_as_expression_template_and_manifest_is_explained(text, form):
     manifests = {"name": "more", "manifests": {"inline": text}}
 
     checked(a_run(services=[manifests], tests=[{"name": "a", "scenario": [step]}]))
+
+
+def test_a_value_that_breaks_lines_is_shown_on_one():
+    problems = checked({**a_run(), "spec": {"services": "\x85", "tests": []}})
+
+    assert any(str(each) == r'spec.services: is "\u0085". It must be a list.' for each in problems)

@@ -85,6 +85,8 @@ def _shown(value: object) -> str:
     if isinstance(value, list):
         return "a list" if value else "an empty list"
     text = json.dumps(value, ensure_ascii=False, default=str)
+    if not text.isprintable():  # NEL and the like would break the line; JSON escapes only some
+        text = json.dumps(value, default=str)
     return text if len(text) <= 60 else text[:57] + '..."'
 
 
