@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+# Part of what a base is keyed by: raise it when the same root file system is written differently.
+ARCHIVE_FORMAT = "2"
 EPOCH = "1970-01-01T00:00:00Z"
 
 

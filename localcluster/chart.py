@@ -1,15 +1,17 @@
 """Seatrial itself on the cluster: the Helm chart of this checkout."""
 
+import json
 import os
 import shutil
 import subprocess
 from pathlib import Path
 
-from localcluster.builds import HELM, KUBERNETES, run
+from localcluster.builds import HELM, KUBERNETES, key_of, run
 from localcluster.layout import HERE, ROOT, LocalClusterError, cache_dir
 from localcluster.progress import Progress
 
 CHART = ROOT / "helm" / "seatrial"
+VALUES = HERE / "values.yaml"
 NAMESPACE = "seatrial-system"
 TIMEOUT = "60s"
 
@@ -28,18 +30,39 @@ def install(kubeconfig: Path, images: dict[str, str], helm: Path, progress: Prog
         progress.say(f"  ! {CHART.relative_to(ROOT)} is not there: the operator is not installed")
         return
     settings = [word for item in images.items() for word in ("--set-string", "=".join(item))]
+    target = [f"--kubeconfig={kubeconfig}", f"--namespace={NAMESPACE}"]
+    key = key_of([CHART, VALUES], ROOT, *settings)
+    if _installed(key, [str(helm), *target], [str(kubectl_command(progress)), *target]):
+        progress.say("  ✓ The chart is installed")
+        return
     with progress.stage("Install the chart"):
         try:
             run(
                 [
-                    str(helm), "upgrade", "--install", "seatrial", str(CHART),
-                    f"--kubeconfig={kubeconfig}", f"--namespace={NAMESPACE}", "--create-namespace",
-                    *settings, f"--values={HERE / 'values.yaml'}", "--wait", f"--timeout={TIMEOUT}",
+                    str(helm), "upgrade", "--install", "seatrial", str(CHART), *target,
+                    "--create-namespace", *settings, f"--values={VALUES}", f"--description={key}",
+                    "--wait", f"--timeout={TIMEOUT}",
                 ],
                 "Installing the chart",
             )  # fmt: skip
         except LocalClusterError as error:
             raise LocalClusterError(f"{error}\n\n{_what_is_wrong(kubeconfig, progress)}") from error
+
+
+def _installed(key: str, helm: list[str], kubectl: list[str]) -> bool:
+    status = subprocess.run(
+        [*helm, "status", "seatrial", "--output=json"], capture_output=True, check=False
+    )
+    if status.returncode:
+        return False
+    info = json.loads(status.stdout)["info"]
+    if info["status"] != "deployed" or info["description"] != key:
+        return False
+    available = [
+        *("wait", "deployment", "--selector=app.kubernetes.io/instance=seatrial"),
+        *("--for=condition=Available", "--timeout=1s"),
+    ]
+    return subprocess.run([*kubectl, *available], capture_output=True, check=False).returncode == 0
 
 
 def _what_is_wrong(kubeconfig: Path, progress: Progress) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from localcluster.archives import OciLayout, write_image
+from localcluster.archives import ARCHIVE_FORMAT, OciLayout, write_image
 from localcluster.builds import built, copy_files, key_of, locked, run, scratch_folder
 from localcluster.components import PAUSE_IMAGE
 from localcluster.layout import HERE, ROOT, ClusterFolder, LocalClusterError, cache_dir
@@ -39,7 +39,7 @@ class Base:
     @property
     def key(self) -> str:
         """The hash of what is in it."""
-        return key_of([HERE / "archives.py"], ROOT, "bookworm", *self.packages, *NOT_NEEDED)
+        return key_of([], ROOT, ARCHIVE_FORMAT, "bookworm", *self.packages, *NOT_NEEDED)
 
 
 @dataclass(frozen=True)
