@@ -27,7 +27,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def runs(text: str) -> list[dict[str, object]]:
-    documents = [each for each in yaml.safe_load_all(text) if each]
+    documents = [each for each in yaml.safe_load_all(text) if isinstance(each, dict)]
     return [each for each in documents if each.get("kind") == KIND]
 
 
