@@ -259,3 +259,14 @@ def test_a_fault_is_proven_only_if_nothing_is_missing(state, reason):
 )
 def test_the_run_takes_the_worst_verdict(seen, expected):
     assert worst(seen) == expected
+
+
+def test_an_environment_failure_ends_with_the_last_log_lines():
+    logs = "\n".join(f"line {number}" for number in range(500)) + "\nno database url\n"
+    failure = {**PULL, "reason": "CrashLoop", "message": "It keeps ending.", "logs": logs}
+
+    message = judge(a_summary(environmentFailure=failure)).message
+
+    assert message.startswith("It keeps ending.\nLast log lines:\n")
+    assert message.endswith("\nno database url")
+    assert len(message) < 1024

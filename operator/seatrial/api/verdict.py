@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from seatrial.api.journal import CaseDoc, SummaryDoc, TestState
+from seatrial.api.journal import CaseDoc, FailureDoc, SummaryDoc, TestState
 from seatrial.api.proof import Proof, prove
 from seatrial.api.reasons import Reason
 
@@ -39,6 +39,7 @@ class Verdict(StrEnum):
 
 
 MAX_MESSAGE = 2048  # characters, of status.message and of a condition
+_MAX_LOGS = 600  # characters of a container's log in a message
 _WORST_FIRST = tuple(Verdict)
 
 
@@ -211,7 +212,7 @@ def _errors(summary: SummaryDoc | None, error: Cause | None) -> Iterator[_Findin
     finished = summary["finished"]
     if failure := summary["environmentFailure"]:
         reason = failure["reason"] or Reason.ENVIRONMENT_FAILED
-        yield _Finding(Verdict.ERROR, reason, failure["message"])
+        yield _Finding(Verdict.ERROR, reason, failure["message"] + _last_log_lines(failure))
     if lost_at := summary["environmentLostAt"]:
         message = (
             finished["message"] if finished else ""
@@ -224,6 +225,13 @@ def _errors(summary: SummaryDoc | None, error: Cause | None) -> Iterator[_Findin
         if test["outcome"] == "Error" and not test["failed"] and not test["lost"]:
             message = _joined(f"Test {test['name']} could not run", test["message"])
             yield _Finding(Verdict.ERROR, Reason.TEST_COULD_NOT_RUN, message)
+
+
+def _last_log_lines(failure: FailureDoc) -> str:
+    """Give the end of what the container wrote, after a headline; empty if there is nothing."""
+    logs = failure.get("logs", "").strip()
+    # As much as the largest message of a condition leaves room for, beside the sentence itself.
+    return f"\nLast log lines:\n{logs[-_MAX_LOGS:]}" if logs else ""
 
 
 def _not_proven(proofs: Iterable[Proof]) -> Iterator[_Finding]:
