@@ -24,16 +24,18 @@ class Broken:
 
 BROKEN = {
     "image-that-is-not-there": Broken(
-        "image: registry.invalid/nothing:1", "ImagePullFailed", ("registry.invalid/nothing:1",)
+        "image: localhost:1/nothing:1", "ImagePullFailed", ("localhost:1/nothing:1",)
     ),
     "crash-loop": Broken(
         f"""image: {SHOP}
+      ports: [{{name: http, port: 8080}}]
       command: [python3, -c, "raise SystemExit('no database url')"]""",
         "CrashLoop",
         ("no database url", "1"),
     ),
     "out-of-memory": Broken(
         f"""image: {SHOP}
+      ports: [{{name: http, port: 8080}}]
       resources: {{limits: {{memory: 24Mi}}}}
       command: [python3, -c, "x = bytes(range(256)) * 2**20"]""",
         "OOMKilled",
@@ -108,7 +110,7 @@ tests:
     assert status["verdict"] == "Error", status["message"]
     assert reason(status, "EnvironmentReady") == "QuotaExceeded"
     assert "persistentvolumeclaims" in status["message"]
-    assert "greedy" in status["message"]
+    assert "PersistentVolumeClaim claim-" in status["message"]
 
 
 def test_a_bad_spec_is_an_error_before_anything_is_created(desk: Desk) -> None:
@@ -138,6 +140,6 @@ def test_a_provisioning_that_takes_too_long_names_the_service_and_the_budget(des
     )
     status = run.finished(timeout_s=30)
     assert status["verdict"] == "Error"
-    assert reason(status, "Finished") == "TimedOut"
+    assert reason(status, "EnvironmentReady") == "NotReadyInTime"
     assert "never-ready" in status["message"]
-    assert "6s" in status["message"]
+    assert "6 s (spec.timeouts.provisioning)" in status["message"]

@@ -105,7 +105,7 @@ tests:
 HOSTILE = {
     "another-namespace": (
         "{apiVersion: v1, kind: ConfigMap, metadata: {name: x, namespace: kube-system}}",
-        "kube-system",
+        "metadata.namespace",
     ),
     "a-cluster-scoped-kind": (
         "{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: x}}",
@@ -180,10 +180,10 @@ def test_templates_in_a_scenario_are_data(desk: Desk) -> None:
 tests:
 - name: big
   scenario:
-  - http: {get: "http://web:8080/{{ 'x' * 200000000 }}"}
+  - http: {get: "http://web.example:8080/{{ 'x' * 200000000 }}"}
 - name: inner
   scenario:
-  - http: {get: "http://web:8080/{{ ''.__class__.__mro__ }}"}
+  - http: {get: "http://web.example:8080/{{ ''.__class__.__mro__ }}"}
 - name: fine
   scenario:
   - expect: ["1 + 1 == 2"]
