@@ -9,7 +9,7 @@ from seatrial.api.run import parse_spec
 from seatrial.plan.steps import scenario_problems
 from seatrial_runner.runner.scenario_files import _PATTERNS
 from seatrial_runner.scenario import World, expand, run_instance
-from seatrial_runner.scenario.templates import FILTERS
+from seatrial_runner.scenario.sandbox import FILTERS
 
 from tests.support.loopback import Loopback
 from tests.support.scenarios import FakeTime, FaultsByName

@@ -5,6 +5,7 @@ import time
 
 import pytest
 from seatrial_runner.scenario import World, exchange
+from seatrial_runner.scenario.request import VERBS
 
 from tests.support.loopback import Loopback
 from tests.support.scenarios import ORDERS, a_world, get, run_steps
@@ -25,7 +26,7 @@ def sent(system, http, **variables):
     return system.asked[-1]
 
 
-@pytest.mark.parametrize("verb", exchange.VERBS)
+@pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_is_sent(system, verb):
     assert sent(system, {verb: f"{ORDERS}/orders"}).method == verb.upper()
 

@@ -98,9 +98,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     kept = [item for item in items if is_ours(item.nodeid, shard, shards)]
     if again is not None:
         kept = [item for item in kept if is_wanted(item.nodeid, again)]
-    left_out = [item for item in items if item not in set(kept)]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
+    ours = set(kept)
+    if len(ours) < len(items):
+        config.hook.pytest_deselected(items=[item for item in items if item not in ours])
         items[:] = kept
 
 

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from seatrial_runner.scenario.exchange import VERBS, Client, ExchangeError, prepare
+from seatrial_runner.scenario.exchange import Client, ExchangeError
 from seatrial_runner.scenario.explain import judge, why_no_value
 from seatrial_runner.scenario.expressions import ExpressionError, evaluate
 from seatrial_runner.scenario.interpolation import TemplateError
 from seatrial_runner.scenario.redaction import Redactor
+from seatrial_runner.scenario.request import VERBS, RequestError, prepare
 from seatrial_runner.scenario.results import Outcome
 from seatrial_runner.scenario.scope import Scope, bad_name
 from seatrial_runner.scenario.transcript import request_text, response_text, unmet_text
@@ -129,7 +130,7 @@ def _send(http: dict[str, Any], scope: Scope, tools: Tools, seconds: Callable[[]
     """Send, put the response into the scope, and give the text of both."""
     try:
         request = prepare(http, scope.template_variables(), tools.redactor)
-    except (TemplateError, ExchangeError) as error:
+    except (TemplateError, RequestError) as error:
         raise StepFailure(str(error), permanent=True) from error
     try:
         scope.response = tools.client.send(request, at_most_s=seconds())

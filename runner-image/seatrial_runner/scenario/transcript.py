@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from seatrial_runner.scenario.exchange import Request, Response
+from seatrial_runner.scenario.exchange import Response
 from seatrial_runner.scenario.explain import Unmet
 from seatrial_runner.scenario.redaction import MASK, Redactor, is_secret_name, without_user
+from seatrial_runner.scenario.request import Request
 from seatrial_runner.scenario.results import MAX_DETAILS_BYTES
 from seatrial_runner.scenario.values import show_duration
 
