@@ -135,6 +135,10 @@ class _Work:
                 self._retry(key, "Conflict", timedelta(milliseconds=50))
             except ClusterError as error:
                 self._complain(key, error)
+            # A bug that one run meets must not take a worker from all the others.
+            except Exception:
+                logger.exception("a look at a run broke", extra={"uid": key})
+                self._retry(key, "Bug", timedelta(seconds=15))
             finally:
                 self._queue.done(key)
 
