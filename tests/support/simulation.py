@@ -82,7 +82,7 @@ class FakeConductor:
         control = json.loads(data.get(names.CONTROL_KEY, "{}"))
         summary = self._summary or self._first(run)
         if self._summary is not None:
-            summary = self._next(summary, abort=control.get("abort", False))
+            summary = self._next(run, summary, abort=control.get("abort", False))
         if pod["metadata"]["uid"] != self._pod:
             self._pod = pod["metadata"]["uid"]
             summary["starts"] += 1
@@ -119,7 +119,7 @@ class FakeConductor:
             summary={"tests": len(tests), "passed": 0, "failed": 0, "flaky": 0, "skipped": 0},
         )
 
-    def _next(self, summary: SummaryDoc, *, abort: bool) -> SummaryDoc:
+    def _next(self, run: dict[str, Any], summary: SummaryDoc, *, abort: bool) -> SummaryDoc:
         summary = cast(SummaryDoc, json.loads(json.dumps(summary)))
         now = self._cluster.now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         waiting = [each for each in summary["services"] if each["state"] != "Ready"]
@@ -130,8 +130,12 @@ class FakeConductor:
         elif abort:
             summary["finished"] = {"at": now, "reason": "Aborted", "message": "It was aborted."}
         elif waiting:
-            exists = ("Deployment", self._namespace, waiting[0]["name"]) in self._cluster.objects
-            waiting[0]["state"] = "Ready" if exists else "Pending"
+            service = next(each for each in run["services"] if each["name"] == waiting[0]["name"])
+            workloads = [
+                (each["kind"], self._namespace, each["name"]) for each in service["workloads"]
+            ]
+            exist = all(each in self._cluster.objects for each in workloads)
+            waiting[0]["state"] = "Ready" if exist else "Pending"
         elif summary["gateOpenedAt"] is None:
             summary["gateOpenedAt"] = now
         else:

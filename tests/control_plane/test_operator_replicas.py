@@ -1,0 +1,79 @@
+"""Two operators: one works, the other takes over; and one that ends in the middle comes back."""
+
+import pytest
+from seatrial.api import names
+
+from tests.support.builders import a_run, a_test
+from tests.support.chart import NAMESPACE
+from tests.support.counting_proxy import CountingProxy
+from tests.support.operator_process import OperatorProcess, write_kubeconfig
+
+PLAIN = {"services": [], "tests": [a_test(scenario=[{"expect": ["true"]}])]}
+LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/seatrial-operator"
+
+
+def finished(status):
+    return status.get("phase") == "Finished"
+
+
+@pytest.fixture
+def two(api, token, tmp_path):
+    kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", api.url, token, api.ca)
+    pair = [
+        OperatorProcess(tmp_path, kubeconfig, NAMESPACE, identity)
+        for identity in ("operator-a", "operator-b")
+    ]
+    for each in pair:
+        each.start()
+    yield pair
+    for each in pair:
+        each.kill()
+
+
+def test_the_standby_takes_over_when_the_leader_ends(api, two, conductors):
+    def holder():
+        lease = api.get(LEASE) or {"spec": {}}
+        return lease["spec"].get("holderIdentity")
+
+    api.wait_until(lambda: holder() in ("operator-a", "operator-b"), "one leads")
+    leader, standby = two if holder() == "operator-a" else reversed(two)
+    assert leader.terminate() == 0  # it lets go of the Lease
+    standby.wait_for_log('"leading"', within=10)
+    api.apply(a_run("taken-over", **PLAIN))
+    status = api.wait_for("shop", "taken-over", finished)
+    assert status["verdict"] == "Passed"
+
+
+def test_an_operator_killed_after_any_write_comes_back_to_the_same_end(
+    api, token, conductors, tmp_path
+):
+    """One after another, each on a run of its own, killed after its first, second, ... write."""
+    with CountingProxy(api.url, api.ca) as proxy:
+        kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", proxy.url, token)
+        operator = OperatorProcess(tmp_path, kubeconfig, NAMESPACE, "operator-x")
+        operator.start()
+        try:
+            api.apply(a_run("undisturbed", **PLAIN))
+            api.wait_for("shop", "undisturbed", finished)
+            api.wait_until(lambda: proxy.writes[-1].endswith("/undisturbed"), "it is free")
+            total = len(proxy.writes)
+            for point in range(1, total + 1):
+                proxy.writes.clear()
+
+                def die(count, point=point):
+                    if count == point:
+                        operator.kill()
+
+                proxy.on_write = die
+                api.apply(a_run(f"killed-{point}", **PLAIN))
+                api.wait_until(lambda: not operator.running, f"it is killed at {point}")
+                proxy.on_write = lambda count: None
+                operator.start()
+            for point in range(1, total + 1):
+                status = api.wait_for("shop", f"killed-{point}", finished, within=60)
+                assert status["verdict"] == "Passed", point
+            left = api.items("/api/v1/namespaces", names.LABEL_RUN_UID)
+            assert [each["metadata"]["name"] for each in left if "killed" in str(each)] == []
+        finally:
+            operator.kill()
+            print(operator.log.read_text()[-5000:])
