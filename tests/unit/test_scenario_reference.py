@@ -83,10 +83,10 @@ def test_a_request_is_sent_as_the_page_says(shop):
     run_instance(instance, World(base_urls={"orders": shop.url}))
     asked = shop.asked[-1]
     assert asked.json() == {
-        "n": 2,
+        "count": 2,
         "half": 1.0,
         "text": "copy of O-1",
-        "all": [{"sku": "A1", "n": 2}],
+        "all": [{"sku": "A1", "count": 2}],
     }
     assert asked.headers["x-skus"] == "A1;"
 
