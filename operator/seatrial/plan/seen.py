@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 from seatrial.api import names
 from seatrial.api.errors import InvalidSpecError
@@ -17,8 +16,7 @@ from seatrial.api.status import RunStatus
 from seatrial.plan.admission import Ticket
 from seatrial.plan.blueprint import Blueprint
 from seatrial.plan.objects.manifest import ObjectKey
-
-_SUMMARY_VERSION = 1
+from seatrial.plan.summary import read_summary
 
 
 @dataclass(frozen=True)
@@ -148,12 +146,4 @@ def see_summary(configmap: Mapping[str, Any]) -> SummaryDoc | None:
     A summary that cannot be read counts as none: then deadlines end the run.
     """
     text = (configmap.get("data") or {}).get(names.SUMMARY_KEY)
-    if not text:
-        return None
-    try:
-        document = json.loads(text)
-    except ValueError:
-        return None
-    if not isinstance(document, dict) or document.get("version") != _SUMMARY_VERSION:
-        return None
-    return cast(SummaryDoc, document)
+    return read_summary(text) if text else None
