@@ -57,7 +57,7 @@ def _watch(cluster: Cluster, run: Json, screen: Screen, deadline: float | None) 
     metadata = run["metadata"]
     namespace, name = metadata["namespace"], metadata["name"]
     begin, warned, reachable = time.monotonic(), False, True
-    for seen in follow(cluster, namespace, name, metadata["uid"]):
+    for seen in follow(cluster, run, deadline):
         if (seen is not None) != reachable:
             reachable = seen is not None
             text = "the API server is back" if reachable else "waiting for the API server"

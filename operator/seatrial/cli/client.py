@@ -72,10 +72,12 @@ class Cluster:
         """Delete this very object, not another of the same name."""
         self._json("DELETE", path, body={"preconditions": {"uid": uid}})
 
-    def watch(self, path: str, **query: object) -> Iterator[Json]:
-        """Give the events of a watch until it is silent for ``QUIET_WATCH_S`` or ends."""
+    def watch(
+        self, path: str, *, quiet_s: float = QUIET_WATCH_S, **query: object
+    ) -> Iterator[Json]:
+        """Give the events of a watch until it is silent for ``quiet_s`` or ends."""
         query = {"watch": "true", "timeoutSeconds": 300, **query}
-        for line in self.lines(path, quiet_s=QUIET_WATCH_S, **query):
+        for line in self.lines(path, quiet_s=quiet_s, **query):
             event: Json = json.loads(line)
             if event.get("type") == "ERROR":
                 raise _error(event["object"].get("code", 500), event["object"], path)

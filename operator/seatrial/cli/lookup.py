@@ -43,7 +43,7 @@ def wait_for(
     patience_s = duration_s(timeout, "--wait-timeout")
     deadline = None if patience_s is None else time.monotonic() + patience_s
     metadata = run["metadata"]
-    for seen in follow(cluster, metadata["namespace"], metadata["name"], metadata["uid"]):
+    for seen in follow(cluster, run, deadline):
         if seen is not None and holds(seen):
             return seen
         if deadline is not None and time.monotonic() > deadline:

@@ -74,8 +74,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _until_report(cluster: Cluster, run: Json, deadline: float | None) -> Json:
-    metadata = run["metadata"]
-    for seen in follow(cluster, metadata["namespace"], metadata["name"], metadata["uid"]):
+    for seen in follow(cluster, run, deadline):
         if seen is not None and report_settled(seen):
             return seen
         if deadline is not None and time.monotonic() > deadline:
