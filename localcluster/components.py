@@ -1,12 +1,13 @@
 """The programs a cluster is made of: their files, their command lines, what each waits for."""
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from localcluster.addresses import Addresses
-from localcluster.layout import ClusterFolder
+from localcluster.layout import ROOT, ClusterFolder
 from localcluster.pki import SERVER_NAMES, Pki
 from localcluster.processes import write_whole
 
@@ -91,6 +92,7 @@ def make_certificates(pki: Pki, *addresses: str, node: str = "") -> None:
         pki.certificate("kubelet-client", "/O=system:masters/CN=kube-apiserver-kubelet-client")
         pki.certificate("scheduler", "/CN=system:kube-scheduler")
         pki.certificate("proxy", "/CN=system:kube-proxy")
+        pki.certificate("policies", "/O=system:masters/CN=policies")
         pki.certificate("dns", "/O=system:masters/CN=coredns")
         pki.certificate("kubelet", f"/O=system:nodes/CN=system:node:{node}")
 
@@ -132,6 +134,7 @@ class Node:
             self._kubelet(),
             self._proxy(),
             self._coredns(),
+            self._enforcer(),
         ]
         content = {"logs": str(self.cluster.logs), "components": components}
         write_whole(self.cluster.plan, json.dumps(content, indent=1))
@@ -282,6 +285,20 @@ class Node:
         )
         argv = [str(self.binaries.coredns), "-conf", str(corefile)]
         return self._component("coredns", argv, self.ready)
+
+    def _enforcer(self) -> dict[str, Any]:
+        settings = self._json(
+            "policies",
+            {
+                "url": self.addresses.api_url,
+                "pki": str(self.cluster.pki),
+                "pods": self.addresses.pods,
+                "dns": self.addresses.dns,
+            },
+        )
+        argv = [sys.executable, "-m", "localcluster.enforcer", str(settings)]
+        component = self._component("policies", argv, self.ready)
+        return {**component, "env": {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}}
 
     def _kubernetes(self, name: str, flags: list[str], *needs: str) -> dict[str, Any]:
         return self._component(name, [str(self.binaries.kubernetes), name, *flags], *needs)
