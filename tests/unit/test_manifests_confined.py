@@ -157,6 +157,8 @@ def test_documents_of_several_keys_come_in_order_and_empty_ones_do_not_count():
         ("a: " + "x" * 600_000, "has more than 512 KiB of YAML"),
         ("[" * 100_000, "is nested more than 64 levels deep"),
         ("a: " + "9" * 5000, "has a value that cannot be read"),
+        # Read at once, but too long to be written as a decimal.
+        ("a: 0x" + "f" * 4000, "has a whole number of more than 64 bits"),
         ("a: !!binary x", "has a value that cannot be read|is not YAML"),
         ("a: !!timestamp 2026-11-20", "has a value of YAML type date"),
     ],

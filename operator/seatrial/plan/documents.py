@@ -23,6 +23,7 @@ MAX_BYTES = 512 * 1024
 MAX_DOCUMENTS = 64
 MAX_NODES = 50_000  # with every alias written out
 MAX_DEPTH = 64
+_INTEGERS = range(-(2**63), 2**64)  # what the API server can hold
 
 WORKLOADS = ("Deployment", "StatefulSet", "Pod", "Job")
 
@@ -196,5 +197,7 @@ def _check_json(value: Any) -> None:
             pending += each
         elif isinstance(each, float) and not math.isfinite(each):
             raise _UnreadableError("has a number that is not finite.")
+        elif isinstance(each, int) and each not in _INTEGERS:
+            raise _UnreadableError("has a whole number of more than 64 bits.")
         elif each is not None and not isinstance(each, (str, int, float, bool)):
             raise _UnreadableError(f"has a value of YAML type {type(each).__name__}.")
