@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 import pytest
+from seatrial.api.errors import ForbiddenError
 
 from tests.support.builders import a_service, a_test
 from tests.support.fake_cluster import OperatorKilledError
@@ -227,3 +228,33 @@ def test_nothing_of_the_system_is_applied_again_once_the_tests_run():
     simulation.look()
     later = simulation.cluster.writes[written:]
     assert not [each for each in later if "Deployment" in each or "Service " in each]
+
+
+def test_a_quota_in_the_way_of_the_report_does_not_keep_the_environment():
+    simulation = Simulation(**PLAIN)
+
+    def full(what):
+        if what == "create ConfigMap checkout-report":
+            raise ForbiddenError("exceeded quota: configmaps", status=403)
+
+    simulation.cluster.before_write = full
+    simulation.settle()
+    assert simulation.status()["verdict"] == "Passed"
+    assert simulation.status()["phase"] == "Finished"
+    condition = simulation.condition("ReportAvailable")
+    assert (condition["status"], condition["reason"]) == ("False", "ReportMissing")
+    assert "exceeded quota" in condition["message"]
+    assert nothing_is_left(simulation)
+
+
+@pytest.mark.parametrize("name", ["itr-department", "itr-checkout-0000000a", "kube-system"])
+def test_a_namespace_that_only_carries_our_label_is_no_stray(name):
+    simulation = Simulation(**PLAIN)
+    labels = {"seatrial.dev/run-uid": "00000009-x", "seatrial.dev/component": "environment"}
+    metadata = {"name": name, "uid": "theirs", "labels": labels}
+    theirs = {"kind": "Namespace", "metadata": {**metadata, "resourceVersion": "1"}}
+    simulation.cluster.objects["Namespace", "", name] = theirs
+    simulation.relist()
+    simulation.settle()
+    assert simulation.status()["phase"] == "Finished"
+    assert simulation.cluster.objects["Namespace", "", name] == theirs

@@ -167,6 +167,7 @@ class Reconciler:
             applied=record.applied,
             report_copied=record.report_copied,
             report_problem=record.report_problem,
+            report_error=record.report_error,
             refusal=record.refusal,
         )
 
@@ -211,10 +212,6 @@ class Reconciler:
             self.queue.add_at(uid, planned.wake_at)
 
     async def _look_at_stray(self, uid: str, stray: Stray) -> None:
-        # NB: a name that does not begin like ours was labelled by someone else, whatever it says.
-        if not stray.name.startswith(names.run_namespace("", uid)[:4]):
-            self.world.strays.pop(uid, None)
-            return
         if await find_run(self.client, stray.run_namespace, uid) is None:
             logger.info("deleting the environment of a run that is gone", extra={"uid": uid})
             await self.client.delete(NAMESPACE, "", stray.name, stray.uid)

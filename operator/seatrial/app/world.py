@@ -189,7 +189,14 @@ class World:
         if gone:
             self.strays.pop(uid, None)
             return
-        run_namespace = metadata["labels"].get(names.LABEL_RUN_NAMESPACE, "")
+        labels = metadata["labels"]
+        # NB: a label is written by whoever may; what does not look like ours in every respect was
+        # labelled by someone else, and is not ours to delete.
+        ours = labels.get(names.LABEL_COMPONENT) == names.COMPONENT_ENVIRONMENT
+        expected = names.run_namespace(labels.get(names.LABEL_RUN_NAME, ""), uid)
+        if not ours or metadata["name"] != expected:
+            return
+        run_namespace = labels.get(names.LABEL_RUN_NAMESPACE, "")
         self.strays[uid] = Stray(metadata["name"], metadata["uid"], run_namespace)
         self._queue.add_after(uid, STRAY_DELAY)
 

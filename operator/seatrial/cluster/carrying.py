@@ -68,7 +68,11 @@ async def carry_out(client: Client, metadata: Metadata, plan: Plan, record: Reco
     writes = record.writes
     await _make(client, plan.apply, record)
     if plan.copy_report and not record.report_problem:
-        await _copy_report(client, metadata, plan.status, record)
+        try:
+            await _copy_report(client, metadata, plan.status, record)
+        except ClusterError as error:
+            record.report_error = str(error)
+            raise
     for each in plan.delete:
         await _delete(client, each, record)
     if plan.finalizer is False:

@@ -23,5 +23,6 @@ class Record:
     applied: dict[ObjectKey, str] = field(default_factory=dict)
     report_copied: bool = False
     report_problem: str = ""
+    report_error: str = ""  # of the last attempt to copy it
     refusal: Refusal | None = None
     writes: int = 0

@@ -61,8 +61,14 @@ def _report(subject: Subject, seen: Seen, now: datetime) -> Claim | None:
         return Claim(Type.REPORT_AVAILABLE, "True", Reason.REPORT_COPIED)
     if seen.report_problem:
         return Claim(Type.REPORT_AVAILABLE, "False", Reason.REPORT_MISSING, seen.report_problem)
+    late = now >= _collecting_end(subject)
     if seen.summary is not None and seen.summary["reportReady"] and _ours(subject, seen):
-        return None
+        if not (late and seen.report_error):
+            return None
+        # NB: not for ever: a quota of the user's namespace must not keep an environment, and with
+        # it a place in the queue.
+        missing = f"It could not be copied: {seen.report_error}"
+        return Claim(Type.REPORT_AVAILABLE, "False", Reason.REPORT_MISSING, missing)
     missing = ""
     if not _ours(subject, seen):
         missing = "There is no environment to collect it from."
@@ -70,7 +76,7 @@ def _report(subject: Subject, seen: Seen, now: datetime) -> Claim | None:
         missing = "The conductor was gone before it had made the report."
     elif seen.summary is None:
         missing = "The conductor never began its work."
-    elif now >= _collecting_end(subject):
+    elif late:
         missing = f"It was not there {format_duration(now - _completed(status))} after the verdict."
     if not missing:
         return None

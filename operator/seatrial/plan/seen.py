@@ -80,6 +80,7 @@ class Seen:
     applied: Mapping[ObjectKey, str] = field(default_factory=dict)  # digest of what was written
     report_copied: bool = False
     report_problem: str = ""  # why it cannot be copied
+    report_error: str = ""  # why the last attempt to copy it failed; it may yet succeed
     refusal: Refusal | None = None
 
 
