@@ -107,6 +107,12 @@ def said(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
             id="a-failing-case-is",
         ),
         pytest.param(
+            {"tests": [{"name": "t", "outcome": "Running"}]},
+            {"tests": [{"name": "t", "outcome": "Running", "attempts": 1}]},
+            [],
+            id="the-first-attempt-is-no-news",
+        ),
+        pytest.param(
             {"tests": [{"name": "t", "outcome": "Running", "attempts": 1}]},
             {"tests": [{"name": "t", "outcome": "Running", "attempts": 2}]},
             ["test t Running, 2 attempts"],
@@ -176,7 +182,14 @@ def test_a_failed_run_says_what_failed_with_the_evidence():
         "    expected response.status == 200",
         "    response.status is 503",
         "    during fault lose-a-pod",
+        "  more: seatrial show checkout -n shop; seatrial logs checkout -n shop",
     ]
+
+
+def test_the_only_failure_is_not_said_twice():
+    message = f"1 test case failed: {FAILED['message']}"
+    lines = list(conclusion(ended("Failed", message=message, tests=[FAILED])))
+    assert sum("is 503" in line.text for line in lines) == 1
 
 
 def test_an_error_says_which_service_and_why():

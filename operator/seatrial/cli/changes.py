@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from seatrial.api.verdict import Phase
@@ -10,6 +10,8 @@ from seatrial.cli.lines import Line, Tone, block
 from seatrial.cli.parts import fault_line, service_line, test_line
 
 Json = dict[str, Any]
+
+_BAD = ("Failed", "Error", "NotInjected", "NotReverted", "NotRecovered", "Skipped")
 
 
 def changes(before: Json, after: Json) -> Iterator[Line]:
@@ -22,20 +24,44 @@ def changes(before: Json, after: Json) -> Iterator[Line]:
     """
     if after.get("phase") != before.get("phase") and after.get("phase"):
         yield _phase_line(after)
-    for key, line, watched in (
-        ("services", service_line, ("state", "restarts", "message")),
-        ("tests", test_line, ("outcome", "failed", "attempts")),
-        ("faults", fault_line, ("state",)),
-    ):
-        known = {each["name"]: each for each in before.get(key) or []}
-        for each in after.get(key) or []:
-            then = known.get(each["name"], {})
-            pending = each.get("state", each.get("outcome")) == "Pending" and not each.get(
-                "message"
-            )
-            if not pending and any(each.get(w) != then.get(w) for w in watched):
-                yield line(each)
-                yield from _message(key, each)
+    for each in _news(before, after, "services", _service_state):
+        yield service_line(each)
+    for each in _news(before, after, "tests", _test_state):
+        yield test_line(each)
+        yield from _why_bad(each)
+    for each in _news(before, after, "faults", _fault_state):
+        yield fault_line(each)
+        yield from _why_bad(each)
+
+
+def _news(
+    before: Json, after: Json, key: str, state_of: Callable[[Json], tuple[object, ...]]
+) -> Iterator[Json]:
+    known = {each["name"]: each for each in before.get(key) or []}
+    for each in after.get(key) or []:
+        if state_of(each) != state_of(known.get(each["name"], {})):
+            yield each
+
+
+# What is worth a line when it changes ------------------------------------------------------------
+
+
+def _service_state(service: Json) -> tuple[object, ...]:
+    state = service.get("state") or "Pending"
+    waits_for = "" if state == "Ready" else service.get("message") or ""
+    return state, service.get("restarts") or 0, waits_for
+
+
+def _test_state(test: Json) -> tuple[object, ...]:
+    attempts = max(test.get("attempts") or 0, 1)
+    return test.get("outcome") or "Pending", test.get("failed") or 0, attempts
+
+
+def _fault_state(fault: Json) -> tuple[object, ...]:
+    return (fault.get("state") or "Pending",)
+
+
+# Lines -------------------------------------------------------------------------------------------
 
 
 def _phase_line(status: Json) -> Line:
@@ -52,9 +78,6 @@ def _phase_line(status: Json) -> Line:
     return Line(text, Tone.TITLE)
 
 
-def _message(key: str, each: Json) -> Iterator[Line]:
-    """Say at once why a test or a fault is bad; a service's line has it already."""
-    message = each.get("message")
-    bad = ("Failed", "Error", "NotInjected", "NotReverted", "NotRecovered", "Skipped")
-    if key != "services" and message and each.get("outcome", each.get("state")) in bad:
-        yield from block(message, 1)
+def _why_bad(part: Json) -> Iterator[Line]:
+    if part.get("outcome", part.get("state")) in _BAD:
+        yield from block(part.get("message") or "", 1)

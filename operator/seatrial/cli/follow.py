@@ -38,7 +38,6 @@ def follow(cluster: Cluster, run: Json, deadline: float | None = None) -> Iterat
     while True:
         try:
             run = cluster.get(runs_path(namespace, name))
-            denied = 0
             yield _same(run, name, uid)
             events = cluster.watch(
                 runs_path(namespace),
@@ -50,6 +49,7 @@ def follow(cluster: Cluster, run: Json, deadline: float | None = None) -> Iterat
                 if event["type"] == "DELETED":
                     raise _GoneError(name)
                 yield _same(event["object"], name, uid)
+            denied = 0
         except NotFoundError:
             raise _GoneError(name) from None
         except UnreachableError:

@@ -19,6 +19,8 @@ from seatrial.cli.lines import (
 
 Json = dict[str, Any]
 
+# Of what a service waits for, in its line; `seatrial show` has all of it.
+_MESSAGE_WIDTH = 120
 _SERVICE_TONES = {"Ready": Tone.GOOD, "Failed": Tone.BAD, "Starting": Tone.BUSY}
 _TEST_TONES = {
     "Passed": Tone.GOOD,
@@ -137,15 +139,16 @@ def fault_proof(fault: Json, depth: int) -> Iterator[Line]:
 
 def conclusion(run: Json) -> Iterator[Line]:
     """Give the verdict with its reasons: what failed, with the evidence, and where to look next."""
-    name, status = run["metadata"]["name"], run.get("status") or {}
+    metadata, status = run["metadata"], run.get("status") or {}
+    name = metadata["name"]
     verdict = status.get("verdict") or "no verdict yet"
     tone = verdict_tone(verdict)
     yield marked(Line(f"{verdict}: {name}, {tally(status)}", tone))
     if verdict == Verdict.PASSED:
         yield from (Line(fault_line(f).text, Tone.QUIET, 1) for f in status.get("faults") or [])
         return
-    if message := status.get("message"):
-        yield from block(message, 1)
+    message = status.get("message") or ""
+    yield from block(message, 1)
     for service in status.get("services") or []:
         if service.get("state") == "Failed":
             yield Line(service_line({**service, "message": ""}).text, Tone.BAD, 1)
@@ -153,9 +156,13 @@ def conclusion(run: Json) -> Iterator[Line]:
     for test in status.get("tests") or []:
         if test.get("outcome") in ("Failed", "Error"):
             yield Line(test_line(test).text, Tone.BAD, 1)
-            yield from block(test.get("message", ""), 2)
+            # Of a single failure, the run's message has said it.
+            if test.get("message", "") not in message:
+                yield from block(test["message"], 2)
     for fault in status.get("faults") or []:
         yield from unproven(fault, depth=1)
+    there = f"{name} -n {metadata['namespace']}"
+    yield Line(f"more: seatrial show {there}; seatrial logs {there}", Tone.QUIET, 1)
 
 
 def unproven(fault: Json, depth: int) -> Iterator[Line]:
@@ -179,4 +186,5 @@ def tally(status: Json) -> str:
 
 
 def _first_line(text: str) -> str:
-    return printable(text).strip().split("\n")[0]
+    line = printable(text).strip().split("\n")[0]
+    return line if len(line) <= _MESSAGE_WIDTH else f"{line[:_MESSAGE_WIDTH].rstrip()} ..."
