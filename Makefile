@@ -12,7 +12,7 @@ export CLUSTER ?= local
 export CLUSTER_NAME ?= seatrial
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lint format generate test unit control-plane e2e bench demo up down images kubeconfig kubectl clean
+.PHONY: help venv lint format generate test unit control-plane e2e cluster-tests bench demo up down images kubeconfig kubectl clean
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,7 +31,7 @@ lint: $(VENV) ## Check style, types and layers
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	.venv/bin/mypy localcluster
+	.venv/bin/mypy -p localcluster
 	.venv/bin/lint-imports
 
 format: $(VENV) ## Write the code as the linter wants it
@@ -42,7 +42,7 @@ generate: $(VENV) ## Write what is derived: CRD, reference, bundles of the examp
 	.venv/bin/python -m seatrial.api.generate
 	.venv/bin/python examples/bundle.py
 
-test: unit up control-plane e2e ## Run every test; brings the cluster up
+test: unit up control-plane e2e cluster-tests ## Run every test; brings the cluster up
 
 unit: $(VENV) ## Tests without a cluster
 	$(PYTEST) tests/unit tests/localcluster -m 'not slow'
@@ -52,6 +52,9 @@ control-plane: $(VENV) ## Tests against a real API server without nodes
 
 e2e: $(VENV) ## Tests on the cluster (make up)
 	KUBECONFIG=$(KUBECONFIG_PATH) $(PYTEST) tests/e2e
+
+cluster-tests: $(VENV) ## Tests of the local cluster itself: killed, removed, its policies
+	$(PYTEST) tests/localcluster -m slow
 
 bench: $(VENV) ## Measure on the cluster (make up), and write docs/performance.md
 	KUBECONFIG=$(KUBECONFIG_PATH) .venv/bin/python -m tests.bench

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from localcluster.layout import HERE, LocalClusterError, cache_dir
 from localcluster.machine import go_command
 from localcluster.progress import Progress
 
+ABANDONED_S = 6 * 3600
 SKIPPED = {"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".venv", ".git"}
 
 
@@ -72,6 +74,10 @@ def scratch_folder() -> Iterator[Path]:
     """A folder in the cache, so that a result can be renamed into place."""
     folder = cache_dir() / "tmp"
     folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.iterdir():  # left by a build that was killed
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - old.stat().st_mtime > ABANDONED_S:
+                shutil.rmtree(old, ignore_errors=True)
     path = Path(tempfile.mkdtemp(dir=folder))
     try:
         yield path

@@ -19,6 +19,8 @@ from localcluster.progress import Progress
 CATALOGUE = HERE / "images.toml"
 # Earlier states of an image that are kept, to go back and forth between branches.
 KEPT_IMAGES = 4
+# Build steps in buildah's storage; about ten for each change of the source.
+KEPT_LAYERS = 300
 CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 # Left out of every base: a container has no use for them.
 NOT_NEEDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
@@ -185,7 +187,11 @@ def _base_archive(base: Base, progress: Progress) -> Path:
             write_image(target, base.image, layer, {"Env": [path, "LANG=C.UTF-8"]})
 
     with progress.stage(f"Make base {base.name}"):
-        return built("bases", name, make)
+        archive = built("bases", name, make)
+    for other in archive.parent.glob(f"{base.name}-*.tar"):
+        if other != archive:
+            other.unlink(missing_ok=True)
+    return archive
 
 
 def _mmdebstrap(base: Base, target: Path) -> None:
@@ -204,6 +210,7 @@ def _build(image: Image, key: str, base: Path, context: Path, target: Path) -> N
     reference = f"{image.name}:{key}"
     # buildah's storage is one for all builds, and a build changes it.
     with locked("buildah"), scratch_folder() as scratch:
+        _tidy_storage()
         if not _buildah(["images", "-q", "--filter", f"reference={image.base.image}"]).strip():
             _buildah(["pull", "-q", f"docker-archive:{base}"])
         _buildah(
@@ -246,9 +253,19 @@ def _host_settings(scratch: Path) -> list[tuple[str, str]]:
     return [*volumes, (str(pip_conf), "/etc/pip.conf:ro"), (str(cache), "/root/.cache/pip:rw")]
 
 
+def _tidy_storage() -> None:
+    """Drop what killed builds left, and everything when it has grown too large."""
+    _buildah(["rm", "--all"])
+    if len(_buildah(["images", "--all", "--quiet"]).split()) > KEPT_LAYERS:
+        # NB: `buildah rmi --prune` would drop exactly what the next build needs: its cache.
+        shutil.rmtree(cache_dir() / "buildah", ignore_errors=True)
+
+
 def _buildah(arguments: list[str]) -> str:
     storage = cache_dir() / "buildah"
-    command = ["buildah", f"--root={storage / 'storage'}", f"--runroot={storage / 'run'}"]
+    # In a mount namespace of its own, so that a build that is killed leaves no mount behind.
+    command = ["unshare", "--mount", "buildah"]
+    command += [f"--root={storage / 'storage'}", f"--runroot={storage / 'run'}"]
     driver = os.environ.get("STORAGE_DRIVER", "overlay")
     return run([*command, f"--storage-driver={driver}", *arguments], f"buildah {arguments[0]}")
 
