@@ -8,7 +8,7 @@ from typing import Any
 
 from seatrial.api.journal import CaseDoc, TestState
 
-from seatrial_runner.clock import parse
+from seatrial_runner.clock import parse, rfc3339
 
 Case = dict[str, Any]  # the Case of the conductor's interface, see the architecture page
 
@@ -156,9 +156,10 @@ def read_case(value: object) -> Case:
     for name in ("id", "outcome", "startedAt", "finishedAt"):
         if not isinstance(value.get(name), str) or not value[name]:
             raise ValueError(f"case.{name} must be a text")
+    moments = {}
     for name in ("startedAt", "finishedAt"):
         try:
-            parse(value[name])
+            moments[name] = rfc3339(parse(value[name]))
         except ValueError:
             raise ValueError(f"case.{name} must be a moment as in RFC 3339") from None
     if value["outcome"] not in OUTCOMES:
@@ -170,8 +171,7 @@ def read_case(value: object) -> Case:
         "id": clipped(value["id"], 1024),
         "outcome": value["outcome"],
         "attempt": _whole(value.get("attempt", 1), "case.attempt"),
-        "startedAt": value["startedAt"][:40],
-        "finishedAt": value["finishedAt"][:40],
+        **moments,
         "message": clipped(str(value.get("message") or ""), MAX_MESSAGE),
         "details": clipped(str(value.get("details") or ""), MAX_DETAILS),
         "file": clipped(str(value.get("file") or ""), 1024),

@@ -14,6 +14,7 @@ Json = dict[str, Any]
 
 MAX_JUNIT_BYTES = 5 * 1024 * 1024
 MAX_JUNIT_FILES = 200
+MAX_ALL_JUNIT_BYTES = 64 * 1024 * 1024  # of all tests: they are held in memory
 LONGEST_POLL_S = 30.0
 
 
@@ -115,10 +116,10 @@ class Desk:
             raise ProblemError(400, "cases must be a list")
         try:
             read = [read_case(case) for case in cases]
-            new = [self._stage.record(turn.test, c, shard=shard, attempt=attempt) for c in read]
+            new = self._stage.record_all(turn.test, read, shard=shard, attempt=attempt)
         except (ValueError, TooManyCasesError) as error:
             raise ProblemError(400, str(error)) from None
-        return {"accepted": len(cases), "new": sum(new)}
+        return {"accepted": len(cases), "new": new}
 
     async def finished(self, test: str, body: Json) -> Json:
         """
@@ -183,6 +184,9 @@ class Desk:
             raise ProblemError(400, "give the file's name: ?file=NAME")
         if file not in turn.files and len(turn.files) >= MAX_JUNIT_FILES:
             raise ProblemError(400, f"a test may leave {MAX_JUNIT_FILES} JUnit files")
+        held = sum(len(text) for each in self._turns.values() for text in each.files.values())
+        if held + len(body) > MAX_ALL_JUNIT_BYTES:
+            raise ProblemError(400, f"the tests of a run may leave {MAX_ALL_JUNIT_BYTES} bytes")
         turn.files[file[:256]] = body.decode("utf-8", "replace")
         turn.notify()
         return {"bytes": len(body)}

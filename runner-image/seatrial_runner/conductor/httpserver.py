@@ -16,7 +16,9 @@ logger = logging.getLogger("seatrial.conductor")
 
 MAX_BODY = 8 * 1024 * 1024
 MAX_CONNECTIONS = 512
+MAX_HELD = 64 * 1024 * 1024  # bytes of all bodies that are arriving or being answered
 _HEAD_S = 60.0  # for a request to arrive, from its first byte or from the answer before
+_PARTING_S = 2.0
 _CHUNK = 64 * 1024
 
 
@@ -60,8 +62,18 @@ Handler = Callable[[Request], Awaitable[dict[str, Any]]]
 class HttpServer:
     """Answers each request with the JSON that ``handler`` gives; never with a traceback."""
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(self, handler: Handler, admits: Callable[[str], bool] = lambda _: True) -> None:
+        """
+        Make a server.
+
+        Args:
+            handler: Answers a request, or raises ProblemError.
+            admits: Whether the body of a request with this Authorization is to be read at all.
+                Whoever has no token must not fill our memory.
+        """
         self._handler = handler
+        self._admits = admits
+        self._room = Room()
         self._connections: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
@@ -87,7 +99,9 @@ class HttpServer:
         assert task is not None
         self._connections.add(task)
         try:
-            await _Exchange(reader, writer, self._handler).serve()
+            exchange = _Exchange(reader, writer, self._handler, self._admits, self._room)
+            await exchange.serve()
+            await _part(reader, writer)
         except (OSError, asyncio.CancelledError):
             pass  # the client is gone, or we are stopping
         finally:
@@ -95,19 +109,61 @@ class HttpServer:
             writer.transport.abort()
 
 
+async def _part(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Let the client read our last answer: closing on what it still sends would reset it."""
+    try:
+        writer.write_eof()
+        async with asyncio.timeout(_PARTING_S):
+            while await reader.read(_CHUNK):
+                continue
+    except TimeoutError:
+        return
+
+
+class Room:
+    """What all bodies together may take of the memory."""
+
+    def __init__(self) -> None:
+        self._held = 0
+
+    def take(self, size: int) -> None:
+        """Make room; ProblemError 503, which a client may try again, if there is none."""
+        if self._held + size > MAX_HELD:
+            raise ProblemError(503, "the conductor holds too many requests; try again")
+        self._held += size
+
+    def give_back(self, size: int) -> None:
+        """Say that so much is no longer held."""
+        self._held -= size
+
+
 class _Exchange:
     """One connection."""
 
     def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, handler: Handler
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        handler: Handler,
+        admits: Callable[[str], bool],
+        room: Room,
     ) -> None:
         self._reader = reader
         self._writer = writer
         self._handler = handler
+        self._admits = admits
+        self._room = room
+        self._held = 0
         self._h11 = h11.Connection(our_role=h11.SERVER)
 
     async def serve(self) -> None:
         """Answer one request after another until the client has enough."""
+        try:
+            await self._serve()
+        finally:
+            self._room.give_back(self._held)
+
+    async def _serve(self) -> None:
         while True:
             try:
                 async with asyncio.timeout(_HEAD_S):
@@ -124,6 +180,8 @@ class _Exchange:
             await self._answer(status, document)
             if self._h11.our_state is not h11.DONE or self._h11.their_state is not h11.DONE:
                 return
+            self._room.give_back(self._held)
+            self._held = 0
             self._h11.start_next_cycle()
 
     async def _handle(self, request: Request) -> tuple[int, dict[str, Any]]:
@@ -148,10 +206,16 @@ class _Exchange:
                 self._h11.receive_data(await self._reader.read(_CHUNK))
             elif isinstance(event, h11.Request):
                 head = event
+                _check_length(event)
             elif isinstance(event, h11.Data):
-                body += event.data
-                if len(body) > MAX_BODY:
+                assert head is not None
+                if not body and not self._admits(_authorization(head)):
+                    raise ProblemError(401, "give the token: a body is not read without")
+                if len(body) + len(event.data) > MAX_BODY:
                     raise ProblemError(400, f"the body is longer than {MAX_BODY} bytes")
+                self._room.take(len(event.data))
+                self._held += len(event.data)
+                body += event.data
             elif isinstance(event, h11.EndOfMessage):
                 assert head is not None
                 return _read(head, bytes(body))
@@ -170,17 +234,28 @@ class _Exchange:
         await self._writer.drain()
 
 
+def _check_length(head: h11.Request) -> None:
+    """Refuse a body that says itself that it is too long, before it is sent."""
+    for name, value in head.headers:
+        if name == b"content-length" and int(value) > MAX_BODY:
+            raise ProblemError(400, f"the body is longer than {MAX_BODY} bytes")
+
+
 def _read(head: h11.Request, body: bytes) -> Request:
     try:
         parts = urlsplit(head.target.decode("ascii"))
         query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     except ValueError:
         raise ProblemError(400, "the request's target cannot be read") from None
-    headers = {bytes(name): bytes(value) for name, value in head.headers}
     return Request(
         method=head.method.decode("ascii"),
         path=tuple(unquote(part) for part in parts.path.strip("/").split("/")),
         query=query,
-        authorization=headers.get(b"authorization", b"").decode("latin-1"),
+        authorization=_authorization(head),
         body=body,
     )
+
+
+def _authorization(head: h11.Request) -> str:
+    headers = {bytes(name): bytes(value) for name, value in head.headers}
+    return headers.get(b"authorization", b"").decode("latin-1")

@@ -18,6 +18,8 @@ _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _FORBIDDEN_REFERENCE = re.compile(
     r"&#(?:x0*(?:[0-8bcef]|1[0-9a-f])|0*(?:[0-8]|1[124-9]|2\d|3[01]));", re.I
 )
+_LONGEST_S = 7 * 24 * 3600.0  # no run is that long; an infinity, or no number, is no time at all
+_MAX_PROBLEM = 512
 _DOCTYPE = re.compile(r"<!DOCTYPE|<!ENTITY", re.I)
 
 
@@ -44,15 +46,17 @@ def read_junit(name: str, text: str, *, ended: datetime) -> list[Case]:
     """
     import junitparser
 
-    if _DOCTYPE.search(text):
-        raise MalformedError(f"{name}: declares a DOCTYPE or entities, which are not read")
     clean = _FORBIDDEN_REFERENCE.sub("", xml_text(text))
+    # NB: of the cleaned text: a control character inside of the word would hide it here.
+    if _DOCTYPE.search(clean):
+        raise MalformedError(f"{name}: declares a DOCTYPE or entities, which are not read")
     try:
         root = junitparser.JUnitXml.fromstring(clean.encode())
-    except Exception as error:  # junitparser lets its parser's errors through, whichever it has
-        raise MalformedError(f"{name}: is no JUnit XML: {error}") from error
-    suites = [root] if isinstance(root, junitparser.TestSuite) else list(root)
-    return [_case(each, ended) for suite in suites for each in _cases(suite)]
+        suites = [root] if isinstance(root, junitparser.TestSuite) else list(root)
+        return [_case(each, ended) for suite in suites for each in _cases(suite)]
+    # junitparser lets its parser's errors through, whichever it has, and reads values late.
+    except Exception as error:
+        raise MalformedError(f"{name}: is no JUnit XML: {error}"[:_MAX_PROBLEM]) from error
 
 
 def _cases(suite: Any) -> list[Any]:
@@ -62,7 +66,8 @@ def _cases(suite: Any) -> list[Any]:
 
 def _case(case: junitparser.TestCase, ended: datetime) -> Case:
     outcome, result = _outcome(case)
-    began = ended - timedelta(seconds=max(float(case.time or 0), 0.0))
+    seconds = float(case.time or 0)
+    began = ended - timedelta(seconds=seconds) if 0 < seconds < _LONGEST_S else ended
     message = " ".join(str(getattr(result, "message", None) or "").split())
     details = str(getattr(result, "text", None) or "")
     if not message and details:

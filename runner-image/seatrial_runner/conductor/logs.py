@@ -12,7 +12,11 @@ MAX_BYTES = 256 * 1024
 # What a log is likely to hold by accident. The values of Secrets can't be read here, so only the
 # usual shapes are looked for: a credential of another shape stays.
 _SECRETS = (
-    re.compile(r"(?i)(authorization[\"']?\s*[:=]\s*[\"']?(?:bearer|basic|token)?\s*)[^\s\"',;]+"),
+    # NB: possessive (*+): two runs of spaces side by side would be tried in every way to share them
+    # out, and a line of 200,000 spaces took minutes.
+    re.compile(
+        r"(?i)(authorization[\"']?\s*+[:=]\s*+[\"']?(?:bearer|basic|token)?\s*+)[^\s\"',;]+"
+    ),
     re.compile(r"(?i)(\bbearer\s+)[A-Za-z0-9._~+/=-]{8,}"),
     re.compile(
         r"(?i)((?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key)"

@@ -13,7 +13,7 @@ from seatrial.api.errors import ClusterError, ConflictError, NotFoundError
 from seatrial.api.journal import TestState
 
 from seatrial_runner.conductor import pods
-from seatrial_runner.conductor.cases import Case
+from seatrial_runner.conductor.cases import Case, TooManyCasesError
 from seatrial_runner.conductor.desk import Desk, Turn
 from seatrial_runner.conductor.diagnosis import Finding, diagnose
 from seatrial_runner.conductor.direction import Direction
@@ -311,8 +311,10 @@ class PodTests:
                 cases += read_junit(name, text, ended=self._stage.now())
             except MalformedError as error:
                 problem = str(error)
-        for case in numbered(cases):
-            self._stage.record(turn.test, case, attempt=turn.attempt)
+        try:
+            self._stage.record_all(turn.test, numbered(cases), attempt=turn.attempt)
+        except TooManyCasesError as error:
+            problem = str(error)
         return problem
 
     async def _own_case(self, test: Json, turn: Turn, pod: Object, end: Object) -> list[Case]:

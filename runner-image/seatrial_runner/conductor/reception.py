@@ -48,7 +48,8 @@ class Reception:
         path = f"/api/v1/namespaces/{stage.namespace}/secrets/{ACCESS_SECRET}"
         secret = await stage.api.get(path)
         token = base64.b64decode(secret["data"][TOKEN_KEY]).decode()
-        self._server = HttpServer(Routes(token, self._desk, self._direction))
+        routes = Routes(token, self._desk, self._direction)
+        self._server = HttpServer(routes, routes.admits)
         number = await self._server.start("0.0.0.0", port)  # noqa: S104 - for the test pods
         logger.info("listening on port %d", number)
 

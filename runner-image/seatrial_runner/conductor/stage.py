@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -87,14 +87,35 @@ class Stage:
 
     def record(self, test: str, case: Case, *, shard: int = 0, attempt: int = 1) -> bool:
         """Take a result in, note it, and bring the counts up to date; False if it was known."""
-        if not self.cases_of(test).add(case, shard=shard, attempt=attempt):
-            return False
+        return bool(self.record_all(test, [case], shard=shard, attempt=attempt))
+
+    def record_all(
+        self, test: str, cases: Iterable[Case], *, shard: int = 0, attempt: int = 1
+    ) -> int:
+        """
+        Take results in as ``record`` does, and give how many were not known.
+
+        Counted once, in the end: to count is to go through all cases of the test.
+
+        Raises:
+            TooManyCasesError: There is no more room; those before are taken in.
+        """
+        new = 0
+        try:
+            for case in cases:
+                if self.cases_of(test).add(case, shard=shard, attempt=attempt):
+                    self._note_case(test, case, shard, attempt)
+                    new += 1
+        finally:
+            if new:
+                self.count(test)
+        return new
+
+    def _note_case(self, test: str, case: Case, shard: int, attempt: int) -> None:
         fields: dict[str, Any] = {key: value for key, value in case.items() if value}
         fields["case"] = fields.pop("id")
         fields["caseAttempt"] = fields.pop("attempt", 1)
         self.journal.note("case.finished", test=test, shard=shard, attempt=attempt, **fields)
-        self.count(test)
-        return True
 
     def count(self, test: str) -> None:
         """Bring a test's counts, and those of the run, up to date."""

@@ -1,0 +1,191 @@
+"""What a test pod or the system under test sends must not end the conductor, nor keep it busy."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from seatrial_runner.clock import parse
+from seatrial_runner.conductor.cases import MAX_CASES, TooManyCasesError, read_case
+from seatrial_runner.conductor.httpserver import MAX_HELD, HttpServer, ProblemError, Request, Room
+from seatrial_runner.conductor.junit_files import MalformedError, read_junit
+from seatrial_runner.conductor.logs import redacted
+from seatrial_runner.conductor.seen import Seen
+from seatrial_runner.conductor.stage import Control, Stage
+from seatrial_runner.journal import Entries, Journal, Stored, new_summary
+
+ENDED = datetime(2026, 11, 20, 12, 5, tzinfo=UTC)
+AT = "2026-11-20T12:00:00.000Z"
+
+
+def ids(text: str) -> list[str]:
+    return [case["id"] for case in read_junit("r.xml", text, ended=ENDED)]
+
+
+@pytest.mark.parametrize("hidden", ["\x00", "\x1b[0m", "\x07", ""])
+def test_no_control_character_hides_a_declaration_of_entities(hidden: str) -> None:
+    declared = f'<!{hidden}DOCTYPE x [<!{hidden}ENTITY a "aaa">]>'
+    text = f'{declared}<testsuite><testcase name="&a;"/></testsuite>'
+
+    with pytest.raises(MalformedError, match="DOCTYPE"):
+        ids(text)
+
+
+@pytest.mark.parametrize("seconds", ["inf", "-inf", "nan", "1e300", "1e9", "-5", ""])
+def test_a_time_that_is_none_counts_as_no_time(seconds: str) -> None:
+    text = f'<testsuite><testcase name="a" time="{seconds}"/></testsuite>'
+
+    (case,) = read_junit("r.xml", text, ended=ENDED)
+
+    assert case["startedAt"] == case["finishedAt"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<testsuite><testcase name="a" time="soon"/></testsuite>',
+        "<testsuite>" * 3000 + "</testsuite>" * 3000,
+    ],
+    ids=["time", "nested"],
+)
+def test_a_file_that_breaks_its_reader_is_malformed(text: str) -> None:
+    with pytest.raises(MalformedError, match=r"^r\.xml: is no JUnit XML"):
+        ids(text)
+
+
+@pytest.mark.parametrize(
+    "moment",
+    ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59"],
+)
+def test_a_moment_before_the_first_or_after_the_last_is_none(moment: str) -> None:
+    with pytest.raises(ValueError, match="is no moment"):
+        parse(moment)
+    case = {"id": "a", "outcome": "failed", "startedAt": moment, "finishedAt": AT}
+    with pytest.raises(ValueError, match=r"case\.startedAt must be a moment"):
+        read_case(case)
+
+
+def test_a_moment_of_a_case_is_kept_in_a_form_that_can_be_read_again() -> None:
+    long = f"2026-11-20T12:00:00.{'1' * 19}+00:00"
+    case = {"id": "a", "outcome": "failed", "startedAt": long, "finishedAt": AT}
+
+    assert read_case(case)["startedAt"] == "2026-11-20T12:00:00.111Z"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "authorization:" + " " * 200_000 + ",",
+        "authorization='" + "\t" * 200_000 + ";",
+        "bearer" + " " * 200_000,
+        "password" + " " * 200_000,
+        "password=" + " " * 200_000 + ",",
+        "://" + ":" * 200_000,
+        "-----BEGIN " + "A" * 200_000,
+        "-----BEGIN PRIVATE KEY-----" * 5_000,
+    ],
+    ids=lambda line: line[:14],
+)
+def test_no_line_of_a_log_takes_long_to_redact(line: str) -> None:
+    began = time.process_time()
+    redacted(line)
+    assert time.process_time() - began < 2  # quadratic, it is minutes
+
+
+# Results -----------------------------------------------------------------------------------------
+
+
+class _Edge:
+    async def read(self) -> Stored:
+        return Stored({}, "1")
+
+    async def write(self, data: dict[str, str], resource_version: str) -> str:
+        return "1"
+
+
+@pytest.fixture
+def stage() -> Stage:
+    run: Any = {"tests": [{"name": "t", "container": {}}], "services": [], "faults": []}
+    journal = Journal(
+        _Edge(),
+        now=lambda: ENDED,
+        monotonic=lambda: 0.0,
+        summary=new_summary(run, at=AT),
+        entries=Entries(),
+        stored=Stored({}, "1"),
+    )
+    control = Control({"abort": False, "suspend": False})
+    api: Any = None
+    return Stage(run, api, Seen(), journal, control, lambda: ENDED, lambda: 0.0)
+
+
+def a_case(name: str) -> dict[str, Any]:
+    return read_case({"id": name, "outcome": "passed", "startedAt": AT, "finishedAt": AT})
+
+
+def test_as_many_cases_as_a_test_may_have_are_taken_in_within_seconds(stage: Stage) -> None:
+    began = time.process_time()
+
+    new = stage.record_all("t", (a_case(f"c{i}") for i in range(MAX_CASES)))
+
+    assert new == stage.journal.summary["summary"]["passed"] == MAX_CASES
+    assert time.process_time() - began < 10  # counted after each, it is minutes
+
+
+def test_of_too_many_cases_those_there_was_room_for_are_counted(stage: Stage) -> None:
+    with pytest.raises(TooManyCasesError):
+        stage.record_all("t", (a_case(f"c{i}") for i in range(MAX_CASES + 5)))
+
+    assert stage.journal.summary["summary"]["passed"] == MAX_CASES
+
+
+# HTTP --------------------------------------------------------------------------------------------
+
+
+async def answer_to(server: HttpServer, sent: bytes) -> bytes:
+    port = await server.start("127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(sent)
+        return await asyncio.wait_for(reader.read(), timeout=5)
+    finally:
+        writer.close()
+        await server.stop()
+
+
+async def echo(request: Request) -> dict[str, Any]:
+    return {"bytes": len(request.body)}
+
+
+@pytest.mark.parametrize("length", [b"content-length: 8000000", b"transfer-encoding: chunked"])
+async def test_no_body_is_read_of_whoever_has_no_token(length: bytes) -> None:
+    server = HttpServer(echo, lambda authorization: authorization == "Bearer t")
+    head = b"POST /v1/requests HTTP/1.1\r\nhost: x\r\n" + length + b"\r\n\r\n"
+
+    # Of the body only the beginning is sent: the answer must come without the rest.
+    answer = await answer_to(server, head + b"5\r\nhello\r\n")
+
+    assert answer.startswith(b"HTTP/1.1 401 ")
+
+
+async def test_with_the_token_it_is_read() -> None:
+    server = HttpServer(echo, lambda authorization: authorization == "Bearer t")
+    head = b"POST / HTTP/1.1\r\nhost: x\r\nauthorization: Bearer t\r\nconnection: close\r\n"
+
+    answer = await answer_to(server, head + b"content-length: 5\r\n\r\nhello")
+
+    assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {"bytes": 5}
+
+
+def test_all_bodies_together_have_a_bound_and_room_is_given_back() -> None:
+    room = Room()
+    room.take(MAX_HELD)
+    with pytest.raises(ProblemError) as caught:
+        room.take(1)
+    assert caught.value.status == 503
+    room.give_back(MAX_HELD)
+    room.take(1)

@@ -1,0 +1,316 @@
+"""Tests in pods of their own: their turn, their end, and results that will never come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any
+
+import pytest
+from seatrial.api import journal
+from seatrial_runner.clock import parse
+from seatrial_runner.conductor.desk import Desk
+from seatrial_runner.conductor.keepsakes import Keepsakes
+from seatrial_runner.conductor.nofaults import NoFaults
+from seatrial_runner.conductor.pod_tests import PodTests
+from seatrial_runner.conductor.seen import EVENTS, PODS, keep_seen
+from seatrial_runner.conductor.stage import Stage
+
+from tests.support.conducted import a_run_doc, a_stage
+from tests.support.pods import a_pod, ended, running, waiting
+from tests.support.run_namespace import NAMESPACE, RunNamespace
+from tests.support.virtual_time import in_virtual_time, loop
+
+SUITE = {"name": "suite", "timeout": "60s", "retries": 0, "pytest": {"parallelism": 1}}
+TOOL: dict[str, Any] = {"name": "tool", "timeout": "60s", "retries": 0, "container": {}}
+AT = "2026-11-20T12:00:00.000Z"
+
+Pod = Callable[[Desk, RunNamespace], Awaitable[None]]
+
+
+def came(
+    test: dict[str, Any], pod: Pod, *, interrupted: bool = False
+) -> tuple[journal.TestState, Stage, RunNamespace]:
+    """Run a test beside what its pod does; give its state, Stage and namespace."""
+
+    async def course() -> tuple[journal.TestState, Stage, RunNamespace]:
+        namespace = RunNamespace()
+        stage = await a_stage(namespace, a_run_doc(tests=[test], access=True))
+        desk = Desk(stage)
+        tests = PodTests(stage, desk, NoFaults(stage), Keepsakes(stage))
+        background = [
+            asyncio.create_task(stage.journal.keep_written()),
+            asyncio.create_task(keep_seen(namespace.api, NAMESPACE, PODS, stage.seen)),
+            asyncio.create_task(keep_seen(namespace.api, NAMESPACE, EVENTS, stage.seen)),
+            asyncio.create_task(pod(desk, namespace)),  # type: ignore[arg-type]
+        ]
+        state = stage.journal.summary["tests"][0]
+        come = await tests.run(test, state, interrupted=interrupted)
+        stage.finish_test(state, come.outcome, come.message, lost=come.lost)
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+        return state, stage, namespace
+
+    return in_virtual_time(course())
+
+
+def a_result(name: str = "test_a", outcome: str = "passed") -> dict[str, Any]:
+    return {"id": name, "outcome": outcome, "startedAt": AT, "finishedAt": AT, "message": "no"}
+
+
+def stand(namespace: RunNamespace, test: str = "suite", **more: Any) -> dict[str, Any]:
+    """Put the test's pod there."""
+    name = more.pop("name", f"test-{test}-0-x")
+    return namespace.add("pods", a_pod(name, test=test, phase="Running", **more))
+
+
+async def through_the_gate(desk: Desk, test: str = "suite") -> None:
+    while not (await desk.gate(test, 0, 30.0)).get("open"):
+        pass
+
+
+# pytest -----------------------------------------------------------------------------------------
+
+
+def a_suite(*results: dict[str, Any], **finished: Any) -> Pod:
+    async def pod(desk: Desk, namespace: RunNamespace) -> None:
+        stand(namespace, containers=[running(ready=True)])
+        await asyncio.sleep(3.0)
+        await through_the_gate(desk)
+        desk.results("suite", {"cases": list(results)})
+        await desk.finished("suite", {"exitCode": 0, "collected": len(results), **finished})
+
+    return pod
+
+
+def test_a_suite_that_passes() -> None:
+    state, _, _ = came(SUITE, a_suite(a_result()))
+    assert (state["outcome"], state["passed"], state["lost"]) == ("Passed", 1, False)
+
+
+def test_a_suite_with_a_failure() -> None:
+    state, _, _ = came(SUITE, a_suite(a_result(), a_result("test_b", "failed"), exitCode=1))
+    assert (state["outcome"], state["message"]) == ("Failed", "test_b: no")
+
+
+@pytest.mark.parametrize(
+    ("finished", "outcome", "words"),
+    [
+        ({"exitCode": 5}, "Skipped", "collected no tests"),
+        ({"exitCode": 4, "message": "unrecognized arguments: -z"}, "Error", "unrecognized"),
+        ({"exitCode": 3}, "Error", "pytest ended with status 3"),
+    ],
+)
+def test_a_suite_that_could_not_run_says_why(
+    finished: dict[str, Any], outcome: str, words: str
+) -> None:
+    state, _, _ = came(SUITE, a_suite(**finished))
+    assert state["outcome"] == outcome
+    assert words in state["message"]
+
+
+def test_a_status_of_failure_without_a_failed_case_is_an_error() -> None:
+    state, _, _ = came(SUITE, a_suite(a_result(), exitCode=1, message="coverage is too low"))
+    assert (state["outcome"], state["message"]) == ("Error", "coverage is too low")
+
+
+def test_results_that_never_come_are_lost() -> None:
+    async def pod(desk: Desk, namespace: RunNamespace) -> None:
+        await a_suite(a_result(), collected=3)(desk, namespace)
+        await desk.finished("suite", {"exitCode": 0, "collected": 3})
+
+    state, _, _ = came(SUITE, pod)
+    assert (state["outcome"], state["lost"]) == ("Error", True)
+    assert "2 of 3 results of shard 0 are missing" in state["message"]
+
+
+@pytest.mark.parametrize(
+    ("container", "words"),
+    [
+        (ended(137, reason="OOMKilled"), "OOMKilled: raise the memory limit"),
+        (ended(1), "ended with exit status 1"),
+    ],
+)
+def test_a_runner_that_dies_loses_its_results(container: dict[str, Any], words: str) -> None:
+    async def pod(desk: Desk, namespace: RunNamespace) -> None:
+        stand(namespace, containers=[running()])
+        await through_the_gate(desk)
+        stand(namespace, containers=[container])
+        namespace.change("pods", "test-suite-0-x", lambda i: i["status"].update(phase="Failed"))
+
+    state, _, _ = came(SUITE, pod)
+    assert (state["outcome"], state["lost"]) == ("Error", True)
+    assert words in state["message"]
+
+
+def test_what_a_pod_sent_just_before_its_end_still_counts() -> None:
+    async def pod(desk: Desk, namespace: RunNamespace) -> None:
+        stand(namespace, containers=[ended(0)])
+        await through_the_gate(desk)
+        namespace.change("pods", "test-suite-0-x", lambda i: i["status"].update(phase="Succeeded"))
+        await asyncio.sleep(1.0)
+        desk.results("suite", {"cases": [a_result()]})
+        await desk.finished("suite", {"exitCode": 0, "collected": 1})
+
+    state, _, _ = came(SUITE, pod)
+    assert (state["outcome"], state["lost"]) == ("Passed", False)
+
+
+def test_a_pod_that_can_never_start_is_an_error() -> None:
+    async def pod(desk: Desk, namespace: RunNamespace) -> None:
+        stand(namespace, containers=[waiting("ErrImagePull", "suite:1: not found")])
+
+    state, _, _ = came(SUITE, pod)
+    assert (state["outcome"], state["lost"]) == ("Error", False)
+    assert "cannot be had" in state["message"]
+
+
+def test_a_suite_that_is_out_of_time_fails_and_its_pod_is_deleted() -> None:
+    async def pod(desk: Desk, namespace: RunNamespace) -> None:
+        stand(namespace, containers=[running()])
+        namespace.logs["test-suite-0-x"] = "still at it"
+        await asyncio.sleep(30.0)  # a slow start is not the suite's time
+        await through_the_gate(desk)
+        began.append(loop().now())
+        await asyncio.sleep(3600)
+
+    began: list[datetime] = []
+    state, _, namespace = came(SUITE, pod)
+    assert (state["outcome"], state["failed"]) == ("Failed", 1)
+    assert "timed out after 1m" in state["message"]
+    assert "delete pods/test-suite-0-x" in namespace.writes
+    took = parse(state["finishedAt"] or "") - began[0]
+    assert took.total_seconds() == pytest.approx(60, abs=1)
+
+
+def test_every_attempt_has_its_own_time() -> None:
+    async def pod(desk: Desk, namespace: RunNamespace) -> None:
+        stand(namespace, containers=[running()])
+        await through_the_gate(desk)
+        for attempt, outcome in ((1, "failed"), (2, "passed")):
+            await asyncio.sleep(45.0)
+            case = a_result(outcome=outcome)
+            desk.results("suite", {"attempt": attempt, "cases": [case]})
+            await desk.finished("suite", {"attempt": attempt, "exitCode": 0, "collected": 1})
+
+    state, _, _ = came({**SUITE, "retries": 1}, pod)
+    assert (state["outcome"], state["flaky"], state["attempts"]) == ("Passed", 1, 2)
+
+
+def test_a_suite_in_the_middle_is_not_sent_to_the_gate_again() -> None:
+    async def pod(desk: Desk, namespace: RunNamespace) -> None:
+        stand(namespace, containers=[running()])
+        await asyncio.sleep(5.0)
+        desk.results("suite", {"cases": [a_result()]})
+        await desk.finished("suite", {"exitCode": 0, "collected": 1})
+
+    state, _, _ = came(SUITE, pod, interrupted=True)
+    assert state["outcome"] == "Passed"
+
+
+# container --------------------------------------------------------------------------------------
+
+
+def a_tool(*codes: int, junit: str | None = None, sidecar: bool = False) -> Pod:
+    """A pod for each exit status; the next comes when the one before has failed."""
+
+    async def pod(desk: Desk, namespace: RunNamespace) -> None:
+        for number, code in enumerate(codes):
+            name = f"test-tool-0-{number}"
+            collect = [running(name="collect")] if sidecar else []
+            created = f"2026-11-20T12:00:{number:02d}Z"
+            status = {"name": name, "creationTimestamp": created, "init": collect}
+            stand(namespace, "tool", **status, containers=[waiting("PodInitializing", name="test")])
+            await through_the_gate(desk, "tool")
+            stand(namespace, "tool", **status, containers=[running(name="test")])
+            await asyncio.sleep(2.0)
+            namespace.logs[name] = f"ended with {code}"
+            if junit is not None:
+                desk.junit("tool", "r.xml", junit.encode())
+            done = {**status, "init": [ended(0, name="collect")] if sidecar else []}
+            stand(namespace, "tool", **done, containers=[ended(code, name="test")])
+            await asyncio.sleep(1.0)
+
+    return pod
+
+
+def test_a_container_passes_with_status_0() -> None:
+    state, _, _ = came(TOOL, a_tool(0))
+    assert (state["outcome"], state["passed"]) == ("Passed", 1)
+
+
+def test_a_container_fails_with_another_status_and_shows_its_last_lines() -> None:
+    state, stage, _ = came(TOOL, a_tool(3))
+    assert (state["outcome"], state["message"]) == ("Failed", "tool: exit status 3")
+    assert stage.cases_of("tool").last()[0]["details"] == "ended with 3"
+
+
+WITH_FILES = {**TOOL, "container": {"junit": "/results/*.xml"}}
+A = '<testcase name="a"/>'
+BAD = f'<testsuite>{A}<testcase name="b"><failure message="no"/></testcase></testsuite>'
+GOOD = f'<testsuite>{A}<testcase name="b"/></testsuite>'
+
+
+@pytest.mark.parametrize(
+    ("code", "junit", "outcome", "counts", "lost"),
+    [
+        pytest.param(0, GOOD, "Passed", (2, 0), False, id="both-say-so"),
+        pytest.param(1, BAD, "Failed", (1, 1), False, id="both-say-no"),
+        pytest.param(0, BAD, "Failed", (1, 1), False, id="the-files-say-no"),
+        pytest.param(2, GOOD, "Failed", (2, 1), False, id="the-status-says-no"),
+        pytest.param(0, "<oops", "Error", (0, 0), True, id="malformed"),
+        pytest.param(0, None, "Error", (0, 0), True, id="no-file"),
+        pytest.param(1, None, "Failed", (0, 1), False, id="no-file-but-a-bad-status"),
+    ],
+)
+def test_files_and_status_are_taken_together(
+    code: int, junit: str | None, outcome: str, counts: tuple[int, int], lost: bool
+) -> None:
+    state, _, _ = came(WITH_FILES, a_tool(code, junit=junit, sidecar=True))
+    assert (state["outcome"], state["lost"]) == (outcome, lost)
+    assert (state["passed"], state["failed"]) == counts
+
+
+def test_another_pod_is_another_attempt() -> None:
+    state, _, _ = came({**TOOL, "retries": 2}, a_tool(1, 1, 0))
+    assert (state["outcome"], state["attempts"], state["flaky"]) == ("Passed", 3, 1)
+
+
+def test_attempts_end_with_the_retries() -> None:
+    state, _, _ = came({**TOOL, "retries": 1}, a_tool(1, 1, 0))
+    assert (state["outcome"], state["attempts"]) == ("Failed", 2)
+
+
+@pytest.mark.parametrize(
+    ("container", "lost", "words"),
+    [
+        (ended(137, reason="OOMKilled", name="test"), True, "OOMKilled"),
+        (ended(128, reason="StartError", name="test"), False, "could not be started"),
+    ],
+)
+def test_a_container_that_measured_nothing_is_an_error(
+    container: dict[str, Any], lost: bool, words: str
+) -> None:
+    async def pod(desk: Desk, namespace: RunNamespace) -> None:
+        stand(namespace, "tool", containers=[waiting("PodInitializing", name="test")])
+        await through_the_gate(desk, "tool")
+        stand(namespace, "tool", containers=[container])
+
+    state, _, _ = came(TOOL, pod)
+    assert (state["outcome"], state["failed"], state["lost"]) == ("Error", 0, lost)
+    assert words in state["message"]
+
+
+def test_an_evicted_pod_loses_its_results() -> None:
+    async def pod(desk: Desk, namespace: RunNamespace) -> None:
+        stand(namespace, "tool", containers=[waiting("PodInitializing", name="test")])
+        await through_the_gate(desk, "tool")
+        condition = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByKubelet"}
+        container = ended(137, name="test")
+        stand(namespace, "tool", containers=[container], conditions=[condition])
+
+    state, _, _ = came(TOOL, pod)
+    assert (state["outcome"], state["lost"]) == ("Error", True)
+    assert "EvictionByKubelet" in state["message"]

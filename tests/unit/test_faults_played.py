@@ -1,0 +1,321 @@
+"""Faults from their moment to their proof, on a namespace in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any
+
+import pytest
+from seatrial.api import journal
+from seatrial.api.errors import ClusterError, FaultError
+from seatrial_runner.clock import parse
+from seatrial_runner.conductor.faults import Director, Hands
+from seatrial_runner.conductor.seen import DEPLOYMENTS, EVENTS, PODS, keep_seen
+
+from tests.support.conducted import a_fault_doc, a_run_doc, a_scenario, a_service_doc, a_stage
+from tests.support.run_namespace import NAMESPACE, RunNamespace
+from tests.support.virtual_time import in_virtual_time, loop
+
+Course = Callable[[Director, RunNamespace], Awaitable[None]]
+
+
+async def no_logs(pod: str) -> None:
+    pass
+
+
+def played(
+    *faults: dict[str, Any], course: Course, replicas: int = 2, start_s: float = 0.5
+) -> tuple[dict[str, journal.FaultState], RunNamespace]:
+    """Play a course with a director whose service orders is ready; give states and namespace."""
+
+    async def whole() -> tuple[dict[str, journal.FaultState], RunNamespace]:
+        namespace = RunNamespace(start_s=start_s)
+        run = a_run_doc(
+            services=[a_service_doc(), a_service_doc("web")],
+            faults=list(faults),
+            tests=[a_scenario("paid"), a_scenario("sent")],
+        )
+        stage = await a_stage(namespace, run)
+        namespace.deployment("orders", replicas=replicas)
+        namespace.deployment("web")
+        director = Director(stage, Hands(namespace.api, NAMESPACE, stage.seen, no_logs))
+        background = [
+            asyncio.create_task(stage.journal.keep_written()),
+            *(
+                asyncio.create_task(keep_seen(namespace.api, NAMESPACE, kind, stage.seen))
+                for kind in (PODS, DEPLOYMENTS, EVENTS)
+            ),
+        ]
+        await asyncio.sleep(start_s + 0.1)
+        await course(director, namespace)
+        await stage.journal.save()
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+        return {state["name"]: state for state in stage.journal.summary["faults"]}, namespace
+
+    return in_virtual_time(whole())
+
+
+async def one_test(director: Director, namespace: RunNamespace) -> None:
+    """The gate opens, and test paid runs for two seconds with a request each half second."""
+    await director.gate_opened()
+    await director.begin_with("paid")
+    for _ in range(4):
+        director.met(loop().now(), "orders")
+        await asyncio.sleep(0.5)
+    await director.end_with("paid")
+    await director.settle()
+
+
+def test_a_killed_pod_is_replaced_and_everything_is_proven() -> None:
+    fault_doc = a_fault_doc("f", when={"test": "paid"})
+    states, namespace = played(fault_doc, course=one_test, start_s=0.3)
+    fault = states["f"]
+    assert fault["state"] == "Recovered"
+    assert fault["revertedBy"] == "controller"
+    assert fault["hits"] == 1  # the others came when the system was well again
+    assert fault["firstHit"] is not None
+    assert fault["exposedTests"] == ["paid"]
+    [hit] = fault["targets"]
+    there = [pod["metadata"]["uid"] for pod in namespace.all("pods")]
+    assert hit["uid"] not in there
+    assert hit["replacedBy"] in there
+
+
+def test_the_intent_is_in_the_journal_before_anything_is_done() -> None:
+    seen: list[bool] = []
+
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        def look(number: int, what: str) -> None:
+            if what.startswith("delete"):
+                seen.append("fault.requested" in [e["kind"] for e in namespace.entries()])
+
+        namespace.before_write = look
+        await one_test(director, namespace)
+
+    played(a_fault_doc("f", when={"test": "paid"}), course=course)
+    assert seen == [True]
+
+
+def test_a_fault_bound_to_a_test_is_in_effect_before_its_first_step() -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        await director.begin_with("paid")
+        assert any("deletionTimestamp" in pod["metadata"] for pod in namespace.all("pods"))
+        await director.end_with("paid")
+
+    played(a_fault_doc("f", when={"test": "paid"}), course=course)
+
+
+def test_the_next_test_begins_when_the_system_is_well_again() -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        await director.begin_with("paid")
+        await director.end_with("paid")
+        deployment = namespace.objects["deployments", "orders"]
+        assert deployment["status"]["readyReplicas"] == 2
+
+    played(a_fault_doc("f", when={"test": "paid"}), course=course, start_s=3.0)
+
+
+def test_a_restart_replaces_every_pod() -> None:
+    states, _ = played(a_fault_doc("f", restart={}, when={"test": "paid"}), course=one_test)
+    assert states["f"]["state"] == "Recovered"
+    assert len(states["f"]["targets"]) == 2
+    assert all(each["replacedBy"] for each in states["f"]["targets"])
+
+
+def a_scale(name: str = "f", lasts: str = "3s", **more: Any) -> dict[str, Any]:
+    return a_fault_doc(name, scale={"replicas": 0}, **{"for": lasts}, **more)
+
+
+def test_a_scale_ends_at_its_deadline_by_itself() -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        await director.gate_opened()
+        began = loop().time()
+        await director.settle()
+        assert loop().time() - began == pytest.approx(3.0 + 0.5, abs=0.1)
+
+    states, namespace = played(a_scale(), course=course)
+    assert (states["f"]["state"], states["f"]["revertedBy"]) == ("Recovered", "deadline")
+    assert namespace.objects["deployments", "orders"]["spec"]["replicas"] == 2
+
+
+def test_a_scale_bound_to_a_test_ends_with_it_at_the_latest() -> None:
+    states, namespace = played(a_scale(lasts="10m", when={"test": "paid"}), course=one_test)
+    assert (states["f"]["state"], states["f"]["revertedBy"]) == ("Recovered", "test")
+    assert states["f"]["hits"] == 4
+    assert namespace.objects["deployments", "orders"]["spec"]["replicas"] == 2
+
+
+def test_a_manual_fault_is_started_and_stopped_by_a_test() -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        await director.begin_with("paid")
+        started = await director.start("f", test="paid")
+        assert started["state"] == "Active"
+        with pytest.raises(FaultError, match="not over yet"):
+            await director.start("f", test="paid")
+        stopped = await director.stop("f")
+        assert stopped["state"] == "Reverted"
+        assert (await director.recovered("f"))["state"] == "Recovered"
+        await director.end_with("paid")
+
+    states, _ = played(a_scale(lasts="10m", when={"manual": {}}), course=course)
+    assert states["f"]["revertedBy"] == "test"
+
+
+def test_a_manual_fault_can_be_played_again() -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        for _ in range(2):
+            await director.start("f", test="")
+            director.met(loop().now(), "orders")
+            await director.stop("f")
+            await director.recovered("f")
+
+    states, _ = played(a_scale(when={"manual": {}}), course=course)
+    assert (states["f"]["state"], states["f"]["hits"]) == ("Recovered", 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "words"),
+    [
+        ("none", "start", "there is no fault 'none'"),
+        ("bound", "start", "begins by itself"),
+        ("manual", "stop", "was not started"),
+        ("none", "stop", "was not started"),
+    ],
+)
+def test_a_wrong_order_is_refused(name: str, what: str, words: str) -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        order = director.start(name, test="") if what == "start" else director.stop(name)
+        with pytest.raises(FaultError, match=words):
+            await order
+
+    faults = [
+        a_fault_doc("bound", when={"test": "paid"}),
+        a_fault_doc("manual", when={"manual": {}}),
+    ]
+    played(*faults, course=course)
+
+
+def test_a_manual_fault_without_a_target_is_refused_with_the_reason() -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        with pytest.raises(FaultError, match=r"was not injected: .* no running pod"):
+            await director.start("f", test="")
+
+    states, _ = played(a_fault_doc("f", when={"manual": {}}), course=course, replicas=0)
+    assert states["f"]["state"] == "NotInjected"
+
+
+@pytest.mark.parametrize(
+    ("when", "state"),
+    [
+        ({"after": "20s"}, "NotInjected"),
+        ({"test": "sent"}, "Skipped"),
+        ({"test": "paid", "after": "1m"}, "NotInjected"),
+        ({"manual": {}}, "Skipped"),
+    ],
+)
+def test_a_fault_that_never_came_is_told(when: dict[str, Any], state: str) -> None:
+    states, namespace = played(a_fault_doc("f", when=when), course=one_test)
+    assert states["f"]["state"] == state
+    assert states["f"]["message"] != ""
+    assert not [write for write in namespace.writes if write.startswith("delete")]
+
+
+def test_an_offset_is_counted_from_the_start_of_the_test() -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        await director.gate_opened()
+        await asyncio.sleep(5.0)
+        began.append(loop().now())
+        await director.begin_with("paid")
+        await asyncio.sleep(2.0)
+        await director.end_with("paid")
+
+    began: list[datetime] = []
+    fault = a_fault_doc("f", when={"test": "paid", "after": "1s"})
+    states, _ = played(fault, course=course)
+    requested = parse(states["f"]["requested"] or "")
+    assert (requested - began[0]).total_seconds() == pytest.approx(1.0, abs=0.01)
+
+
+def test_a_pod_that_is_never_replaced_is_not_reverted() -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        namespace._create_pod = lambda deployment: None  # type: ignore[method-assign]
+        await one_test(director, namespace)
+
+    fault = a_fault_doc("f", when={"test": "paid"}, recovery={"within": "5s"})
+    states, _ = played(fault, course=course)
+    assert states["f"]["state"] == "NotReverted"
+    assert "has not replaced orders-" in states["f"]["message"]
+
+
+def test_a_system_that_stays_ill_has_not_recovered() -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        namespace.start_s = 3600.0
+        await one_test(director, namespace)
+
+    fault = a_fault_doc("f", when={"test": "paid"}, recovery={"within": "5s"})
+    states, _ = played(fault, course=course)
+    assert states["f"]["state"] == "NotRecovered"
+    assert "1 of 2 pods ready 5s after the fault's end" in states["f"]["message"]
+
+
+def test_a_pod_that_is_gone_already_is_no_proof() -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        real = namespace.delete
+
+        async def too_late(path: str, body: dict[str, Any]) -> dict[str, Any]:
+            return await real(path, {**body, "preconditions": {"uid": "of another"}})
+
+        namespace.delete = too_late  # type: ignore[method-assign]
+        await one_test(director, namespace)
+
+    states, _ = played(a_fault_doc("f", when={"test": "paid"}), course=course)
+    assert states["f"]["state"] == "NotInjected"
+    assert "was gone before the fault" in states["f"]["message"]
+
+
+def test_a_scale_that_cannot_be_undone_is_told() -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        await director.gate_opened()
+
+        async def refuse(path: str, body: dict[str, Any], **_: Any) -> dict[str, Any]:
+            if path.endswith("/scale"):
+                raise ClusterError("403 forbidden", status=403)
+            return await real(path, body)
+
+        real = namespace.patch
+        namespace.patch = refuse  # type: ignore[method-assign]
+        await director.settle()
+
+    states, _ = played(a_scale(), course=course)
+    assert states["f"]["state"] == "NotReverted"
+    assert "403 forbidden" in states["f"]["message"]
+
+
+def test_undoing_what_is_open_does_not_wait_for_recovery() -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        await director.gate_opened()
+        began = loop().time()
+        await director.undo_open("stopped")
+        assert loop().time() - began < 0.5
+
+    states, namespace = played(a_scale(lasts="10m"), course=course, start_s=30.0)
+    assert (states["f"]["state"], states["f"]["revertedBy"]) == ("Reverted", "conductor")
+    assert namespace.objects["deployments", "orders"]["spec"]["replicas"] == 2
+
+
+def test_two_faults_at_once_do_not_wait_for_one_another() -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        await director.gate_opened()
+        began = loop().time()
+        await asyncio.sleep(2.0)
+        assert director.fault("early") == {**(director.fault("early") or {}), "state": "Recovered"}
+        await director.settle()
+        assert loop().time() - began < 6.0
+
+    early = a_fault_doc("early", when={"after": "100ms"})
+    states, _ = played(a_scale("long", lasts="5s", target={"service": "web"}), early, course=course)
+    assert [states[name]["state"] for name in ("early", "long")] == ["Recovered", "Recovered"]
