@@ -23,4 +23,9 @@ def parse(text: str) -> datetime:
         ValueError: The text is no moment.
     """
     moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:  # an hour before the first year, or after the last
+        raise ValueError(f"{text[:40]!r} is no moment in UTC") from None
