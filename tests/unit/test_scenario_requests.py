@@ -1,7 +1,9 @@
 """What a scenario sends, and what becomes of a request that gets no good answer."""
 
+import gzip
 import threading
 import time
+import tracemalloc
 
 import pytest
 from seatrial_runner.scenario import World, exchange
@@ -186,6 +188,32 @@ def test_a_response_that_is_too_large_is_refused(system, monkeypatch):
     assert result.message.endswith(
         "the response (200) is larger than 1 MiB, the most a scenario reads"
     )
+
+
+def compressed(size):
+    """Give zeros, compressed twice: what is sent is a millionth of what it stands for."""
+    return gzip.compress(gzip.compress(b"0" * size))
+
+
+@pytest.mark.parametrize("coding", ["gzip, gzip", "deflate,gzip", "gzip,identity,gzip"])
+def test_a_response_that_would_grow_without_bound_is_refused(system, coding):
+    headers = {"Content-Encoding": coding}
+    system.answer("GET /orders/1", body=compressed(2**26), headers=headers)
+    tracemalloc.start()
+    result = run_steps([{"http": get()}], a_world(system.url))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert result.message.endswith("the response is compressed more than once, which is not read")
+    assert peak < 2**24
+
+
+def test_a_compressed_response_is_read_up_to_the_bound(system):
+    headers = {"Content-Encoding": "gzip"}
+    system.answer("GET /orders/1", body=gzip.compress(b'{"id": 1}'), headers=headers)
+    system.answer("GET /orders/1", body=gzip.compress(b"0" * 2**25), headers=headers)
+    step = {"http": get(), "expect": ["response.json.id == 1"]}
+    assert run_steps([step], a_world(system.url)).outcome == "passed"
+    assert "is larger than 10 MiB" in run_steps([step], a_world(system.url)).message
 
 
 @pytest.mark.parametrize("url", ["orders/1", "ftp://orders/x", "http://", "http://orders:99999/x"])

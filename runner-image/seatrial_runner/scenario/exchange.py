@@ -123,6 +123,10 @@ class Client:
         self._world.on_request(self._world.now(), host)
 
     def _read(self, response: httpx.Response, started: float) -> Response:
+        # One coding makes at most a thousand bytes of one, and is read piece by piece. Of two, the
+        # first piece may already be gigabytes.
+        if len(response.headers.get_list("content-encoding", split_commas=True)) > 1:
+            raise ExchangeError("the response is compressed more than once, which is not read")
         parts, size = [], 0
         for part in response.iter_bytes():
             size += len(part)
