@@ -1,0 +1,127 @@
+"""The chart on a real cluster: upgraded to two operators and back, uninstalled, installed again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.cluster import OPERATOR_LABELS, Cluster, Json
+from tests.e2e.conftest import Desk
+from tests.support.chart import CHART, NAMESPACE, RELEASE, helm
+
+CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/integrationtestruns.seatrial.dev"
+LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
+DEPLOYMENT = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/seatrial-operator"
+PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+TRIVIAL = """
+tests:
+- name: arithmetic-holds
+  scenario:
+  - set: {answer: "6 * 7"}
+    expect: ["answer == 42"]
+"""
+
+
+class Release:
+    """The release that `make up` has installed, with its values."""
+
+    def __init__(self, kubeconfig: str, folder: Path) -> None:
+        self.kubeconfig = kubeconfig
+        values = helm(
+            "get", "values", RELEASE, "-n", NAMESPACE, "-o", "json", kubeconfig=kubeconfig
+        )
+        self.values = folder / "values.json"
+        self.values.write_text(values)
+
+    def upgrade(self, *settings: str) -> None:
+        """Install it or upgrade it, and wait until it is ready."""
+        helm(
+            "upgrade", "--install", RELEASE, str(CHART), "-n", NAMESPACE, "-f", str(self.values),
+            *(word for each in settings for word in ("--set", each)), "--wait", "--timeout=120s",
+            kubeconfig=self.kubeconfig,
+        )  # fmt: skip
+
+    def uninstall(self) -> None:
+        """Take it away, and wait until it is gone."""
+        helm("uninstall", RELEASE, "-n", NAMESPACE, "--wait", kubeconfig=self.kubeconfig)
+
+
+@pytest.fixture
+def release(cluster: Cluster, kubeconfig: str, tmp_path: Path) -> Iterator[Release]:
+    """Give the release; afterwards it is as it was."""
+    release = Release(kubeconfig, tmp_path)
+    yield release
+    release.upgrade()
+
+
+def new_holder(cluster: Cluster, candidates: set[str]) -> str:
+    """Wait until one of the candidates holds the Lease, and name it."""
+
+    def taken(leases: list[Json]) -> bool:
+        return any(each["spec"].get("holderIdentity") in candidates for each in leases)
+
+    (lease,) = cluster.wait(
+        LEASES, taken, "an operator leads", 60, fieldSelector="metadata.name=seatrial-operator"
+    )
+    return str(lease["spec"]["holderIdentity"])
+
+
+def operators(cluster: Cluster) -> set[str]:
+    """Name the operator's pods, without those that are going."""
+    pods = cluster.items(PODS, labelSelector=OPERATOR_LABELS)
+    return {p["metadata"]["name"] for p in pods if not p["metadata"].get("deletionTimestamp")}
+
+
+def test_a_standby_takes_over_in_the_middle_of_a_run(release, cluster: Cluster, desk: Desk):
+    release.upgrade("ha.enabled=true")
+    pair = operators(cluster)
+    assert len(pair) == 2
+    leader = new_holder(cluster, pair)
+    run = desk.example("hello")
+    run.in_phase("Provisioning")
+    cluster.delete(f"{PODS}/{leader}", gracePeriodSeconds=0)
+    assert run.finished()["verdict"] == "Passed"
+    run.in_phase("Finished")
+    assert new_holder(cluster, operators(cluster)) != leader
+
+
+def test_the_runs_outlive_the_chart_and_the_next_one_knows_them(
+    release, cluster: Cluster, desk: Desk, kubeconfig: str
+):
+    before = desk.run("before", TRIVIAL)
+    before.in_phase("Finished")
+    release.uninstall()
+    assert cluster.get(DEPLOYMENT) is None
+    definition = cluster.get(CRD)
+    assert definition is not None
+    assert before.status["verdict"] == "Passed"
+    roles = cluster.items("/apis/rbac.authorization.k8s.io/v1/clusterroles")
+    assert not [each for each in roles if each["metadata"]["name"].startswith("seatrial")]
+    policies = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
+    assert not [p for p in cluster.items(policies) if p["metadata"]["name"].startswith("seatrial")]
+
+    waiting = desk.run("waiting", TRIVIAL)
+    assert waiting.status == {}
+    release.upgrade()
+    assert waiting.finished()["verdict"] == "Passed"
+    assert before.status["verdict"] == "Passed"
+    for run in (before, waiting):
+        run.delete()
+        run.gone()
+    history = helm("history", RELEASE, "-n", NAMESPACE, "-o", "json", kubeconfig=kubeconfig)
+    assert [each["status"] for each in json.loads(history)] == ["deployed"]
+
+
+def test_an_upgrade_leaves_a_run_in_progress_alone(release, cluster: Cluster, desk: Desk):
+    run = desk.example("hello")
+    run.in_phase("Provisioning")
+    release.upgrade("log.level=INFO")
+    assert run.finished()["verdict"] == "Passed"
+    (name,) = operators(cluster)
+    pod = cluster.get(f"{PODS}/{name}")
+    assert pod is not None
+    environ = {e["name"]: e.get("value") for e in pod["spec"]["containers"][0]["env"]}
+    assert environ["SEATRIAL_LOG_LEVEL"] == "INFO"
