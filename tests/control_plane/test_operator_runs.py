@@ -96,7 +96,7 @@ def test_the_objects_of_a_run_are_what_the_architecture_says(api, operator, cond
     assert {"seatrial-conductor", "seatrial-workload"} <= set(accounts)
     policies = names_in(api, environment, "apis/networking.k8s.io/v1", "networkpolicies")
     assert policies == [
-        "seatrial-allow-api-server",
+        "seatrial-allow-conductor",
         "seatrial-allow-within",
         "seatrial-default-deny",
     ]

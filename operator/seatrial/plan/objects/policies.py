@@ -19,6 +19,22 @@ _DNS = {
     "ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")],
 }
 _SAME_NAMESPACE: Json = {"podSelector": {}}
+_CONDUCTOR: Json = {"matchLabels": {names.LABEL_COMPONENT: names.COMPONENT_CONDUCTOR}}
+_OTHERS: Json = {
+    "matchExpressions": [
+        {
+            "key": names.LABEL_COMPONENT,
+            "operator": "NotIn",
+            "values": [names.COMPONENT_CONDUCTOR],
+        }
+    ]
+}
+# Of all pods only those of tests have anything to say to the conductor: the system under test
+# could keep its connections busy, even without a token.
+_FROM_TESTS: Json = {
+    "from": [{"podSelector": {"matchLabels": {names.LABEL_COMPONENT: names.COMPONENT_TEST}}}],
+    "ports": [{"protocol": "TCP", "port": names.CONDUCTOR_PORT}],
+}
 
 
 def network_policies(run: Blueprint) -> Iterator[Manifest]:
@@ -31,14 +47,16 @@ def network_policies(run: Blueprint) -> Iterator[Manifest]:
     yield _policy(
         run,
         "seatrial-allow-within",
+        pods=_OTHERS,
         ingress=[{"from": [_SAME_NAMESPACE]}],
         egress=[{"to": [_SAME_NAMESPACE]}, _DNS],
     )
     yield _policy(
         run,
-        "seatrial-allow-api-server",
-        pods={"matchLabels": {names.LABEL_COMPONENT: names.COMPONENT_CONDUCTOR}},
-        egress=[_API_SERVER],
+        "seatrial-allow-conductor",
+        pods=_CONDUCTOR,
+        ingress=[_FROM_TESTS] if run.has_test_pods else [],
+        egress=[{"to": [_SAME_NAMESPACE]}, _DNS, _API_SERVER],
     )
 
 

@@ -1,0 +1,94 @@
+"""Who may speak to whom in a run's namespace, as its NetworkPolicies say."""
+
+import pytest
+from seatrial.api import names
+from seatrial.api.run import parse_run
+from seatrial.plan.blueprint import draw
+from seatrial.plan.objects.policies import network_policies
+
+from localcluster.policies import selects
+from tests.support.builders import a_run, a_service, a_test
+from tests.support.simulation import SETTINGS
+
+PODS = {
+    "conductor": {names.LABEL_COMPONENT: names.COMPONENT_CONDUCTOR},
+    "service": {names.LABEL_COMPONENT: names.COMPONENT_SERVICE},
+    "test": {names.LABEL_COMPONENT: names.COMPONENT_TEST},
+    "api-server": None,  # somewhere outside of the cluster's pods
+}
+
+
+def policies(**spec):
+    run = parse_run(a_run(**spec))
+    return [
+        each.body["spec"] for each in network_policies(draw(run.metadata, run.spec, {}, SETTINGS))
+    ]
+
+
+def allows(rules, side, peer, port):
+    for rule in rules:
+        ports = [each["port"] for each in rule.get("ports", [])]
+        peers = rule.get(side)
+        if ports and port not in ports:
+            continue
+        if peers is None:
+            return True
+        if PODS[peer] is not None and any(
+            "podSelector" in each and selects(each["podSelector"], PODS[peer]) for each in peers
+        ):
+            return True
+    return False
+
+
+def may(specs, source, target, port):
+    """Tell whether a connection is allowed at both of its ends."""
+    ends = [("egress", "to", source, target), ("ingress", "from", target, source)]
+    return all(
+        any(
+            selects(spec["podSelector"], PODS[end]) and allows(spec[kind], side, peer, port)
+            for spec in specs
+        )
+        for kind, side, end, peer in ends
+        if PODS[end] is not None
+    )
+
+
+WHOLE = {
+    "services": [a_service()],
+    "tests": [a_test(), a_test("any", container={"image": "any:1"})],
+}
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "port", "allowed"),
+    [
+        ("test", "conductor", names.CONDUCTOR_PORT, True),
+        ("test", "service", 8080, True),
+        ("service", "service", 5432, True),
+        ("service", "test", 9000, True),  # a webhook, say
+        ("conductor", "service", 8080, True),
+        ("conductor", "api-server", 6443, True),
+        ("conductor", "api-server", 443, True),
+        ("service", "conductor", names.CONDUCTOR_PORT, False),
+        ("test", "conductor", 22, False),
+        ("service", "api-server", 6443, False),
+        ("test", "api-server", 443, False),
+        ("conductor", "api-server", 22, False),
+    ],
+)
+def test_who_may_connect_to_whom(source, target, port, allowed):
+    assert may(policies(**WHOLE), source, target, port) is allowed
+
+
+def test_without_test_pods_nobody_speaks_to_the_conductor():
+    specs = policies(services=[a_service()], tests=[a_test()])
+
+    assert not may(specs, "service", "conductor", names.CONDUCTOR_PORT)
+    assert may(specs, "conductor", "service", 8080)
+
+
+@pytest.mark.parametrize("pod", ["conductor", "service", "test"])
+def test_what_no_policy_allows_is_denied_in_both_directions(pod):
+    chosen = [each for each in policies(**WHOLE) if selects(each["podSelector"], PODS[pod])]
+
+    assert {"Ingress", "Egress"} == {kind for each in chosen for kind in each["policyTypes"]}
