@@ -1,10 +1,19 @@
 """What one run brings the operator to must not reach the others."""
 
 import asyncio
+import json
 from types import SimpleNamespace
 
+import kopf
+import pytest
+from kubernetes.aio.client import Configuration
+from seatrial.api import names
+from seatrial.app import watches
 from seatrial.app.metrics import Metrics
 from seatrial.app.running import _Work
+
+from tests.support.builders import a_test
+from tests.support.simulation import SETTINGS, Simulation
 
 
 class LooksAt:
@@ -24,9 +33,9 @@ class LooksAt:
 
 def test_a_bug_that_one_run_meets_takes_no_worker_from_the_others():
     async def look_at(keys):
-        plan = SimpleNamespace(max_concurrent_runs=1)
+        settings = SimpleNamespace(plan=SETTINGS)
         metrics = Metrics()
-        work = _Work(SimpleNamespace(plan=plan), None, None, metrics, asyncio.Event())
+        work = _Work(settings, Configuration(), None, metrics, asyncio.Event())
         work._reconciler = reconciler = LooksAt(breaks_on={"bad"})
         for key in keys:
             work._queue.add(key)
@@ -49,3 +58,35 @@ def test_a_bug_that_one_run_meets_takes_no_worker_from_the_others():
     assert seen == ["bad", "good"]
     assert failures == 1
     assert "bad" in timers  # it is looked at again, later
+
+
+@pytest.mark.parametrize(
+    ("plural", "name"), [("configmaps", names.JOURNAL_CONFIGMAP), ("pods", names.CONDUCTOR)]
+)
+def test_whoever_labels_many_objects_of_theirs_like_ours_does_not_fill_our_memory(plural, name):
+    watching = watches.settings().watching
+    resource = kopf.Resource("", "v1", plural)
+
+    assert list(watching.field_selectors.collect(resource)) == [f"metadata.name={name}"]
+    assert watching.chunk_size <= 100  # at most a MiB each
+
+
+def test_a_run_that_refers_to_more_than_the_operator_holds_is_refused():
+    count, each = 30, {"big": "x" * 1_000_000}
+    references = [{"configMap": f"big-{i}"} for i in range(count)]
+    tests = [
+        a_test(f"t{i}", container={"image": "any:1", "envFrom": references[i : i + 8]})
+        for i in range(0, count, 8)
+    ]
+    simulation = Simulation(services=[], tests=tests)
+    for i in range(count):
+        metadata = {"name": f"big-{i}", "labels": {names.LABEL_READABLE: "runs"}}
+        body = {"kind": "ConfigMap", "metadata": metadata, "data": each}
+        simulation.cluster.objects["ConfigMap", "shop", f"big-{i}"] = body
+
+    simulation.settle()
+
+    assert simulation.status()["verdict"] == "Error"
+    assert "refers to more than 16 MiB of ConfigMaps" in simulation.status()["message"]
+    assert simulation.cluster.requests < count  # the rest is not even read
+    assert len(json.dumps(simulation.status())) < 10_000

@@ -151,8 +151,8 @@ class Reconciler:
         assert entry.spec is not None
         pull_secrets = {("Secret", name) for name in self.settings.image_pull_secrets}
         wanted = references(entry.spec) | pull_secrets
-        found = await read_references(self.client, metadata.namespace, wanted)
         try:
+            found = await read_references(self.client, metadata.namespace, wanted)
             return draw(metadata, entry.spec, found, self.settings), None
         except InvalidSpecError as error:
             return None, error

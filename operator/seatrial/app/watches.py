@@ -16,7 +16,7 @@ from seatrial.api import names
 from seatrial.app.world import World
 from seatrial.cluster.connection import bearer_token
 
-_PAGE = 500
+_PAGE = 100  # at a time in memory; a ConfigMap may have a MiB
 # A watch that ended is opened again soon: what it would have brought is what runs wait for.
 _BACKOFFS = (0.1, 0.2, 0.5, 1, 1, 2, 2, 5, 5)
 
@@ -50,6 +50,11 @@ def settings() -> kopf.OperatorSettings:
     selectors["configmaps"] = f"{component}={names.COMPONENT_JOURNAL}"
     selectors["pods"] = f"{component}={names.COMPONENT_CONDUCTOR}"
     selectors["namespaces"] = names.LABEL_RUN_UID
+    # NB: anyone may put our labels on a ConfigMap or pod of theirs, as many as they like and of a
+    # MiB each; of one name there is one in a namespace.
+    fields = result.watching.field_selectors
+    fields["configmaps"] = f"metadata.name={names.JOURNAL_CONFIGMAP}"
+    fields["pods"] = f"metadata.name={names.CONDUCTOR}"
     return result
 
 

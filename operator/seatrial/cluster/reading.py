@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable
 
 from seatrial.api import names
+from seatrial.api.errors import InvalidSpecError, SpecError
 from seatrial.api.journal import SummaryDoc
 from seatrial.cluster.client import Client, Object
 from seatrial.cluster.kinds import CONFIGMAP, NAMESPACE, POD, RUN, kind_of
@@ -44,6 +45,11 @@ async def read_environment(client: Client, namespace: str, record: Record) -> Su
     return see_summary(journal) if journal else None
 
 
+# Of everything a run refers to: it is held in memory until the run is over.
+MAX_REFERENCED_BYTES = 16 * 1024 * 1024
+_AT_ONCE = 8
+
+
 async def read_references(
     client: Client, namespace: str, wanted: Iterable[tuple[str, str]]
 ) -> dict[tuple[str, str], Object | None]:
@@ -52,12 +58,28 @@ async def read_references(
 
     Of one that does not carry the opt-in label, only its metadata is kept: what it holds is none
     of our business.
+
+    Raises:
+        InvalidSpecError: Together they are larger than 16 MiB.
     """
+    found: dict[tuple[str, str], Object | None] = {}
+    size = 0
     keys = sorted(set(wanted))
-    bodies = await asyncio.gather(
-        *(client.get(kind_of(kind), namespace, name) for kind, name in keys)
-    )
-    return {key: _if_readable(body) for key, body in zip(keys, bodies, strict=True)}
+    for first in range(0, len(keys), _AT_ONCE):
+        some = keys[first : first + _AT_ONCE]
+        bodies = await asyncio.gather(*(client.get(kind_of(k), namespace, n) for k, n in some))
+        found |= {key: _if_readable(body) for key, body in zip(some, bodies, strict=True)}
+        size += sum(_size(found[key]) for key in some)
+        if size > MAX_REFERENCED_BYTES:
+            problem = f"refers to more than {MAX_REFERENCED_BYTES // 2**20} MiB of ConfigMaps and"
+            problem += " Secrets."
+            raise InvalidSpecError([SpecError("spec", problem, "Make several runs of it.")])
+    return found
+
+
+def _size(body: Object | None) -> int:
+    parts = [(body or {}).get(field) or {} for field in ("data", "binaryData")]
+    return sum(len(text) for part in parts for text in part.values())
 
 
 def _if_readable(body: Object | None) -> Object | None:
