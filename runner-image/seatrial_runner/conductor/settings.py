@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from seatrial.api.errors import SpecError
-from seatrial.api.names import CONDUCTOR_PORT, ENV_NAMESPACE
+from seatrial.api.names import CONDUCTOR_PORT, ENV_API_CA, ENV_API_TOKEN, ENV_NAMESPACE
 
 from seatrial_runner.conductor.connection import Address
 
@@ -18,7 +18,7 @@ ENV_API_URL = "SEATRIAL_API_URL"
 ENV_API_TOKEN_FILE = "SEATRIAL_API_TOKEN_FILE"  # noqa: S105 - a variable's name
 ENV_API_CA_FILE = "SEATRIAL_API_CA_FILE"
 ENV_PORT = "SEATRIAL_PORT"
-# The kubelet renews a projected token long before its end; reading it again now and then is enough.
+# A token in a file may be renewed long before its end; reading it again now and then is enough.
 _TOKEN_AGE_S = 60.0
 
 
@@ -28,6 +28,8 @@ class Settings:
 
     namespace: str
     url: str  # of the API server; its host is an IP address
+    token: str  # given by the operator for the whole run; empty: it stands in token_file
+    ca: str  # PEM; empty: in ca_file
     token_file: Path
     ca_file: Path
     port: int  # of our own HTTP interface; 0: any free one
@@ -44,10 +46,18 @@ class Settings:
         return cls(
             namespace=_required(environ, ENV_NAMESPACE),
             url=url,
+            token=environ.get(ENV_API_TOKEN, ""),
+            ca=environ.get(ENV_API_CA, ""),
             token_file=Path(environ.get(ENV_API_TOKEN_FILE) or ACCOUNT / "token"),
             ca_file=Path(environ.get(ENV_API_CA_FILE) or ACCOUNT / "ca.crt"),
             port=int(environ.get(ENV_PORT) or CONDUCTOR_PORT),
         )
+
+    def bearer(self, monotonic: Callable[[], float]) -> Callable[[], str]:
+        """Give what gives the token for each request."""
+        if self.token:
+            return lambda: self.token
+        return Token(self.token_file, monotonic)
 
     def address(self) -> Address:
         """Give where the API server is, ready to connect."""
@@ -56,7 +66,8 @@ class Settings:
         if parts.scheme == "https":
             import ssl
 
-            tls = ssl.create_default_context(cafile=str(self.ca_file))
+            ca_file = None if self.ca else str(self.ca_file)
+            tls = ssl.create_default_context(cafile=ca_file, cadata=self.ca or None)
         default = 443 if parts.scheme == "https" else 80
         return Address(parts.hostname or "", parts.port or default, tls)
 
