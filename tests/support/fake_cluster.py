@@ -96,6 +96,11 @@ class FakeCluster:
                         changed[part] = copy.deepcopy(merged or body[part])
             return self._change(key, current, changed)
 
+    async def account_token(self, namespace: str, account: str, seconds: int) -> str:
+        if ("ServiceAccount", namespace, account) not in self.objects:
+            raise NotFoundError(f"serviceaccount {namespace}/{account} not found", status=404)
+        return "a-token"
+
     async def delete(
         self, kind: Kind, namespace: str, name: str, uid: str, *, force: bool = False
     ) -> None:

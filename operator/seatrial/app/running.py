@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from datetime import timedelta
 
 import kopf
@@ -21,7 +22,7 @@ from seatrial.app.settings import Settings
 from seatrial.app.workqueue import WorkQueue
 from seatrial.app.world import World
 from seatrial.cluster.client import Client
-from seatrial.cluster.connection import configuration
+from seatrial.cluster.connection import certificates, configuration
 from seatrial.cluster.events import post_event
 from seatrial.cluster.kinds import RUN
 from seatrial.cluster.lease import Lease
@@ -82,7 +83,7 @@ class _Work:
             client=client,
             world=self._world,
             queue=self._queue,
-            settings=settings.plan,
+            settings=replace(settings.plan, api_ca=certificates(config)),
             metrics=metrics,
             now=clock.now,
             tell=self._tell,

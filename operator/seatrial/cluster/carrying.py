@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from itertools import groupby
 from typing import Any
 
@@ -104,24 +104,36 @@ async def _write_status(
 
 
 async def _make(client: Client, manifests: tuple[Manifest, ...], record: Record) -> None:
+    """Write objects: the namespace, then what the conductor needs beside everything else."""
+    namespaces = [each for each in manifests if each.key.kind == "Namespace"]
+    await _make_stages(client, namespaces, record)
+    if record.refusal is not None:
+        return
+    if record.namespace is not None and record.namespace.owner != record.run["metadata"]["uid"]:
+        return  # someone else's: the planner says what follows
+    rest = [each for each in manifests if each.key.kind != "Namespace"]
+    await _together(
+        _make_stages(client, [each for each in rest if each.of_conductor], record),
+        _make_stages(client, [each for each in rest if not each.of_conductor], record),
+    )
+
+
+async def _make_stages(client: Client, manifests: list[Manifest], record: Record) -> None:
     """Write objects stage by stage; those of a stage at the same time."""
     ordered = sorted(manifests, key=lambda each: each.stage)
     for _, stage in groupby(ordered, key=lambda each: each.stage):
-        results = await asyncio.gather(
-            *(_write(client, each, record) for each in stage), return_exceptions=True
-        )
-        failures = [each for each in results if isinstance(each, BaseException)]
-        if failures:
-            # What fails for good, or is no error of the cluster's, tells more than a time-out.
-            raise min(failures, key=lambda each: isinstance(each, ClusterError))
+        await _together(*(_write(client, each, record) for each in stage))
         if record.refusal is not None:
             return
-        if record.namespace is not None and record.namespace.owner != _owner(record):
-            return  # someone else's: the planner says what follows
 
 
-def _owner(record: Record) -> str:
-    return str(record.run["metadata"]["uid"])
+async def _together(*steps: Awaitable[None]) -> None:
+    """Do all of it, whatever fails; then raise the failure that tells most."""
+    results = await asyncio.gather(*steps, return_exceptions=True)
+    failures = [each for each in results if isinstance(each, BaseException)]
+    if failures:
+        # What is no error of the cluster's tells more than a time-out.
+        raise min(failures, key=lambda each: isinstance(each, ClusterError))
 
 
 async def _write(client: Client, manifest: Manifest, record: Record) -> None:
@@ -155,7 +167,7 @@ async def _write_once(client: Client, manifest: Manifest, record: Record) -> Non
         return
     body: Object | None
     try:
-        body = await client.create(kind, _with_random(manifest))
+        body = await client.create(kind, await _completed(client, manifest))
         record.applied[key] = CREATED
     except AlreadyExistsError:
         record.applied[key] = FOUND
@@ -175,11 +187,15 @@ def note(record: Record, key: ObjectKey, body: Mapping[str, Any]) -> None:
         record.conductor = see_pod(body)
 
 
-def _with_random(manifest: Manifest) -> Mapping[str, Any]:
-    if not manifest.random_keys:
-        return manifest.body
-    drawn = {key: secrets.token_urlsafe(32) for key in manifest.random_keys}
-    return {**manifest.body, "stringData": drawn}
+async def _completed(client: Client, manifest: Manifest) -> Mapping[str, Any]:
+    """Put in what the planner does not know: values to be drawn, tokens to be asked for."""
+    data = {key: secrets.token_urlsafe(32) for key in manifest.random_keys}
+    if manifest.token_of:
+        namespace = manifest.key.namespace
+        data[names.TOKEN_KEY] = await client.account_token(
+            namespace, manifest.token_of, manifest.token_s
+        )
+    return {**manifest.body, "stringData": data} if data else manifest.body
 
 
 def _may_pass(error: ForbiddenError) -> bool:

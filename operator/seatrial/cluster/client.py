@@ -16,7 +16,7 @@ from seatrial.api import names
 from seatrial.api.errors import ClusterError, NotFoundError
 from seatrial.cluster.connection import Rest, bearer_token
 from seatrial.cluster.errors import error_from
-from seatrial.cluster.kinds import Kind
+from seatrial.cluster.kinds import Kind, kind_of
 
 Object = dict[str, Any]
 # Called after each request with verb, kind, HTTP status (0: no answer) and seconds.
@@ -25,6 +25,7 @@ Observer = Callable[[str, str, int, float], None]
 _TIMEOUT_S = 15.0
 _AT_ONCE = 48  # requests; more would only queue up in the API server
 _PAGE = 500
+_ACCOUNT = kind_of("ServiceAccount")
 
 
 def _ignore(verb: str, kind: str, status: int, seconds: float) -> None:
@@ -91,6 +92,14 @@ class Client:
         return await self._request(
             "PATCH", kind, path, body=body, query=query, content="application/apply-patch+yaml"
         )
+
+    async def account_token(self, namespace: str, account: str, seconds: int) -> str:
+        """Ask for a token of a ServiceAccount."""
+        path = _ACCOUNT.path(namespace, account, "token")
+        spec = {"expirationSeconds": seconds}
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+        answer = await self._request("POST", _ACCOUNT, path, body=body)
+        return str(answer["status"]["token"])
 
     async def replace(self, kind: Kind, body: Mapping[str, Any]) -> Object:
         """Write an object that was read before; raises ConflictError if it has changed since."""

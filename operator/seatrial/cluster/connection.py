@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import aiohttp
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
@@ -33,6 +35,14 @@ async def bearer_token(config: Configuration) -> str | None:
     header = await config.get_api_key_with_prefix("BearerToken", alias="authorization")
     # NB: written "Bearer" from a kubeconfig, and "bearer" in a pod.
     return header.split(" ", 1)[-1] if header else None
+
+
+def certificates(config: Configuration) -> str:
+    """Give the certificates the API server is known by, as PEM; empty without TLS."""
+    if config.ca_cert_data:
+        data = config.ca_cert_data
+        return data.decode() if isinstance(data, bytes) else str(data)
+    return Path(config.ssl_ca_cert).read_text() if config.ssl_ca_cert else ""
 
 
 class Rest(RESTClientObject):

@@ -19,6 +19,7 @@ from seatrial.plan.objects import (
     Mode,
     conductor_configmaps,
     conductor_pod,
+    conductor_token,
     control_manifest,
     environment,
 )
@@ -262,7 +263,11 @@ def _objects(
     else:
         assert subject.spec is not None
         run = bare(subject.metadata, subject.spec)
-        wanted = [*conductor_configmaps(run), conductor_pod(run, settings)]
+        wanted = [
+            *conductor_configmaps(run),
+            conductor_token(run),
+            conductor_pod(run, settings),
+        ]
     wanted += _control(subject, status, seen)
     return tuple(each for each in wanted if _missing(each, seen))
 

@@ -37,3 +37,4 @@ class PlanSettings:
     quota: Mapping[str, str] = field(default_factory=_default_quota)
     limits: Mapping[str, Mapping[str, str]] = field(default_factory=_default_limits)
     read_secrets: bool = True
+    api_ca: str = ""  # certificates the API server is known by, as PEM; not a variable

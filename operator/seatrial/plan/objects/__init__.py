@@ -7,7 +7,11 @@ from datetime import datetime
 
 from seatrial.plan.blueprint import Blueprint
 from seatrial.plan.objects.accounts import accounts
-from seatrial.plan.objects.conductor import conductor_pod, conductor_service
+from seatrial.plan.objects.conductor import (
+    conductor_pod,
+    conductor_service,
+    conductor_token,
+)
 from seatrial.plan.objects.copies import copies, pull_secrets
 from seatrial.plan.objects.exchange import (
     access_secret,
@@ -30,6 +34,7 @@ __all__ = [
     "Stage",
     "conductor_configmaps",
     "conductor_pod",
+    "conductor_token",
     "control_manifest",
     "environment",
 ]
@@ -58,6 +63,7 @@ def environment(
     yield from conductor_configmaps(run)
     yield from network_policies(run)
     yield from copies(run, secrets)
+    yield conductor_token(run)
     yield conductor_pod(run, settings)
     if run.is_plain:
         return

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from seatrial.api import names
 from seatrial.plan.blueprint import Blueprint
 from seatrial.plan.objects.containers import runner_security_context
 from seatrial.plan.objects.manifest import Json, Manifest, Mode, metadata
 from seatrial.plan.settings import PlanSettings
 
-TOKEN_DIRECTORY = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a directory
-_TOKEN_SECONDS = 3607  # the kubelet renews it; the odd 7 is what Kubernetes' own admission uses
+# Beyond the longest time that the run can take. The API server may have a shorter maximum, of a
+# day or more with all providers; Kubernetes knows none below ten minutes.
+_TOKEN_MARGIN = timedelta(minutes=15)
 
 # Small requests, so that twenty runs at once find room on two cores; what it uses beyond them it
 # takes from what is free.
@@ -24,21 +27,24 @@ def conductor_pod(run: Blueprint, settings: PlanSettings) -> Manifest:
     Make the conductor: a bare pod, because a Job's controller would only add its delays.
 
     The kubelet restarts its container (OnFailure); the operator makes the pod again when it is
-    gone.
+    gone. It has no volume, not even for its token: the kubelet looks every 0.3 s whether volumes
+    are mounted.
+    Source: Kubernetes, pkg/kubelet/volumemanager, podAttachAndMountRetryInterval.
     """
+    token = {"name": names.CONDUCTOR, "key": names.TOKEN_KEY}
     container: Json = {
         "name": "conductor",
         "image": settings.runner_image,
         "imagePullPolicy": settings.runner_pull_policy,
         "args": ["conductor"],
-        "env": [{"name": names.ENV_NAMESPACE, "value": run.environment}],
+        "env": [
+            {"name": names.ENV_NAMESPACE, "value": run.environment},
+            {"name": names.ENV_API_CA, "value": settings.api_ca},
+            {"name": names.ENV_API_TOKEN, "valueFrom": {"secretKeyRef": token}},
+        ],
         "ports": [{"name": "http", "containerPort": names.CONDUCTOR_PORT}],
         "resources": _RESOURCES,
         "securityContext": runner_security_context(),
-        "volumeMounts": [
-            {"name": "token", "mountPath": TOKEN_DIRECTORY, "readOnly": True},
-            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - in the container
-        ],
     }
     body: Json = {
         "apiVersion": "v1",
@@ -52,7 +58,6 @@ def conductor_pod(run: Blueprint, settings: PlanSettings) -> Manifest:
             "terminationGracePeriodSeconds": 5,
             "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
             "containers": [container],
-            "volumes": [_token(), {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}],
         },
     }
     return Manifest(body, Mode.CREATE)
@@ -77,18 +82,19 @@ def conductor_service(run: Blueprint) -> Manifest:
     )
 
 
-def _token() -> Json:
-    return {
-        "name": "token",
-        "projected": {
-            "sources": [
-                {"serviceAccountToken": {"path": "token", "expirationSeconds": _TOKEN_SECONDS}},
-                {
-                    "configMap": {
-                        "name": "kube-root-ca.crt",
-                        "items": [{"key": "ca.crt", "path": "ca.crt"}],
-                    }
-                },
-            ]
-        },
+def conductor_token(run: Blueprint) -> Manifest:
+    """
+    Make the Secret with the conductor's token, which ends with the run's namespace.
+
+    Only the conductor's pod can refer to it: manifests of users may not name our objects.
+    """
+    longest = run.spec.timeout + run.spec.timeouts.collecting + _TOKEN_MARGIN
+    body: Json = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "Opaque",
+        "metadata": metadata(run, names.CONDUCTOR, names.COMPONENT_ENVIRONMENT),
     }
+    return Manifest(
+        body, Mode.CREATE, token_of=names.CONDUCTOR, token_s=int(longest.total_seconds())
+    )

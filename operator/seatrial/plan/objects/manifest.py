@@ -45,18 +45,15 @@ class Stage(IntEnum):
     What must exist before what; objects of one stage are written together.
 
     The API server refuses a pod whose ServiceAccount is missing and completes its resources from
-    the LimitRange. The conductor's pod waits for nothing else, because every run waits for it;
-    the system under test also waits for its policies, configuration and Services.
+    the LimitRange; the system under test also waits for its policies, configuration and Services.
     """
 
-    NAMESPACE = 0
     ACCOUNTS = 1
-    CONFIGURATION = 2  # and the conductor's pod
+    CONFIGURATION = 2
     WORKLOADS = 3
 
 
 _STAGES = {
-    "Namespace": Stage.NAMESPACE,
     "ServiceAccount": Stage.ACCOUNTS,
     "LimitRange": Stage.ACCOUNTS,
     "ResourceQuota": Stage.ACCOUNTS,
@@ -72,13 +69,16 @@ class Manifest:
     """
     An object to be made.
 
-    ``random_keys`` are keys of a Secret whose values the cluster layer draws when it creates it:
-    the planner knows no randomness.
+    The planner knows neither randomness nor tokens; the cluster layer puts them into a Secret when
+    it creates it: drawn values under ``random_keys``, a token of the ServiceAccount ``token_of``,
+    good for ``token_s`` seconds, under TOKEN_KEY.
     """
 
     body: Mapping[str, Any]
     mode: Mode = Mode.APPLY
     random_keys: tuple[str, ...] = ()
+    token_of: str = ""
+    token_s: int = 0
     aspect: str = ""
 
     @cached_property
@@ -92,9 +92,18 @@ class Manifest:
     @property
     def stage(self) -> Stage:
         """When it is written."""
-        if self.key.kind == "Pod" and self.key.name == names.CONDUCTOR:
-            return Stage.CONFIGURATION
         return _STAGES.get(self.key.kind, Stage.CONFIGURATION)
+
+    @property
+    def of_conductor(self) -> bool:
+        """
+        Whether the conductor's pod needs it to start.
+
+        These are written beside everything else, in their own order, because every run waits for
+        that pod: ServiceAccount, Secret with its token, pod.
+        """
+        kinds = ("ServiceAccount", "Secret", "Pod")
+        return self.key.kind in kinds and self.key.name == names.CONDUCTOR
 
     @cached_property
     def digest(self) -> str:
