@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import urllib3
+import yaml
 from kubernetes import client, config
 
 from localcluster.controlplane import ControlPlane
@@ -43,39 +45,42 @@ class As:
 
 
 @pytest.fixture(scope="module")
-def admin() -> Iterator[As]:
+def plane() -> Iterator[ControlPlane]:
     with ControlPlane() as plane:
-        helm(
-            "install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace",
-            *given(runs={"podSecurityLevels": ["restricted", "baseline"]}),
-            kubeconfig=plane.kubeconfig,
-        )  # fmt: skip
-        configuration = client.Configuration()
-        config.load_kube_config(str(plane.kubeconfig), client_configuration=configuration)
-        pool = client.ApiClient(configuration).rest_client.pool_manager
-        admin = As(pool, configuration.host)
-        # Whatever a role allows by mistake: the rules alone must hold.
-        everything = {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "ClusterRoleBinding",
-            "metadata": {"name": "mistake"},
-            "roleRef": {
-                "apiGroup": "rbac.authorization.k8s.io",
-                "kind": "ClusterRole",
-                "name": "cluster-admin",
-            },
-            "subjects": [
-                {"kind": "User", "name": OPERATOR, "apiGroup": "rbac.authorization.k8s.io"}
-            ],
-        }
-        bindings = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
-        assert admin.send("POST", bindings, everything)[0] == 201
-        for namespace in (a_namespace("shop", labels={}), a_namespace()):
-            assert admin.send("POST", "/api/v1/namespaces", namespace)[0] == 201
-        for made in (a_run(), a_configmap("theirs", "shop"), a_configmap("mine-report", "shop")):
-            assert admin.send("POST", where(made), made)[0] == 201
-        wait_for_the_rules(As(pool, configuration.host, OPERATOR))
-        yield admin
+        yield plane
+
+
+@pytest.fixture(scope="module")
+def admin(plane: ControlPlane) -> As:
+    helm(
+        "install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace",
+        *given(runs={"podSecurityLevels": ["restricted", "baseline"]}),
+        kubeconfig=plane.kubeconfig,
+    )  # fmt: skip
+    configuration = client.Configuration()
+    config.load_kube_config(str(plane.kubeconfig), client_configuration=configuration)
+    pool = client.ApiClient(configuration).rest_client.pool_manager
+    admin = As(pool, configuration.host)
+    # Whatever a role allows by mistake: the rules alone must hold.
+    everything = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "mistake"},
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io",
+            "kind": "ClusterRole",
+            "name": "cluster-admin",
+        },
+        "subjects": [{"kind": "User", "name": OPERATOR, "apiGroup": "rbac.authorization.k8s.io"}],
+    }
+    bindings = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
+    assert admin.send("POST", bindings, everything)[0] == 201
+    for namespace in (a_namespace("shop", labels={}), a_namespace()):
+        assert admin.send("POST", "/api/v1/namespaces", namespace)[0] == 201
+    for made in (a_run(), a_configmap("theirs", "shop"), a_configmap("mine-report", "shop")):
+        assert admin.send("POST", where(made), made)[0] == 201
+    wait_for_the_rules(As(pool, configuration.host, OPERATOR))
+    return admin
 
 
 @pytest.fixture
@@ -288,3 +293,11 @@ def test_a_refusal_says_what_and_where(operator):
         "the Seatrial operator may not write configmaps in namespace shop: only in namespaces of"
         " runs, which carry the label seatrial.dev/run-uid"
     )
+
+
+def test_the_first_run_that_the_chart_suggests_is_accepted(admin, plane):
+    notes = helm("get", "notes", RELEASE, "-n", NAMESPACE, kubeconfig=plane.kubeconfig)
+    indented = notes.partition("<<EOF\n")[2].partition("  EOF")[0]
+    run = yaml.safe_load(textwrap.dedent(indented))
+    status, answer = admin.send("POST", f"{RUNS}?dryRun=All&fieldValidation=Strict", run)
+    assert status == 201, answer

@@ -1,6 +1,7 @@
 """What the chart makes of its values, rendered by the real helm."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -301,3 +302,16 @@ def test_a_value_that_cannot_be_is_refused(values, said):
 def test_an_old_kubernetes_is_refused():
     with pytest.raises(HelmError, match="incompatible with Kubernetes"):
         helm("template", "seatrial", str(CHART), "--kube-version", "1.29.0")
+
+
+PAGE = CHART.parent.parent / "docs" / "how-to" / "install.md"
+EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+
+
+def test_the_page_about_installing_has_examples():
+    assert len(EXAMPLES) >= 5
+
+
+@pytest.mark.parametrize("text", EXAMPLES, ids=lambda text: text.partition("\n")[0])
+def test_the_values_of_the_page_about_installing_are_accepted(text):
+    assert render(**yaml.safe_load(text)) != render()
