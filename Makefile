@@ -40,6 +40,8 @@ format: $(VENV) ## Write the code as the linter wants it
 
 generate: $(VENV) ## Write what is derived: CRD, reference, bundles of the examples
 	.venv/bin/python -m seatrial.api.generate
+	.venv/bin/python -m seatrial.cli.reference
+	.venv/bin/python helm/reference.py
 	.venv/bin/python examples/bundle.py
 
 test: unit up control-plane e2e cluster-tests ## Run every test; brings the cluster up
