@@ -100,7 +100,8 @@ def test_the_objects_of_a_run_are_what_the_architecture_says(api, operator, cond
         "seatrial-allow-within",
         "seatrial-default-deny",
     ]
-    assert names_in(api, environment, "api/v1", "secrets") == ["seatrial-access"]
+    secrets = names_in(api, environment, "api/v1", "secrets")
+    assert secrets == ["seatrial-access", "seatrial-conductor"]
     conductors.hold.clear()
     status = api.wait_for("shop", "whole", verdict)
     assert status["verdict"] == "Passed"
