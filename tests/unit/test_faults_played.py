@@ -177,6 +177,26 @@ def test_a_manual_fault_can_be_played_again() -> None:
     assert (states["f"]["state"], states["f"]["hits"]) == ("Recovered", 2)
 
 
+def test_traffic_that_is_told_late_counts_for_the_window_it_was_sent_in() -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        sent = None
+        for _ in range(2):
+            await director.start("f", test="")
+            sent = sent or loop().now()
+            await director.stop("f")
+            await director.recovered("f")
+        assert sent is not None
+        director.met(sent, "orders")
+        await director.keep_proof()
+        assert [fault["hits"] for fault in namespace.summary()["faults"]] == [
+            1
+        ]  # and it is written
+
+    states, _ = played(a_scale(when={"manual": {}}), course=course)
+    assert states["f"]["hits"] == 1
+    assert states["f"]["firstHit"] is not None
+
+
 @pytest.mark.parametrize(
     ("name", "what", "words"),
     [

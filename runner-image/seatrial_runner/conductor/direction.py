@@ -31,6 +31,9 @@ class Orders(Protocol):
     def met(self, at: datetime, host: str) -> None:
         """Take note of a request that a test has sent."""
 
+    async def keep_proof(self) -> None:
+        """Return when no restart can lose that a fault has met traffic."""
+
 
 class Direction(Orders, Protocol):
     """Has every fault come and go at its moment."""

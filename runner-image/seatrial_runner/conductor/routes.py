@@ -48,7 +48,7 @@ class Routes:
             case "POST", ("v1", "tests", test, "junit"):
                 return self._desk.junit(test, request.query.get("file", ""), request.body)
             case "POST", ("v1", "requests"):
-                return self._requests(request.json())
+                return await self._requests(request.json())
             case "GET", ("v1", "faults", name):
                 return self._fault(name)
             case "POST", ("v1", "faults", name, ("start" | "stop") as what):
@@ -73,7 +73,7 @@ class Routes:
         except SeatrialError as error:
             raise ProblemError(409, str(error)) from None
 
-    def _requests(self, body: Json) -> Json:
+    async def _requests(self, body: Json) -> Json:
         requests = body.get("requests")
         if not isinstance(requests, list) or len(requests) > _MAX_REQUESTS:
             raise ProblemError(400, f"requests must be a list of at most {_MAX_REQUESTS}")
@@ -83,6 +83,7 @@ class Routes:
             raise ProblemError(400, "each request needs at (RFC 3339) and host") from None
         for at, host in met:
             self._faults.met(at, host)
+        await self._faults.keep_proof()
         return {"accepted": len(met)}
 
 

@@ -39,6 +39,7 @@ class Director:
         self._timers: dict[str, asyncio.Task[None]] = {}
         self._began = stage.monotonic()
         self._test_began: dict[str, float] = {}
+        self._proof_is_new = False
 
     # Moments -------------------------------------------------------------------------------------
 
@@ -180,6 +181,7 @@ class Director:
         """Count a request of a test in the windows of all faults it falls into."""
         for window in self._stage.windows.meet(at, host):
             state = self._state(window.fault)
+            self._proof_is_new |= not state["hits"]
             if window.total == 1:
                 self._stage.journal.note(
                     "fault.hit", fault=window.fault, host=host, sent=rfc3339(at)
@@ -190,7 +192,16 @@ class Director:
                 first = window.first_hit
                 if first is not None and round_.hits_before == 0:
                     state["firstHit"] = rfc3339(first)
-                self._stage.journal.changed()
+            else:  # told late, of a window that is over or of an earlier conductor
+                state["hits"] += 1
+                state["firstHit"] = min(rfc3339(at), state["firstHit"] or rfc3339(at))
+            self._stage.journal.changed()
+
+    async def keep_proof(self) -> None:
+        """Return when no restart can lose that a fault has met traffic: nobody tells it twice."""
+        if self._proof_is_new:
+            self._proof_is_new = False
+            await self._stage.journal.save()
 
     # After a restart -----------------------------------------------------------------------------
 
