@@ -77,7 +77,10 @@ def admin(plane: ControlPlane) -> As:
     assert admin.send("POST", bindings, everything)[0] == 201
     for namespace in (a_namespace("shop", labels={}), a_namespace()):
         assert admin.send("POST", "/api/v1/namespaces", namespace)[0] == 201
-    for made in (a_run(), a_configmap("theirs", "shop"), a_configmap("mine-report", "shop")):
+    for made in (
+        a_run(), a_configmap("theirs", "shop"), a_configmap("mine-report", "shop"),
+        an_account("shop"), an_account("itr-mine"),
+    ):  # fmt: skip
         assert admin.send("POST", where(made), made)[0] == 201
     wait_for_the_rules(As(pool, configuration.host, OPERATOR))
     return admin
@@ -168,6 +171,16 @@ def created(body: Json) -> tuple[str, str, Json]:
     return "POST", where(body), body
 
 
+def an_account(namespace: str) -> Json:
+    metadata = {"name": "seatrial-conductor", "namespace": namespace}
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}
+
+
+def a_token(namespace: str) -> tuple[str, str, Json]:
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    return "POST", f"{where(an_account(namespace))}/seatrial-conductor/token", request
+
+
 SHOP = "/api/v1/namespaces/shop"
 
 
@@ -181,6 +194,7 @@ SHOP = "/api/v1/namespaces/shop"
         pytest.param(created(a_report("long-report", "long")), id="a-report"),
         pytest.param(created(an_event()), id="an-event"),
         pytest.param(created(a_lease(NAMESPACE)), id="the-lease"),
+        pytest.param(a_token("itr-mine"), id="the-conductor-s-token"),
         pytest.param(
             ("PATCH", f"{RUNS}/mine", {"metadata": {"finalizers": ["seatrial.dev/environment"]}}),
             id="a-finalizer",
@@ -247,6 +261,7 @@ def test_the_operator_may_do_what_a_run_needs(operator, request_):
         pytest.param(created(a_report("z-report", "z", component="x")), id="a-report-unlabelled"),
         pytest.param(created(a_report("z-report", "z", kind="Pod")), id="a-report-of-a-pod"),
         pytest.param(created(a_lease("shop")), id="a-lease-elsewhere"),
+        pytest.param(a_token("shop"), id="a-token-of-somebody-s-account"),
         pytest.param(created(a_binding("shop")), id="rights-in-somebody-s-namespace"),
         pytest.param(created(a_run("new")), id="a-run-of-its-own"),
         pytest.param(

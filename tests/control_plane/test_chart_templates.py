@@ -96,7 +96,13 @@ def test_the_operator_may_make_every_kind_that_runs_are_made_of():
         # A run is the user's, and the Lease has a Role of its own.
         if kind.name not in ("IntegrationTestRun", "Lease")
     }
-    assert may_create == made
+    assert may_create == made | {("", "serviceaccounts/token")}
+
+
+def test_the_operator_may_ask_for_the_conductor_s_token_and_no_other():
+    (rule,) = [r for r in rules_of(render()) if "serviceaccounts/token" in r["resources"]]
+    assert rule["resourceNames"] == ["seatrial-conductor"]
+    assert rule["verbs"] == ["create"]
 
 
 def test_the_operator_may_read_secrets_only_if_runs_may_refer_to_them():
