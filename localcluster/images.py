@@ -19,8 +19,8 @@ from localcluster.progress import Progress
 CATALOGUE = HERE / "images.toml"
 # Earlier states of an image that are kept, to go back and forth between branches.
 KEPT_IMAGES = 4
-# Build steps in buildah's storage; about ten for each change of the source.
-KEPT_LAYERS = 300
+# Build steps in buildah's storage: about ten for each change of the source, a few MB each.
+KEPT_LAYERS = 2000
 CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 # Left out of every base: a container has no use for them.
 NOT_NEEDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")

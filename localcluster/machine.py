@@ -4,9 +4,10 @@ import os
 import platform
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
-from localcluster.layout import LocalClusterError
+from localcluster.layout import LocalClusterError, clusters_dir
 from localcluster.progress import Progress
 
 # Debian package by the command that shows it is there.
@@ -50,6 +51,11 @@ def check() -> None:
     filesystems = Path("/proc/filesystems").read_text()
     if "\toverlay\n" not in filesystems:
         missing.append("the overlay file system: modprobe overlay")
+    if not missing and not _overlay_works(clusters_dir()):
+        missing.append(
+            f"a file system that overlays can be mounted on: {clusters_dir()} is on one itself? "
+            "Set SEATRIAL_STATE to a folder on a real disk"
+        )
     missing += [f"{what}: {path} is not there" for path, what in KERNEL.items() if not _there(path)]
     if missing:
         raise LocalClusterError("This machine lacks:\n" + "\n".join(f"  - {m}" for m in missing))
@@ -118,6 +124,16 @@ class _no_services:  # noqa: N801  reads as a statement
     def __exit__(self, *_: object) -> None:
         if self.ours:
             self.policy.unlink(missing_ok=True)
+
+
+def _overlay_works(folder: Path) -> bool:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        layers = f"lowerdir={scratch}/a,upperdir={scratch}/b,workdir={scratch}/c"
+        script = f"cd {scratch} && mkdir a b c d && mount -t overlay overlay -o {layers} d"
+        # In a mount namespace of its own, where the mount ends with the command.
+        command = ["unshare", "--mount", "sh", "-c", script]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def _apt(arguments: list[str], environment: dict[str, str]) -> None:

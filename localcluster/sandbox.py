@@ -38,7 +38,8 @@ def launch(cluster: ClusterFolder) -> ProcessId:
     os.waitpid(child, 0)
     if not answer.isdigit() or not (process := identify(int(answer))):
         raise LocalClusterError(
-            f"The cluster's namespaces could not be made: {answer or 'no answer'}"
+            f"The cluster's namespaces could not be made: {answer or 'no answer'}. "
+            "Inside a container this needs --privileged."
         )
     process.save(cluster.supervisor)
     return process
@@ -130,7 +131,8 @@ def plug_in(process: ProcessId, addresses: Addresses) -> None:
         f"route add {addresses.everything} via {addresses.node}",
     )
     enter = ["nsenter", f"--target={process.pid}", "--net", "--mount", "--pid"]
-    run([*enter, "sysctl", "-qw", "net.ipv4.ip_forward=1"], "Switching on forwarding")
+    forwarding = "echo 1 > /proc/sys/net/ipv4/ip_forward"
+    run([*enter, "sh", "-c", forwarding], "Switching on forwarding")
     # Traffic that kube-proxy does not redirect, to a Service that is gone for example, must have
     # somewhere to go other than the host: a bridge without ports swallows it (not every kernel
     # has the dummy device).
