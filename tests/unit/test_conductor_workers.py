@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -119,3 +120,22 @@ async def test_a_worker_ignores_our_signal_handlers() -> None:
         assert await run_in_worker(work, ignore, timeout_s=10) == {"default": True}
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+async def test_an_answer_that_grows_beyond_its_memory_ends_the_worker_alone() -> None:
+    # What a JSON document of 10 MiB may come to: lists of nothing take 20 times their text.
+    def work(channel: Channel) -> dict[str, Any]:
+        return {"length": len(json.loads("[" + "[{}]," * 5_000_000 + "1]"))}
+
+    with pytest.raises(WorkerError, match="MemoryError"):
+        await run_in_worker(work, ignore, timeout_s=60)
+
+
+async def test_there_is_room_for_what_a_scenario_needs() -> None:
+    def work(channel: Channel) -> dict[str, Any]:
+        threads = [threading.Thread(target=len, args=("",)) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        return {"length": len(json.loads("[" + '{"id": "a-few-words"},' * 400_000 + "1]"))}
+
+    assert (await run_in_worker(work, ignore, timeout_s=60))["length"] == 400_001

@@ -11,6 +11,7 @@ import asyncio
 import gc
 import json
 import os
+import resource
 import signal
 import socket
 import sys
@@ -24,6 +25,11 @@ Json = dict[str, Any]
 # One message: an InstanceResult with 16 KiB of details for each of at most 64 x 16 x 32 steps is
 # bounded by the engine; this bound only protects the conductor.
 MAX_MESSAGE = 8 * 1024 * 1024
+
+
+# What a worker may take beyond what it was forked with. Kubernetes ends all processes of a
+# container that has no memory left: one hostile answer would take the conductor with it.
+HEADROOM = 320 * 1024 * 1024
 
 
 class WorkerError(Exception):
@@ -148,6 +154,7 @@ def _fork(work: Work) -> tuple[int, socket.socket]:
 def _be_a_worker(work: Work, connection: socket.socket) -> NoReturn:
     status = 1
     try:
+        _bound_memory()
         # The conductor's handlers write into its event loop's wake-up pipe, which we share.
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -163,6 +170,17 @@ def _be_a_worker(work: Work, connection: socket.socket) -> NoReturn:
     finally:
         sys.stderr.flush()
         os._exit(status)
+
+
+def _bound_memory() -> None:
+    if sys.platform != "linux":  # nobody's container
+        return
+    # Source: proc(5), statm: the sixth number is data + stack, in pages; it is what RLIMIT_DATA
+    # bounds, while RLIMIT_AS would also count what allocators only reserve.
+    with open("/proc/self/statm", encoding="ascii") as statm:
+        pages = int(statm.read().split()[5])
+    limit = pages * resource.getpagesize() + HEADROOM
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
 def _end(pid: int, *, ended: bool) -> int:
