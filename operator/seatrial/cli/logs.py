@@ -8,12 +8,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from seatrial.api import names
 from seatrial.api.errors import ClusterError, NotFoundError
-from seatrial.cli.client import Cluster, connect, core_path
+from seatrial.cli.client import Cluster, UnreachableError, connect, core_path
 from seatrial.cli.exits import CommandError, Exit
 from seatrial.cli.lines import printable
 from seatrial.cli.lookup import find_run
@@ -112,18 +113,15 @@ def _follow(cluster: Cluster, run: Json, selection: Selection) -> bool:
     namespace = _environment(run)
     threads: dict[tuple[str, str], threading.Thread] = {}
     while not (run.get("status") or {}).get("verdict"):
-        for pod, container in _containers(cluster, namespace, selection):
-            if (pod, container) not in threads:
-                thread = threading.Thread(
-                    target=_copy,
-                    args=(cluster, namespace, pod, container),
-                    kwargs={"follow": True},
-                    daemon=True,  # a container that goes on does not keep the command
-                )
-                thread.start()
-                threads[pod, container] = thread
+        # An API server that is away for a while ends the command no more than the run.
+        with suppress(UnreachableError):
+            for pod, container in _containers(cluster, namespace, selection):
+                if (pod, container) not in threads:
+                    threads[pod, container] = _copy_in_background(
+                        cluster, namespace, pod, container
+                    )
+            run = find_run(cluster, run["metadata"]["name"])
         time.sleep(_NEW_PODS_S)
-        run = find_run(cluster, run["metadata"]["name"])
     return bool(threads)
 
 
@@ -150,6 +148,19 @@ def _containers(
                 labels = metadata.get("labels") or {}
                 if begun and selection.selects(metadata["name"], each["name"], labels):
                     yield metadata["name"], each["name"]
+
+
+def _copy_in_background(
+    cluster: Cluster, namespace: str, pod: str, container: str
+) -> threading.Thread:
+    thread = threading.Thread(
+        target=_copy,
+        args=(cluster, namespace, pod, container),
+        kwargs={"follow": True},
+        daemon=True,  # a container that goes on does not keep the command
+    )
+    thread.start()
+    return thread
 
 
 def _copy(cluster: Cluster, namespace: str, pod: str, container: str, *, follow: bool) -> None:
