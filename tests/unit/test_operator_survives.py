@@ -12,7 +12,7 @@ from seatrial.app import watches
 from seatrial.app.metrics import Metrics
 from seatrial.app.running import _Work
 
-from tests.support.builders import a_test
+from tests.support.builders import a_service, a_test
 from tests.support.simulation import SETTINGS, Simulation
 
 
@@ -87,6 +87,19 @@ def test_a_run_that_refers_to_more_than_the_operator_holds_is_refused():
     simulation.settle()
 
     assert simulation.status()["verdict"] == "Error"
-    assert "refers to more than 16 MiB of ConfigMaps" in simulation.status()["message"]
+    assert "refers to more than 8 MiB of ConfigMaps" in simulation.status()["message"]
     assert simulation.cluster.requests < count  # the rest is not even read
     assert len(json.dumps(simulation.status())) < 10_000
+
+
+def test_what_the_environment_was_made_from_is_forgotten_once_it_is_there():
+    simulation = Simulation(services=[a_service()], tests=[a_test()])
+    simulation.until("Provisioning")
+    (entry,) = simulation.world.entries.values()
+    assert entry.blueprint is not None
+
+    simulation.until("Running")
+    simulation.queue.add(entry.record.run["metadata"]["uid"])
+    simulation.look()
+
+    assert entry.blueprint is None

@@ -130,6 +130,8 @@ class Reconciler:
             entry.spec, entry.problem = _spec(entry, self.settings, check=not status.start_time)
         if self._needs_blueprint(uid, metadata, status, entry):
             entry.blueprint, entry.problem = await self._draw(metadata, entry)
+        elif status.gate_time is not None or status.verdict is not None:
+            entry.blueprint = None  # with copies of all that the run refers to
         return Subject(metadata, status, entry.spec, entry.blueprint, entry.problem)
 
     def _needs_blueprint(

@@ -45,8 +45,8 @@ async def read_environment(client: Client, namespace: str, record: Record) -> Su
     return see_summary(journal) if journal else None
 
 
-# Of everything a run refers to: it is held in memory until the run is over.
-MAX_REFERENCED_BYTES = 16 * 1024 * 1024
+# Of everything a run refers to: it is held in memory until the gate opens.
+MAX_REFERENCED_BYTES = 8 * 1024 * 1024
 _AT_ONCE = 8
 
 
@@ -60,7 +60,7 @@ async def read_references(
     of our business.
 
     Raises:
-        InvalidSpecError: Together they are larger than 16 MiB.
+        InvalidSpecError: Together they are larger than 8 MiB.
     """
     found: dict[tuple[str, str], Object | None] = {}
     size = 0
