@@ -30,7 +30,11 @@ Pod = Callable[[Desk, RunNamespace], Awaitable[None]]
 
 
 def came(
-    test: dict[str, Any], pod: Pod, *, interrupted: bool = False
+    test: dict[str, Any],
+    pod: Pod,
+    *,
+    interrupted: bool = False,
+    faults: Callable[[Stage], NoFaults] = NoFaults,
 ) -> tuple[journal.TestState, Stage, RunNamespace]:
     """Run a test beside what its pod does; give its state, Stage and namespace."""
 
@@ -38,7 +42,7 @@ def came(
         namespace = RunNamespace()
         stage = await a_stage(namespace, a_run_doc(tests=[test], access=True))
         desk = Desk(stage)
-        tests = PodTests(stage, desk, NoFaults(stage), Keepsakes(stage))
+        tests = PodTests(stage, desk, faults(stage), Keepsakes(stage))
         background = [
             asyncio.create_task(stage.journal.keep_written()),
             asyncio.create_task(keep_seen(namespace.api, NAMESPACE, PODS, stage.seen)),
@@ -239,6 +243,36 @@ def a_tool(*codes: int, junit: str | None = None, sidecar: bool = False) -> Pod:
 def test_a_container_passes_with_status_0() -> None:
     state, _, _ = came(TOOL, a_tool(0))
     assert (state["outcome"], state["passed"]) == ("Passed", 1)
+
+
+class Beginnings(NoFaults):
+    """Remembers which tests were said to begin."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__(stage)
+        self.of: list[str] = []
+
+    async def begin_with(self, test: str) -> None:
+        self.of.append(test)
+
+
+@pytest.mark.parametrize(("seen_running", "expected"), [(True, ["tool"]), (False, [])])
+def test_faults_begin_with_a_container_that_runs_not_with_one_that_is_over(
+    seen_running: bool, expected: list[str]
+) -> None:
+    async def short(desk: Desk, namespace: RunNamespace) -> None:
+        stand(namespace, "tool", containers=[waiting("PodInitializing", name="test")])
+        await through_the_gate(desk, "tool")
+        stand(namespace, "tool", containers=[ended(0, name="test")])
+
+    begun: list[Beginnings] = []
+    came(TOOL, a_tool(0) if seen_running else short, faults=lambda s: keep(begun, Beginnings(s)))
+    assert begun[0].of == expected
+
+
+def keep(kept: list[Beginnings], one: Beginnings) -> Beginnings:
+    kept.append(one)
+    return one
 
 
 def test_a_container_fails_with_another_status_and_shows_its_last_lines() -> None:

@@ -244,6 +244,15 @@ def test_a_fault_that_never_came_is_told(when: dict[str, Any], state: str) -> No
     assert not [write for write in namespace.writes if write.startswith("delete")]
 
 
+def test_a_test_that_was_over_before_anyone_saw_it_met_nothing() -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        await director.end_with("paid")
+
+    states, _ = played(a_fault_doc("f", when={"test": "paid"}), course=course)
+    assert states["f"]["state"] == "NotInjected"
+    assert "test paid was over before it was seen to run" in states["f"]["message"]
+
+
 def test_an_offset_is_counted_from_the_start_of_the_test() -> None:
     async def course(director: Director, namespace: RunNamespace) -> None:
         await director.gate_opened()

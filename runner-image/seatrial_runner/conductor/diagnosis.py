@@ -259,8 +259,7 @@ def _crash_loop(subject: Subject, pod: Object, container: Container) -> Iterator
         return
     yield Finding(
         Reason.CRASH_LOOP,
-        f"{_begin(container.title)} of {subject.title} {_how(container)}, {container.crashes}"
-        f" time{'s' if container.crashes > 1 else ''} by now."
+        f"{_begin(container.title)} of {subject.title} {_how(container)}{_times(container)}."
         " Look at its last log lines; correct its command, its env or what it depends on.",
         subject.name,
         pods.name(pod),
@@ -313,9 +312,15 @@ def _how(container: Container) -> str:
     said = f": {_quote(end['message'])}" if end.get("message") else ""
     if end.get("signal"):
         return f"was killed by signal {end['signal']}{said}"
-    if why in ("OOMKilled", "StartError", "ContainerCannotRun"):
-        return f"ended with {why}{said}"
+    if why in ("StartError", "ContainerCannotRun"):
+        return f"could not be started ({why}){said}"
+    if why == "OOMKilled":
+        return f"was OOMKilled{said}"
     return f"ended with exit status {code}{said}"
+
+
+def _times(container: Container) -> str:
+    return f", {container.crashes} times by now" if container.crashes > 1 else ""
 
 
 # What is still waited for, when time is out -----------------------------------------------------

@@ -17,6 +17,10 @@ from seatrial_runner.conductor.faults.timeline import Trigger, lasts_s, moment, 
 from seatrial_runner.conductor.stage import Stage
 from seatrial_runner.journal import new_summary
 
+_UNSEEN = (
+    "test {test} was over before it was seen to run: it is too short, or it ran while the"
+    " conductor was restarted"
+)
 _LOOK_AGAIN_S = 1.0
 _OPEN = ("Requested", "Active")
 _TO_BE_SEEN = ("Requested", "Active", "Reverted")
@@ -86,8 +90,10 @@ class Director:
         bound = [f for f in self._faults.values() if moment(f).test == test]
         for fault in bound:
             self._stop_timer(fault["name"])
-            if self._pending(fault):
+            if self._pending(fault) and test in self._test_began:
                 self._give_up(fault, *never_came(fault, ran_s=ran_s))
+            elif self._pending(fault):
+                self._give_up(fault, "NotInjected", _UNSEEN.format(test=test))
         mine = [name for name, round_ in self._rounds.items() if round_.test == test]
         for name in mine:
             self._rounds[name].end("test")
