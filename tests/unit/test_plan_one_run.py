@@ -260,3 +260,32 @@ def test_a_namespace_that_only_carries_our_label_is_no_stray(name):
     simulation.settle()
     assert simulation.status()["phase"] == "Finished"
     assert simulation.cluster.objects["Namespace", "", name] == theirs
+
+
+def an_older_report():
+    reference = {"kind": "IntegrationTestRun", "name": "checkout", "uid": "older"}
+    metadata = {"name": "checkout-report", "namespace": "shop", "ownerReferences": [reference]}
+    return {"kind": "ConfigMap", "metadata": {**metadata, "uid": "r", "resourceVersion": "1"}}
+
+
+def test_the_report_of_a_run_of_that_name_before_is_waited_for_to_go():
+    simulation = Simulation(**PLAIN)
+    key = ("ConfigMap", "shop", "checkout-report")
+    simulation.cluster.objects[key] = an_older_report()
+    simulation.until("Collecting")
+    simulation.settle(within=timedelta(seconds=20))
+    assert simulation.status()["phase"] == "Collecting"
+    del simulation.cluster.objects[key]  # by the garbage collector
+    simulation.settle()
+    assert simulation.condition("ReportAvailable")["status"] == "True"
+    assert nothing_is_left(simulation)
+
+
+def test_it_is_not_waited_for_without_end():
+    simulation = Simulation(**PLAIN)
+    older = an_older_report()
+    simulation.cluster.objects["ConfigMap", "shop", "checkout-report"] = older
+    simulation.settle()
+    assert "earlier run" in simulation.condition("ReportAvailable")["message"]
+    assert simulation.status()["phase"] == "Finished"
+    assert simulation.cluster.objects["ConfigMap", "shop", "checkout-report"] == older

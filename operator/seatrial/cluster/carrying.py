@@ -244,6 +244,10 @@ async def _copy_report(
         existing = await client.get(CONFIGMAP, metadata.namespace, name)
         owners = (existing or {}).get("metadata", {}).get("ownerReferences") or ()
         if not any(each.get("uid") == metadata.uid for each in owners):
+            older = {"kind": names.KIND, "name": metadata.name}
+            if any(older.items() <= each.items() for each in owners):
+                # The run was deleted and applied again; the garbage collector comes a little later.
+                raise ClusterError(f"ConfigMap {name} is still that of an earlier run") from None
             record.report_problem = f"ConfigMap {name} is there already, and not of this run."
             return
     except InvalidObjectError as error:
