@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from seatrial.api import names
@@ -27,13 +27,15 @@ from seatrial.plan.planner import plan
 from seatrial.plan.result import Event, Plan
 from seatrial.plan.seen import Seen, Subject
 from seatrial.plan.settings import PlanSettings
-from seatrial.plan.status import read_status
+from seatrial.plan.status import is_transition, read_status
 from seatrial.plan.validation import references, validate
 
 logger = logging.getLogger(__name__)
 
 # A watch may have missed something; a run that is at work is read anew this often.
 _READ_EVERY = timedelta(seconds=60)
+# What kubectl shows of a run that goes on may be this old; transitions are written at once.
+_PROGRESS_EVERY = timedelta(seconds=1)
 # A run comes to rest after a handful of steps; more would be a plan that never agrees with itself.
 _MAX_STEPS = 12
 
@@ -72,7 +74,7 @@ class Reconciler:
         logger.warning("a run does not come to rest", extra=log_fields(entry.metadata))
         self.queue.add_after(uid, timedelta(seconds=1))
 
-    async def _refresh(self, uid: str, entry: Entry) -> None:
+    async def _refresh(self, uid: str, entry: Entry, *, at_once: bool = False) -> None:
         """
         Read the run and its environment live, if that was not done for a while.
 
@@ -81,7 +83,7 @@ class Reconciler:
         """
         now = self.now()
         if entry.read_at is not None:
-            if now < entry.read_at + _READ_EVERY:
+            if now < entry.read_at + _READ_EVERY and not at_once:
                 return
             await self._read_again(uid, entry)
         status = entry.record.run.get("status") or {}
@@ -104,11 +106,18 @@ class Reconciler:
         await self._refresh(uid, entry)
         if uid not in self.world.entries:
             return False
-        subject = await self._subject(uid, entry)
-        planned = plan(subject, self._seen(uid, entry), now=self.now(), settings=self.settings)
+        subject, planned = await self._plan(uid, entry)
+        if _ends_unheard(subject, planned, entry):
+            # A watch that lags behind must not cost a run its verdict.
+            await self._refresh(uid, entry, at_once=True)
+            if uid not in self.world.entries:
+                return False
+            subject, planned = await self._plan(uid, entry)
+        planned = self._paced(subject, planned, entry)
         metadata, record = subject.metadata, entry.record
         persisted = await persist(self.client, metadata, subject.status, planned, record)
         if persisted:
+            entry.written_at = self.now()
             self.world.settle(uid, record.run)
             self._report(subject, planned)
         done = await carry_out(self.client, metadata, planned, record)
@@ -120,6 +129,20 @@ class Reconciler:
             return False
         self._wake(uid, entry, planned)
         return persisted or done
+
+    async def _plan(self, uid: str, entry: Entry) -> tuple[Subject, Plan]:
+        subject = await self._subject(uid, entry)
+        seen = self._seen(uid, entry)
+        return subject, plan(subject, seen, now=self.now(), settings=self.settings)
+
+    def _paced(self, subject: Subject, planned: Plan, entry: Entry) -> Plan:
+        """Hold back a status in which only counts have moved, until the last one is a while old."""
+        if entry.written_at is None or is_transition(subject.status, planned.status):
+            return planned
+        moment = entry.written_at + _PROGRESS_EVERY
+        if planned.status == subject.status or self.now() >= moment:
+            return planned
+        return replace(planned, status=subject.status).waking(moment)
 
     async def _subject(self, uid: str, entry: Entry) -> Subject:
         """Read and check the run, and what it refers to if that is needed now."""
@@ -153,6 +176,8 @@ class Reconciler:
         assert entry.spec is not None
         pull_secrets = {("Secret", name) for name in self.settings.image_pull_secrets}
         wanted = references(entry.spec) | pull_secrets
+        if not self.settings.read_secrets:
+            wanted = {(kind, name) for kind, name in wanted if kind != "Secret"}
         try:
             found = await read_references(self.client, metadata.namespace, wanted)
             return draw(metadata, entry.spec, found, self.settings), None
@@ -230,6 +255,15 @@ def _spec(
         return None, error
     problems = validate(spec, None, limits(settings)) if check else []
     return spec, InvalidSpecError(problems) if problems else None
+
+
+def _ends_unheard(subject: Subject, planned: Plan, entry: Entry) -> bool:
+    """Tell whether a run that started is to end although its conductor has not said so."""
+    if planned.status.verdict is None or subject.status.verdict is not None:
+        return False
+    if subject.status.start_time is None or subject.metadata.deleted is not None:
+        return False
+    return entry.summary is None or entry.summary["finished"] is None
 
 
 def log_fields(metadata: Metadata) -> dict[str, str]:

@@ -33,6 +33,7 @@ class Entry:
     record: Record
     summary: SummaryDoc | None = None
     read_at: datetime | None = None  # when its environment was last read live
+    written_at: datetime | None = None  # when its status was last written
     generation: int = 0  # that the next three were worked out from
     spec: RunSpec | None = None
     problem: InvalidSpecError | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from seatrial.api.run import Metadata
 from seatrial.api.spec import PodSecurity, RunSpec, Service
 from seatrial.plan.manifests import confine, contents, read_manifests
 from seatrial.plan.settings import PlanSettings
-from seatrial.plan.validation import Found, Limits, validate
+from seatrial.plan.validation import Found, Limits, references, validate
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def draw(metadata: Metadata, spec: RunSpec, found: Found, settings: PlanSettings
     Raises:
         InvalidSpecError: The run cannot work as written.
     """
-    problems = validate(spec, found, limits(settings))
+    problems = [*_refused_secrets(spec, settings), *validate(spec, found, limits(settings))]
     if spec.timeout > settings.max_timeout:
         longest = format_duration(settings.max_timeout)
         problem = f"is longer than the {longest} that this cluster allows."
@@ -112,6 +112,15 @@ def limits(settings: PlanSettings) -> Limits:
 def bare(metadata: Metadata, spec: RunSpec) -> Blueprint:
     """Make a blueprint that is good for the conductor's own objects, and needs nothing else."""
     return Blueprint(metadata, spec, (), {})
+
+
+def _refused_secrets(spec: RunSpec, settings: PlanSettings) -> Iterator[SpecError]:
+    if settings.read_secrets:
+        return
+    for kind, name in sorted(references(spec)):
+        if kind == "Secret":
+            problem = f"refers to Secret {name}, and this cluster's operator may not read Secrets."
+            yield SpecError("spec", problem, "Use a ConfigMap, or env.")
 
 
 def _waves(services: Sequence[Service]) -> dict[str, int]:

@@ -68,10 +68,18 @@ def progress(status: RunStatus, summary: SummaryDoc) -> RunStatus:
     )
 
 
+_PROGRESS = {"summary", "services", "tests", "faults", "conductor_starts"}
+
+
+def is_transition(before: RunStatus, after: RunStatus) -> bool:
+    """Tell whether more has changed than counts and the states of services, tests and faults."""
+    return before.model_copy(update={name: getattr(after, name) for name in _PROGRESS}) != after
+
+
 def timings(status: RunStatus, created: datetime, tests_ended: datetime | None) -> Timings:
     """Say where the time went; what is not over yet is left out."""
     return Timings(
-        queued=_span(created, status.start_time),
+        queued=_queued(created, status.start_time),
         provisioning=_span(status.start_time, status.gate_time),
         tests=_span(status.gate_time, tests_ended),
         total=_span(status.start_time, status.completion_time),
@@ -158,6 +166,14 @@ def _cut(text: str, limit: int) -> str:
 
 def _moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
+
+
+def _queued(created: datetime, started: datetime | None) -> str | None:
+    """Write the time in the queue; the API server tells the creation to the second only."""
+    if started is None:
+        return None
+    waited = started - created
+    return format_duration(waited) if waited >= timedelta(seconds=1) else "0s"
 
 
 def _span(start: datetime | None, end: datetime | None) -> str | None:
