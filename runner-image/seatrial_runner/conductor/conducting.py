@@ -279,6 +279,9 @@ class Conducting:
         state["outcome"] = "Running"
         state["startedAt"] = state["startedAt"] or stage.at()
         stage.journal.note("test.started", test=name, interrupted=interrupted)
+        if interrupted:
+            what = "was run again" if "scenario" in test else "went on without it"
+            stage.lost(f"The conductor was restarted while test {name} ran; the test {what}.")
         try:
             come = await self._come_of(test, state, interrupted=interrupted)
         except asyncio.CancelledError:

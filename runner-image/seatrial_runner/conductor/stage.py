@@ -85,6 +85,11 @@ class Stage:
         """Give the results of a test."""
         return self.cases.setdefault(test, Cases())
 
+    def lost(self, sentence: str) -> None:
+        """Say what evidence is missing, because an earlier conductor ended."""
+        self.journal.summary["lostEvidence"].append(sentence)
+        self.journal.note("evidence.lost", message=sentence)
+
     def record(self, test: str, case: Case, *, shard: int = 0, attempt: int = 1) -> bool:
         """Take a result in, note it, and bring the counts up to date; False if it was known."""
         return bool(self.record_all(test, [case], shard=shard, attempt=attempt))

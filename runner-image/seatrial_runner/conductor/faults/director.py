@@ -249,7 +249,7 @@ class Director:
         state["reverted"] = self._stage.at()
         state["revertedBy"] = "conductor"
         self._stage.journal.note("fault.reverted", fault=fault["name"], by="conductor")
-        self._stage.journal.summary["lostEvidence"].append(
+        self._stage.lost(
             f"Fault {fault['name']} was ended early, because the conductor was restarted."
         )
 
