@@ -1,5 +1,6 @@
 """The commands of test pods: gate, collect, pytest, and how they are found."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -119,6 +120,20 @@ def test_a_file_that_cannot_be_handed_in_keeps_no_other_back(
     assert collect_command.hand_in(an_api(conductor), "suite", f"{tmp_path}/*.xml") == 76
     assert list(conductor.junit) == ["b.xml"]
     assert "a.xml: 15 bytes are more than" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("target", ["fifo", "/dev/zero"])
+def test_what_only_looks_like_a_file_does_not_keep_the_collector(
+    conductor, tmp_path, capsys, target
+):
+    if target == "fifo":
+        os.mkfifo(tmp_path / "a.xml")
+    else:
+        (tmp_path / "a.xml").symlink_to(target)
+    (tmp_path / "b.xml").write_text("<b/>")
+    assert collect_command.hand_in(an_api(conductor), "suite", f"{tmp_path}/*.xml") == 76
+    assert conductor.junit == {"b.xml": b"<b/>"}
+    assert "a.xml: is no regular file" in capsys.readouterr().err
 
 
 def test_the_collector_waits_for_the_kubelet(conductor, tmp_path):

@@ -11,6 +11,7 @@ import glob
 import os
 import re
 import signal
+import stat
 import sys
 from urllib.parse import quote
 
@@ -63,10 +64,13 @@ def hand_in(api: ConductorApi, test: str, pattern: str) -> int:
 
 
 def _post(api: ConductorApi, test: str, path: str, name: str) -> None:
-    size = os.path.getsize(path)
-    if size > MAX_FILE_BYTES:
+    # NB: opened without waiting, because the name may be that of a pipe nobody writes to.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("is no regular file")
+        content = file.read(MAX_FILE_BYTES + 1)
+        size = os.fstat(file.fileno()).st_size
+    if len(content) > MAX_FILE_BYTES:
         raise ValueError(f"{size} bytes are more than the {MAX_FILE_BYTES // 2**20} MiB allowed")
-    with open(path, "rb") as file:
-        content = file.read()
     target = test_path(test, f"junit?file={quote(name, safe='')}")
     api.insist("POST", target, content, patience_s=PATIENCE_S)
