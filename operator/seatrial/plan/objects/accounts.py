@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from seatrial.api import names
 from seatrial.plan.blueprint import Blueprint
+from seatrial.plan.objects.copies import copy_name
 from seatrial.plan.objects.manifest import Json, Manifest, metadata
 
 
@@ -48,5 +49,5 @@ def _account(run: Blueprint, name: str, pull_secrets: tuple[str, ...]) -> Manife
         "automountServiceAccountToken": False,
     }
     if pull_secrets:
-        body["imagePullSecrets"] = [{"name": secret} for secret in pull_secrets]
+        body["imagePullSecrets"] = [{"name": copy_name(secret)} for secret in pull_secrets]
     return Manifest(body)
