@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -108,6 +109,26 @@ def test_only_twenty_failures_are_kept_in_the_summary() -> None:
     assert len(state["failures"]) == 20
     assert state["failures"][0]["duringFaults"] == ["some-fault"]
     assert len(state["failures"][0]["message"]) == 1024
+
+
+def test_thousands_of_cases_are_counted_as_they_come() -> None:
+    cases, state = Cases(), a_test_state("t")
+    began = time.process_time()
+    for number in range(5_000):
+        cases.add(a_case(str(number), "failed" if number % 7 == 0 else "passed"))
+        cases.write_to(state, lambda begin, end: [])
+    assert (state["passed"], state["failed"]) == (4_285, 715)
+    assert time.process_time() - began < 5  # counting all of them each time takes a minute
+
+
+def test_endless_details_are_left_out_at_some_point() -> None:
+    cases = Cases()
+    for number in range(1_000):
+        cases.add(a_case(str(number), "failed", details="d" * 16_384))
+    kept = [case["details"] for case in cases.last()]
+    assert sum(map(len, kept)) < 9 * 1024 * 1024
+    assert len(kept[0]) == 16_384
+    assert kept[-1].startswith("[... left out")
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from seatrial.api.journal import CaseDoc, TestState
@@ -16,7 +18,9 @@ MAX_FAILURES = 20
 MAX_MESSAGE = 1024
 MAX_DETAILS = 16 * 1024
 MAX_CASES = 20_000
+MAX_ALL_DETAILS = 8 * 1024 * 1024
 OUTCOMES = ("passed", "failed", "error", "skipped")
+_LEFT_OUT = "[... left out: this test's failures have more details than are kept ...]"
 _BAD = ("failed", "error")
 
 
@@ -30,10 +34,14 @@ class Cases:
     The results of one test.
 
     Idempotent by (shard, attempt of the test, case, attempt of the case): a result that is sent
-    again changes nothing.
+    again changes nothing. The counts are kept up to date with each result, because a suite may have
+    thousands of cases and asks for them after each.
     """
 
     _results: dict[str, dict[tuple[int, int, int], Case]] = field(default_factory=dict)
+    _counts: Counter[str] = field(default_factory=Counter)
+    _bad: dict[str, None] = field(default_factory=dict)  # ids, in order of their first bad result
+    _details_left: int = MAX_ALL_DETAILS
 
     def add(self, case: Case, *, shard: int = 0, attempt: int = 1) -> bool:
         """
@@ -42,18 +50,40 @@ class Cases:
         Raises:
             TooManyCasesError: The test has 20,000 cases already.
         """
-        results = self._results.get(case["id"])
-        if results is None:
-            if len(self._results) >= MAX_CASES:
-                raise TooManyCasesError(
-                    f"a test may have {MAX_CASES} cases: split it into several tests"
-                )
-            results = self._results.setdefault(case["id"], {})
+        results = self._results.get(case["id"], {})
+        if not results and len(self._results) >= MAX_CASES:
+            raise TooManyCasesError(
+                f"a test may have {MAX_CASES} cases: split it into several tests"
+            )
         key = (attempt, int(case.get("attempt", 1)), shard)
         if key in results:
             return False
-        results[key] = case
+        self._counts.subtract(self._words(case["id"]))
+        self._results.setdefault(case["id"], results)[key] = self._slimmed(case)
+        words = self._words(case["id"])
+        self._counts.update(words)
+        if "failed" in words:
+            self._bad.setdefault(case["id"])
+        else:
+            self._bad.pop(case["id"], None)
         return True
+
+    def _words(self, case_id: str) -> list[str]:
+        """Give the counts that a case adds to."""
+        results = self._results.get(case_id)
+        if not results:
+            return []
+        outcome = results[max(results)]["outcome"]
+        words = ["failed" if outcome in _BAD else outcome]
+        return [*words, "flaky"] if self.is_flaky(case_id) else words
+
+    def _slimmed(self, case: Case) -> Case:
+        """Leave details out when all the room there is for them is taken."""
+        size = len(case.get("details", ""))
+        if size <= self._details_left:
+            self._details_left -= size
+            return case
+        return {**case, "details": _LEFT_OUT}
 
     def __len__(self) -> int:
         return len(self._results)
@@ -99,33 +129,27 @@ class Cases:
             state: Changed in place, all but its outcome and its message.
             during: Gives the faults whose window overlaps a case's (startedAt, finishedAt).
         """
-        last = self.last()
-        state["passed"] = _count(last, ("passed",))
-        state["failed"] = _count(last, _BAD)
-        state["skipped"] = _count(last, ("skipped",))
-        state["flaky"] = sum(self.is_flaky(case["id"]) for case in last)
-        bad = [case for case in last if case["outcome"] in _BAD]
-        state["failures"] = [_failure(case, during) for case in bad[:MAX_FAILURES]]
+        state["passed"] = self._counts["passed"]
+        state["failed"] = self._counts["failed"]
+        state["skipped"] = self._counts["skipped"]
+        state["flaky"] = self._counts["flaky"]
+        bad = [self.attempts(case_id)[-1] for case_id in islice(self._bad, MAX_FAILURES)]
+        state["failures"] = [_failure(case, during) for case in bad]
 
     def outcome(self) -> str:
         """Give what the test came to by its cases alone: Passed, Failed, Error or Skipped."""
-        last = self.last()
-        if _count(last, ("failed",)):
-            return "Failed"
-        if _count(last, ("error",)):
-            return "Error"
-        return "Passed" if _count(last, ("passed",)) else "Skipped"
+        outcomes = {case["outcome"] for case in self.last()}
+        for outcome, word in (("failed", "Failed"), ("error", "Error"), ("passed", "Passed")):
+            if outcome in outcomes:
+                return word
+        return "Skipped"
 
     def first_message(self) -> str:
         """Give the message of the first bad case, with its name."""
-        for case in self.last():
-            if case["outcome"] in _BAD:
-                return clipped(f"{case['id']}: {case.get('message', '')}", MAX_MESSAGE)
+        for case_id in self._bad:
+            message = self.attempts(case_id)[-1].get("message", "")
+            return clipped(f"{case_id}: {message}", MAX_MESSAGE)
         return ""
-
-
-def _count(cases: Iterable[Case], outcomes: tuple[str, ...]) -> int:
-    return sum(case["outcome"] in outcomes for case in cases)
 
 
 def _failure(case: Case, during: Callable[[str, str], list[str]]) -> CaseDoc:
