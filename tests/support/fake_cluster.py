@@ -96,6 +96,15 @@ class FakeCluster:
                         changed[part] = copy.deepcopy(merged or body[part])
             return self._change(key, current, changed)
 
+    async def replace(self, kind: Kind, body: Mapping[str, Any]) -> Object:
+        key = _key(kind, body)
+        with _Write(self, f"replace {kind.name} {key[2]}"):
+            current = self.objects[key]
+            if body["metadata"]["resourceVersion"] != current["metadata"]["resourceVersion"]:
+                raise ConflictError(f"{key} has changed", status=409)
+            changed = {**copy.deepcopy(current), "spec": copy.deepcopy(body["spec"])}
+            return self._change(key, current, changed)
+
     async def account_token(self, namespace: str, account: str, seconds: int) -> str:
         if ("ServiceAccount", namespace, account) not in self.objects:
             raise NotFoundError(f"serviceaccount {namespace}/{account} not found", status=404)

@@ -12,6 +12,9 @@ from seatrial.cluster.lease import DURATION, RENEW_EVERY, RETRY_EVERY, Lease
 
 logger = logging.getLogger(__name__)
 
+# Shorter than what is left of the Lease when it is given up.
+_ENDING_S = 2.0
+
 
 class LeaseLostError(Exception):
     """Another operator may be at work by now; this process must end at once."""
@@ -45,6 +48,7 @@ async def lead(
         await asyncio.wait({working, renewing}, return_when=asyncio.FIRST_COMPLETED)
         if renewing.done():
             working.cancel()
+            await asyncio.wait({working}, timeout=_ENDING_S)
             renewing.result()
         await working
     finally:

@@ -97,6 +97,7 @@ class _Work:
         # NB: before kopf starts: at its end it cancels every task that was not there at its start.
         workers = [asyncio.create_task(self._work(), name=f"worker {n}") for n in range(_WORKERS)]
         telling = asyncio.create_task(self._tell_events(), name="events")
+        grace_s = 0.0  # for looks that are under way, if the Lease is lost
         try:
             await kopf.operator(
                 registry=watches.registry(self._world, self._config),
@@ -105,9 +106,10 @@ class _Work:
                 stop_flag=stop,
                 ready_flag=self._ready,
             )
+            grace_s = _SHUTDOWN_S
         finally:
             self._queue.close()
-            await asyncio.wait(workers, timeout=_SHUTDOWN_S)
+            await asyncio.wait(workers, timeout=grace_s)
             for task in (*workers, telling):
                 task.cancel()
             await asyncio.gather(*workers, telling, return_exceptions=True)

@@ -1,0 +1,71 @@
+"""Settings from variables."""
+
+from datetime import timedelta
+
+import pytest
+from seatrial.app.settings import read_settings
+
+NEEDED = {"SEATRIAL_RUNNER_IMAGE": "runner:1", "SEATRIAL_NAMESPACE": "seatrial-system"}
+
+
+def test_what_is_not_given_has_a_default():
+    settings = read_settings(NEEDED)
+    assert settings.plan.runner_image == "runner:1"
+    assert settings.plan.max_concurrent_runs == 20
+    assert settings.plan.pod_security_levels == ("restricted",)
+    assert settings.identity
+
+
+def test_an_empty_variable_counts_as_not_given():
+    empty = dict.fromkeys(
+        ["SEATRIAL_QUOTA", "SEATRIAL_MAX_TIMEOUT", "SEATRIAL_HTTP_PORT", "SEATRIAL_LOG_LEVEL"], " "
+    )
+    given = {**NEEDED, **empty, "SEATRIAL_IDENTITY": "one"}
+    assert read_settings(given) == read_settings({**NEEDED, "SEATRIAL_IDENTITY": "one"})
+
+
+def test_everything_can_be_given():
+    settings = read_settings(
+        {
+            **NEEDED,
+            "SEATRIAL_IMAGE_PULL_SECRETS": "a, b",
+            "SEATRIAL_POD_SECURITY_LEVELS": "restricted,baseline",
+            "SEATRIAL_MAX_CONCURRENT_RUNS": "3",
+            "SEATRIAL_MAX_TIMEOUT": "90m",
+            "SEATRIAL_READ_SECRETS": "false",
+            "SEATRIAL_QUOTA": '{"pods": 5}',
+            "SEATRIAL_LIMITS": '{"default": {"memory": "1Gi"}}',
+            "SEATRIAL_HTTP_PORT": "9",
+            "SEATRIAL_LOG_FORMAT": "text",
+        }
+    )
+    assert settings.plan.image_pull_secrets == ("a", "b")
+    assert settings.plan.max_timeout == timedelta(minutes=90)
+    assert settings.plan.quota == {"pods": "5"}
+    assert settings.plan.limits == {"default": {"memory": "1Gi"}}
+    assert (settings.plan.read_secrets, settings.http_port, settings.log_format) == (
+        False, 9, "text"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RUNNER_IMAGE", ""),
+        ("NAMESPACE", ""),
+        ("RUNNER_PULL_POLICY", "Sometimes"),
+        ("POD_SECURITY_LEVELS", "restricted,privileged"),
+        ("MAX_CONCURRENT_RUNS", "0"),
+        ("MAX_CONCURRENT_RUNS", "many"),
+        ("MAX_TIMEOUT", "4 hours"),
+        ("READ_SECRETS", "yes"),
+        ("QUOTA", "{"),
+        ("QUOTA", "[]"),
+        ("LIMITS", '{"maximum": {}}'),
+        ("LIMITS", '{"default": 1}'),
+        ("LOG_LEVEL", "LOUD"),
+    ],
+)
+def test_what_cannot_be_used_is_named(name, value):
+    with pytest.raises(ValueError, match=f"SEATRIAL_{name}"):
+        read_settings({**NEEDED, f"SEATRIAL_{name}": value})
