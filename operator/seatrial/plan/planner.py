@@ -294,7 +294,9 @@ def _control(subject: Subject, status: RunStatus, seen: Seen) -> list[Manifest]:
     manifest = control_manifest(status.namespace, document)
     goes_on = not document["abort"] and not document["suspend"]
     made = seen.applied.get(ObjectKey("ConfigMap", status.namespace, names.RUN_CONFIGMAP))
-    if goes_on and made in (None, CREATED) and manifest.key not in seen.applied:
+    if made is None and status.gate_time is None:
+        return []  # run.json comes first: to apply a part would make the ConfigMap without it
+    if goes_on and made == CREATED and manifest.key not in seen.applied:
         return []
     return [manifest]
 

@@ -1,0 +1,117 @@
+"""How a plan is carried out: in order, and what becomes of refusals."""
+
+from __future__ import annotations
+
+import pytest
+from seatrial.api import names
+from seatrial.api.errors import ClusterError, ForbiddenError
+from seatrial.cluster.errors import InvalidObjectError, NotYetError
+
+from tests.support.builders import a_service, a_test
+from tests.support.simulation import Simulation
+
+PLAIN = {"services": [], "tests": [a_test(scenario=[{"expect": ["true"]}])]}
+WHOLE = {"services": [a_service("db")], "tests": [a_test("any", container={"image": "any:1"})]}
+
+
+def refuse(simulation, what, error, *, times=1000):
+    count = 0
+
+    def before_write(write):
+        nonlocal count
+        if what in write and count < times:
+            count += 1
+            raise error
+
+    simulation.cluster.before_write = before_write
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (InvalidObjectError("spec.ports: Invalid value", status=422), "InvalidSpec"),
+        (ForbiddenError("exceeded quota: seatrial", status=403), "QuotaExceeded"),
+        (ForbiddenError("violates PodSecurity", status=403), "Forbidden"),
+    ],
+)
+def test_an_object_that_is_refused_ends_the_run_with_its_reason(error, reason):
+    simulation = Simulation(**WHOLE)
+    refuse(simulation, "Deployment db", error)
+    simulation.settle()
+    assert simulation.status()["verdict"] == "Error"
+    assert simulation.condition("Finished")["reason"] == reason
+    assert str(error) in simulation.status()["message"]
+    assert "Deployment db" in simulation.status()["message"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ForbiddenError('User "x" cannot create resource "deployments"', status=403),
+        ForbiddenError("namespace is being terminated", status=403),
+        ClusterError("etcdserver: request timed out", status=500),
+    ],
+)
+def test_what_may_pass_is_tried_again(error):
+    simulation = Simulation(**WHOLE)
+    refuse(simulation, "Deployment db", error, times=3)
+    simulation.settle()
+    assert simulation.status()["verdict"] == "Passed"
+
+
+def test_a_namespace_that_is_not_counted_yet_is_waited_for_at_once():
+    simulation = Simulation(**WHOLE)
+    refuse(simulation, "create Pod", NotYetError("status unknown for quota", status=403), times=2)
+    simulation.settle()
+    assert simulation.status()["verdict"] == "Passed"
+    assert simulation.errors == []  # no later look was needed
+
+
+def test_the_finalizer_and_the_status_are_written_before_anything_else():
+    simulation = Simulation(**PLAIN)
+    simulation.settle()
+    assert simulation.cluster.writes[:3] == [
+        "apply IntegrationTestRun checkout",
+        "apply IntegrationTestRun checkout/status",
+        "create Namespace itr-checkout-00000001",
+    ]
+
+
+def test_the_conductor_s_account_token_and_pod_come_in_this_order():
+    simulation = Simulation(**WHOLE)
+    simulation.settle()
+    ours = [each for each in simulation.cluster.writes if each.endswith(f" {names.CONDUCTOR}")]
+    kinds = [
+        each.split()[1] for each in ours if each.split()[1] in ("ServiceAccount", "Secret", "Pod")
+    ]
+    assert kinds == ["ServiceAccount", "Secret", "Pod"]
+
+
+def test_tokens_are_drawn_once_and_differ_from_run_to_run():
+    tokens = set()
+    for _ in range(2):
+        simulation = Simulation(**WHOLE)
+        simulation.until("Provisioning")
+        secret = simulation.cluster.objects["Secret", "itr-checkout-00000001", names.ACCESS_SECRET]
+        tokens.add(secret["stringData"][names.TOKEN_KEY])
+    assert len(tokens) == 2
+    assert all(len(each) >= 32 for each in tokens)
+
+
+def test_no_token_is_ever_logged(caplog):
+    caplog.set_level("DEBUG")
+    simulation = Simulation(**WHOLE)
+    simulation.until("Provisioning")
+    secret = simulation.cluster.objects["Secret", "itr-checkout-00000001", names.ACCESS_SECRET]
+    assert secret["stringData"][names.TOKEN_KEY] not in caplog.text
+    assert "a-token" not in caplog.text
+
+
+def test_a_report_of_someone_else_stays_theirs():
+    simulation = Simulation(**PLAIN)
+    theirs = {"kind": "ConfigMap", "metadata": {"name": "checkout-report", "namespace": "shop"}}
+    simulation.cluster.objects["ConfigMap", "shop", "checkout-report"] = theirs
+    simulation.settle()
+    assert simulation.cluster.objects["ConfigMap", "shop", "checkout-report"] == theirs
+    assert simulation.condition("ReportAvailable")["reason"] == "ReportMissing"
+    assert simulation.status()["verdict"] == "Passed"

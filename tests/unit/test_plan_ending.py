@@ -1,0 +1,153 @@
+"""What ends a run that its conductor does not end."""
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from tests.support.builders import a_service, a_test
+from tests.support.simulation import Simulation
+
+PLAIN = {"services": [], "tests": [a_test(scenario=[{"expect": ["true"]}])]}
+WHOLE = {"services": [a_service("orders")], "tests": [a_test()]}
+ENVIRONMENT = "itr-checkout-00000001"
+POD = ("Pod", ENVIRONMENT, "seatrial-conductor")
+
+
+def seconds(status):
+    start, end = (datetime.fromisoformat(status[each]) for each in ("startTime", "completionTime"))
+    return (end - start).total_seconds()
+
+
+@pytest.mark.parametrize(
+    ("spec", "field", "after"),
+    [
+        ({"timeouts": {"provisioning": "30s"}}, "spec.timeouts.provisioning", 40),
+        ({"timeout": "20s"}, "spec.timeout", 30),
+    ],
+)
+def test_a_silent_conductor_is_given_ten_seconds_after_the_deadline(spec, field, after):
+    simulation = Simulation(**PLAIN, **spec)
+    simulation.conductors.clear()
+    simulation.settle()
+    status = simulation.status()
+    assert status["verdict"] == "Error"
+    assert simulation.condition("Finished")["reason"] == "TimedOut"
+    assert status["message"].startswith(f"{field} of ")
+    assert seconds(status) == after
+
+
+def test_tests_that_never_end_are_ended_by_their_own_budget():
+    simulation = Simulation(**PLAIN, timeouts={"tests": "1m"})
+    simulation.until("Running")
+    simulation.conductors.clear()
+    simulation.settle()
+    assert simulation.status()["message"].startswith("spec.timeouts.tests of 1m")
+    assert simulation.condition("EnvironmentReady")["status"] == "True"
+
+
+def test_a_conductor_that_hangs_is_told_to_stop_and_collect():
+    simulation = Simulation(**PLAIN, timeouts={"tests": "1m"})
+    simulation.until("Running")
+    hanging = dict(simulation.conductors)
+    simulation.conductors.clear()
+    simulation.settle(within=timedelta(seconds=72))
+    assert "verdict" in simulation.status()
+    simulation.conductors.update(hanging)  # it comes back, and reads that it is over
+    simulation.settle()
+    assert simulation.condition("ReportAvailable")["status"] == "True"
+    assert simulation.status()["verdict"] == "Error"
+
+
+def test_an_image_that_cannot_be_pulled_ends_the_run_before_its_deadline():
+    simulation = Simulation(**PLAIN)
+    simulation.conductors.clear()
+    simulation.deliver()
+    simulation.look()
+    waiting = {"reason": "ImagePullBackOff", "message": "no such image"}
+    simulation.cluster.put_status(
+        POD, {"phase": "Pending", "containerStatuses": [{"state": {"waiting": waiting}}]}
+    )
+    simulation.settle()
+    assert simulation.condition("Finished")["reason"] == "ConductorImagePullFailed"
+    assert seconds(simulation.status()) == 20
+
+
+def test_an_evicted_conductor_is_made_again():
+    simulation = Simulation(**WHOLE)
+    simulation.until("Running")
+    simulation.cluster.put_status(POD, {"phase": "Failed", "reason": "Evicted"})
+    simulation.settle()
+    assert simulation.cluster.writes.count("create Pod seatrial-conductor") == 2
+    assert simulation.status()["verdict"] == "Passed"
+
+
+def test_an_environment_that_is_deleted_while_tests_run_is_lost():
+    simulation = Simulation(**PLAIN)
+    simulation.until("Running")
+    simulation.conductors.clear()
+    simulation.cluster.remove(("Namespace", "", ENVIRONMENT))
+    simulation.settle()
+    assert simulation.condition("Finished")["reason"] == "EnvironmentLost"
+    assert simulation.condition("EnvironmentReady")["status"] == "False"
+    assert simulation.status()["phase"] == "Finished"
+
+
+def test_one_that_is_deleted_before_is_made_again():
+    simulation = Simulation(**WHOLE)
+    simulation.until("Provisioning")
+    simulation.cluster.remove(("Namespace", "", ENVIRONMENT))
+    simulation.settle()
+    assert simulation.cluster.writes.count(f"create Namespace {ENVIRONMENT}") == 2
+    assert simulation.status()["verdict"] == "Passed"
+
+
+def test_a_verdict_is_not_written_from_what_a_watch_has_missed():
+    simulation = Simulation(**PLAIN)
+    simulation.until("Running")
+    simulation.conduct()  # it finishes, and reports
+    simulation.conduct()
+    simulation.cluster.put_status(POD, {"phase": "Succeeded"})
+    pod = simulation.cluster.objects[POD]
+    simulation.world.see_conductor(pod, gone=False)  # the journal's watch lags behind
+    simulation.look()
+    assert simulation.status()["verdict"] == "Passed"
+
+
+def test_a_newer_run_of_the_group_takes_the_place_of_the_older():
+    simulation = Simulation()
+    group = {"concurrency": {"group": "one", "policy": "Replace"}}
+    simulation.apply("older", **PLAIN, **group)
+    simulation.deliver()
+    simulation.look()
+    simulation.conduct()
+    simulation.cluster.pass_time(timedelta(seconds=2))
+    simulation.apply("newer", **PLAIN, **group)
+    simulation.settle()
+    assert simulation.status("older")["verdict"] == "Aborted"
+    assert simulation.condition("Passed", "older")["reason"] == "Replaced"
+    assert simulation.status("newer")["verdict"] == "Passed"
+
+
+def test_a_run_that_is_suspended_waits_and_says_so():
+    simulation = Simulation(**PLAIN, suspend=True)
+    simulation.settle()
+    assert simulation.status()["phase"] == "Queued"
+    assert simulation.condition("Reconciling")["reason"] == "Suspended"
+    simulation.cluster.edit(simulation.runs[0], suspend=False)
+    simulation.settle()
+    assert simulation.status()["verdict"] == "Passed"
+
+
+def test_a_conductor_is_told_to_hold_and_to_go_on_also_after_a_restart():
+    simulation = Simulation(**PLAIN)
+    simulation.until("Running")
+    run = ("ConfigMap", ENVIRONMENT, "seatrial-run")
+    simulation.cluster.edit(simulation.runs[0], suspend=True)
+    simulation.deliver()
+    simulation.look()
+    assert '"suspend":true' in simulation.cluster.objects[run]["data"]["control.json"]
+    simulation.cluster.edit(simulation.runs[0], suspend=False)
+    simulation.start_operator()  # it does not know what was said last
+    simulation.look()
+    assert '"suspend":false' in simulation.cluster.objects[run]["data"]["control.json"]
+    assert "run.json" in simulation.cluster.objects[run]["data"]
