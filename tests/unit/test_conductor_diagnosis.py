@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from seatrial_runner.conductor.diagnosis import Subject, diagnose, waits_for
+from seatrial_runner.conductor.diagnosis import Subject, diagnose
+from seatrial_runner.conductor.waiting import waits_for
 
 from tests.support.pods import a_pod, an_end, an_event, ended, running, waiting
 

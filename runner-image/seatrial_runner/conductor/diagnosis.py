@@ -102,16 +102,17 @@ _REFUSALS: tuple[tuple[str, str, str], ...] = (
 
 
 def _refused(subject: Subject) -> Iterator[Finding]:
-    for message in _refusals(subject):
+    for message in refusals(subject):
         for words, reason, remedy in _REFUSALS:
             if words in message:
                 text = (
-                    f"The cluster refuses the pods of {subject.title}: {_quote(message)}. {remedy}"
+                    f"The cluster refuses the pods of {subject.title}: {quote(message)}. {remedy}"
                 )
                 yield Finding(reason, text, subject.name)
 
 
-def _refusals(subject: Subject) -> Iterator[str]:
+def refusals(subject: Subject) -> Iterator[str]:
+    """Give what the API server said when a controller wanted to make a pod."""
     for _, item in subject.workloads:
         failure = pods.condition(item, "ReplicaFailure")
         if failure is not None and failure.get("status") == "True":
@@ -134,7 +135,7 @@ def _failed_jobs(subject: Subject) -> Iterator[Finding]:
                 yield Finding(
                     Reason.JOB_FAILED,
                     f"Job {item['metadata']['name']} of {subject.title} failed:"
-                    f" {_quote(found.get('message') or found.get('reason') or '')}.{how}"
+                    f" {quote(found.get('message') or found.get('reason') or '')}.{how}"
                     f" Look at its last log lines.",
                     subject.name,
                     pods.name(pod) if pod else None,
@@ -164,7 +165,7 @@ def _unschedulable(subject: Subject, pod: Object, now: datetime) -> Iterator[Fin
     yield Finding(
         Reason.UNSCHEDULABLE,
         f"No node takes pod {pods.name(pod)} of {subject.title}:"
-        f" {_quote(found.get('message') or '')}"
+        f" {quote(found.get('message') or '')}"
         " Lower resources.requests, or give the cluster more nodes.",
         subject.name,
         pods.name(pod),
@@ -193,7 +194,7 @@ def _image(subject: Subject, pod: Object, container: Container) -> Iterator[Find
     yield Finding(
         Reason.IMAGE_PULL_FAILED,
         f"The image {container.image or '?'} of {container.title} of {subject.title} cannot be had"
-        f" ({container.waiting}): {_quote(said)}. {remedy}",
+        f" ({container.waiting}): {quote(said)}. {remedy}",
         subject.name,
         pods.name(pod),
     )
@@ -227,7 +228,7 @@ def _configuration(subject: Subject, pod: Object, container: Container) -> Itera
         yield Finding(
             Reason.CONTAINER_CONFIG,
             f"{_begin(container.title)} of {subject.title} cannot be created:"
-            f" {_quote(container.waiting_message or container.waiting)}."
+            f" {quote(container.waiting_message or container.waiting)}."
             " Correct what the message names in the service.",
             subject.name,
             pods.name(pod),
@@ -277,7 +278,7 @@ def _gone(subject: Subject, pod: Object) -> Iterator[Finding]:
     if why is not None:
         yield Finding(
             Reason.ENVIRONMENT_FAILED,
-            f"The cluster took pod {pods.name(pod)} of {subject.title} away: {_quote(why)}."
+            f"The cluster took pod {pods.name(pod)} of {subject.title} away: {quote(why)}."
             " Run it again, with requests that keep the pod on its node.",
             subject.name,
             pods.name(pod),
@@ -309,7 +310,7 @@ def _ended_badly(pod: Object) -> Iterator[Container]:
 def _how(container: Container) -> str:
     end = container.last_end or {}
     code, why = end.get("exitCode"), end.get("reason") or ""
-    said = f": {_quote(end['message'])}" if end.get("message") else ""
+    said = f": {quote(end['message'])}" if end.get("message") else ""
     if end.get("signal"):
         return f"was killed by signal {end['signal']}{said}"
     if why in ("StartError", "ContainerCannotRun"):
@@ -323,72 +324,8 @@ def _times(container: Container) -> str:
     return f", {container.crashes} times by now" if container.crashes > 1 else ""
 
 
-# What is still waited for, when time is out -----------------------------------------------------
-
-
-def waits_for(subject: Subject) -> str:
-    """Say what a service that is not ready waits for: the probe, the container, the scheduler."""
-    for pod in subject.pods:
-        if pods.is_ready(pod) or pods.is_going(pod):
-            continue
-        for container in pods.containers(pod):
-            if container.waiting:
-                said = f": {_quote(container.waiting_message)}" if container.waiting_message else ""
-                return f"{container.title} waits ({container.waiting}){said}"
-            if container.init and container.running_since:
-                return f"{container.title} is still running"
-            if container.running_since and not container.ready:
-                return _probe(subject, pod, container)
-        found = pods.condition(pod, "PodScheduled")
-        if found is None or found.get("status") == "False":
-            said = _quote((found or {}).get("message") or "")
-            return f"pod {pods.name(pod)} waits for a node: {said}"
-        mounts = [
-            event for event in subject.events
-            if (event.get("involvedObject") or {}).get("uid") == pods.uid(pod)
-        ]  # fmt: skip
-        said = f": {_quote(mounts[-1].get('message') or '')}" if mounts else ""
-        return f"pod {pods.name(pod)} is {pods.phase(pod)}{said}"
-    refusals = list(_refusals(subject))
-    if refusals:
-        return f"its pods cannot be made: {_quote(refusals[-1])}"
-    if not subject.workloads and not subject.pods:
-        return "nothing of it is there yet"
-    return "its pods are not there yet" if not subject.pods else "its controller has not said ready"
-
-
-def _probe(subject: Subject, pod: Object, container: Container) -> str:
-    spec: Object = next(
-        (c for c in pod["spec"].get("containers") or [] if c.get("name") == container.name), {}
-    )
-    for field in ("startupProbe", "readinessProbe"):
-        if probe := spec.get(field):
-            last = [
-                str(event.get("message"))
-                for event in subject.events
-                if event.get("reason") == "Unhealthy"
-                and (event.get("involvedObject") or {}).get("uid") == pods.uid(pod)
-            ]
-            said = f": {_quote(last[-1])}" if last else ""
-            return f"the {field} of {container.title} ({_check(probe)}) does not succeed{said}"
-    return f"{container.title} runs but is not ready"
-
-
-def _check(probe: Object) -> str:
-    match probe:
-        case {"httpGet": {**get}}:
-            return f"GET {get.get('path', '/')} on port {get.get('port')}"
-        case {"tcpSocket": {**tcp}}:
-            return f"TCP port {tcp.get('port')}"
-        case {"grpc": {**grpc}}:
-            return f"gRPC on port {grpc.get('port')}"
-        case {"exec": {"command": command}}:
-            return " ".join(str(part) for part in command)[:100]
-        case _:
-            return "?"
-
-
-def _quote(text: str) -> str:
+def quote(text: str) -> str:
+    """Give the text on one line, bounded."""
     text = " ".join(str(text).split())
     return text if len(text) <= _MAX_QUOTE else text[: _MAX_QUOTE - 1] + "…"
 

@@ -7,8 +7,9 @@ from typing import Any
 from seatrial.api.journal import ServiceDoc, ServiceState, WorkloadDoc
 
 from seatrial_runner.conductor import pods
-from seatrial_runner.conductor.diagnosis import Subject, waits_for
+from seatrial_runner.conductor.diagnosis import Subject
 from seatrial_runner.conductor.seen import EVENTS, PODS, WORKLOADS, Seen
+from seatrial_runner.conductor.waiting import waits_for
 
 Object = dict[str, Any]
 
