@@ -22,7 +22,8 @@ def a_pod(
     **metadata: Any,
 ) -> Object:
     labels = {"seatrial.dev/test": test} if test else {"seatrial.dev/service": service}
-    owners = [] if bare else [{"kind": "ReplicaSet", "name": "orders-6d56dc878d", "controller": True}]
+    owner = {"kind": "ReplicaSet", "name": "orders-6d56dc878d", "controller": True}
+    owners = [] if bare else [owner]
     spec: Object = {"name": "main"}
     if probe is not None:
         spec["readinessProbe"] = probe
