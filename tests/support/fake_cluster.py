@@ -99,6 +99,8 @@ class FakeCluster:
     async def replace(self, kind: Kind, body: Mapping[str, Any]) -> Object:
         key = _key(kind, body)
         with _Write(self, f"replace {kind.name} {key[2]}"):
+            if key not in self.objects:
+                raise NotFoundError(f"{key} is not there", status=404)
             current = self.objects[key]
             if body["metadata"]["resourceVersion"] != current["metadata"]["resourceVersion"]:
                 raise ConflictError(f"{key} has changed", status=409)

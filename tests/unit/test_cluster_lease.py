@@ -63,3 +63,19 @@ async def test_one_that_was_let_go_is_had_at_once(cluster):
 async def test_the_same_operator_has_it_again_after_a_restart(cluster):
     await candidate(cluster, "a").acquire()
     assert await candidate(cluster, "a").acquire()
+
+
+async def test_it_is_renewed_with_one_request(cluster):
+    first = candidate(cluster, "a")
+    await first.acquire()
+    before = cluster.requests
+    assert await first.acquire()
+    assert cluster.requests == before + 1
+
+
+async def test_one_that_someone_has_deleted_is_made_again(cluster):
+    first = candidate(cluster, "a")
+    await first.acquire()
+    del cluster.objects["Lease", "seatrial-system", "seatrial-operator"]
+    assert await first.acquire()
+    assert holder(cluster) == "a"

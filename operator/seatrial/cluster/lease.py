@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from seatrial.api.errors import ConflictError, NotFoundError
 from seatrial.cluster.client import Client, Object
 from seatrial.cluster.errors import AlreadyExistsError
 from seatrial.cluster.kinds import LEASE
@@ -39,6 +40,7 @@ class Lease:
     def __post_init__(self) -> None:
         self._seen_version = ""
         self._seen_at: datetime | None = None
+        self._mine: Object | None = None  # as it was last written
 
     async def acquire(self) -> bool:
         """
@@ -51,11 +53,13 @@ class Lease:
             ClusterError: The API server did not answer, or someone else was quicker.
         """
         now = self.clock()
+        if self._mine is not None and await self._renew(self._mine, now):
+            return True
+        self._mine = None
         lease = await self.client.get(LEASE, self.namespace, self.name)
         if lease is None:
-            body = self._body(now, transitions=0)
             try:
-                await self.client.create(LEASE, body)
+                self._mine = await self.client.create(LEASE, self._body(now, transitions=0))
             except AlreadyExistsError:
                 return False
             return True
@@ -68,7 +72,16 @@ class Lease:
         body["metadata"]["resourceVersion"] = lease["metadata"]["resourceVersion"]
         if not taken:
             body["spec"]["acquireTime"] = spec.get("acquireTime") or body["spec"]["acquireTime"]
-        await self.client.replace(LEASE, body)
+        self._mine = await self.client.replace(LEASE, body)
+        return True
+
+    async def _renew(self, lease: Object, now: datetime) -> bool:
+        """Renew with one request; False if someone else has written the Lease since."""
+        lease["spec"]["renewTime"] = _moment(now)
+        try:
+            self._mine = await self.client.replace(LEASE, lease)
+        except (ConflictError, NotFoundError):
+            return False
         return True
 
     async def release(self) -> None:
@@ -88,7 +101,7 @@ class Lease:
         return now >= self._seen_at + timedelta(seconds=seconds)
 
     def _body(self, now: datetime, transitions: int) -> Object:
-        moment = now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        moment = _moment(now)
         return {
             "apiVersion": LEASE.api_version,
             "kind": LEASE.name,
@@ -101,3 +114,7 @@ class Lease:
                 "leaseTransitions": transitions,
             },
         }
+
+
+def _moment(now: datetime) -> str:
+    return now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
