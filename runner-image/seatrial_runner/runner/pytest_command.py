@@ -84,8 +84,9 @@ class _Runner:
             status, outcome = self._attempt(attempt, problem)
             cases = outcome.get("cases", [])
             answer = self._finished(attempt, status, outcome)
-            if answer.get("resend"):
-                # The conductor was restarted before it had written down what it had got.
+            while answer.get("resend"):
+                # The conductor was restarted before it had written down what it had got. It asks
+                # once; more than once only if it was restarted in between.
                 self._send_again(attempt, cases)
                 answer = self._finished(attempt, status, outcome)
             if not answer.get("retry") or problem:
