@@ -19,6 +19,8 @@ Json = dict[str, Any]
 RUNS = f"/apis/{API_VERSION}"
 # What the tests create themselves; everything else is made by Seatrial.
 PLURALS = {"IntegrationTestRun": PLURAL}
+PATIENCE_S = 45.0
+STARTING = (401, 429, 500, 503)  # answers of a server that is not quite there yet
 OPERATOR_LABELS = "app.kubernetes.io/name=seatrial,app.kubernetes.io/component=operator"
 
 
@@ -54,7 +56,7 @@ class Cluster:
         self, method: str, path: str, body: object = None, *, kind: str = "", **query: Any
     ) -> Any:
         """
-        Send one request, and give its JSON, or its text if it is none.
+        Send one request, again while nobody answers, and give its JSON, or its text if it is none.
 
         Args:
             method: ``GET``, ``POST``, ...
@@ -65,11 +67,24 @@ class Cluster:
 
         Raises:
             ApiError: The answer was not 2xx.
-            httpx.TransportError: There was none.
+            httpx.TransportError: There was none for ``PATIENCE_S``.
         """
         headers = {"Content-Type": kind or "application/json"} if body is not None else {}
         content = json.dumps(body) if body is not None else None
-        answer = self._http.request(method, path, content=content, headers=headers, params=query)
+        give_up = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                answer = self._http.request(
+                    method, path, content=content, headers=headers, params=query
+                )
+            except httpx.TransportError:  # the tests stop it on purpose
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(0.2)
+                continue
+            if answer.status_code not in STARTING or time.monotonic() > give_up:
+                break
+            time.sleep(0.2)
         if not answer.is_success:
             raise ApiError(answer.status_code, answer.text)
         is_json = "json" in answer.headers.get("content-type", "")

@@ -7,15 +7,16 @@ import os
 import re
 import secrets
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 from seatrial.api.names import CONDUCTOR, KIND, LABEL_RUN_NAMESPACE
 
-from tests.e2e.cluster import OPERATOR_LABELS, Cluster, Json, Run, documents
+from tests.e2e.cluster import OPERATOR_LABELS, ApiError, Cluster, Json, Run, documents
 
 ROOT = Path(__file__).parents[2]
 LABEL = "e2e.seatrial.dev/session"  # on the namespaces of these tests
@@ -134,10 +135,17 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
         funcargs = getattr(item, "funcargs", {})
         for desk in {funcargs.get("desk"), funcargs.get("shared_desk")} - {None}:
             for run in desk.runs[-3:]:
-                report.sections.append((f"run {run.name}", _about(run)))
+                _add_section(report, f"run {run.name}", lambda run=run: _about(run))
         if cluster := funcargs.get("cluster"):
-            report.sections.append(("operator", operator_log(cluster, tail=60)))
+            _add_section(report, "operator", lambda: operator_log(cluster, tail=60))
     return report
+
+
+def _add_section(report: Any, title: str, content: Callable[[], str]) -> None:
+    try:
+        report.sections.append((title, content()))
+    except (ApiError, httpx.TransportError, KeyError) as error:  # the failure itself matters more
+        report.sections.append((title, f"(not to be had: {error!r})"))
 
 
 def _about(run: Run) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -49,16 +49,14 @@ def frozen(pids: list[int]) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
-def kept_down(state: Path, seconds: float) -> int:
-    """Kill the API server as often as it comes back, for so long; tell how often it was killed."""
-    killed, deadline = 0, time.monotonic() + seconds
-    while time.monotonic() < deadline:
+@contextmanager
+def down(state: Path) -> Iterator[None]:
+    """Kill the API server, and keep its supervisor from starting it again until the end."""
+    supervisor = json.loads((state / "supervisor.json").read_text())["pid"]
+    with frozen([supervisor]):
         for pid in api_servers(state):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-                killed += 1
-        time.sleep(0.05)
-    return killed
+            os.kill(pid, signal.SIGKILL)
+        yield
 
 
 def _pids() -> list[int]:

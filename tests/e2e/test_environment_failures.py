@@ -81,13 +81,21 @@ def test_the_reason_is_specific_and_comes_soon(name: str, runs: dict[str, Run]) 
 
 
 def test_a_quota_that_is_used_up_is_named(desk: Desk) -> None:
-    # Behind a first service: the quota counts only once its controller has seen it.
+    # Behind a first service: the quota counts only once its controller has seen it. The pod waits
+    # for a volume for ever, so the service is not ready before the quota says no.
     claims = "\n---\n".join(
         f"{{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {{name: claim-{n}}}, spec:"
         " {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}}"
         for n in range(21)  # the quota of a run's namespace admits 20
     )
-    indented = claims.replace("\n", "\n      ")
+    waits = (
+        "{apiVersion: v1, kind: Pod, metadata: {name: waits}, spec: {volumes: [{name: v,"
+        " persistentVolumeClaim: {claimName: claim-0}}], securityContext: {runAsNonRoot: true,"
+        " seccompProfile: {type: RuntimeDefault}}, containers: [{name: c, image: " + SHOP + ","
+        " volumeMounts: [{name: v, mountPath: /v}], securityContext: {allowPrivilegeEscalation:"
+        " false, capabilities: {drop: [ALL]}}}]}}"
+    )
+    indented = f"{waits}\n---\n{claims}".replace("\n", "\n      ")
     run = desk.run(
         "over-quota",
         f"""

@@ -8,12 +8,19 @@ from tests.e2e.cluster import Run, condition, reason
 from tests.e2e.conftest import Desk
 
 SHOP = "docker.io/seatrial/shop:1"
-# Ready after a while, so that Provisioning can be met; the test takes as long as it is given.
+# Ready after a while, so that Provisioning can be met; the test takes as long as it is given. The
+# shell ends at once when it is told to, so that nobody waits for the pod's grace.
 SPEC = """
 services:
 - name: web
   image: {shop}
-  command: [sh, -c, "sleep {ready_after_s}; exec python3 -m http.server --directory /app 8080"]
+  command:
+  - sh
+  - -c
+  - |
+    trap 'exit 0' TERM
+    (sleep {ready_after_s}; exec python3 -m http.server --directory /app 8080) &
+    wait
   ports: [{{name: http, port: 8080}}]
 tests:
 - name: long
