@@ -34,11 +34,13 @@ class Conductors:
     """
     Lets each run's conductor take a step as soon as it can.
 
-    ``hold`` names runs whose conductor does nothing for now.
+    ``hold`` names runs whose conductor does nothing for now, ``steps`` how many more steps the
+    conductor of a run may take.
     """
 
     def __init__(self, api: KubeApi, *, fails: tuple[str, ...] = ()) -> None:
         self.hold: set[str] = set()
+        self.steps: dict[str, int] = {}
         self._api = api
         self._fails = fails
         self._cluster: Any = _RealCluster(api)
@@ -67,6 +69,8 @@ class Conductors:
                 run = metadata["labels"][names.LABEL_RUN_NAME]
                 if run in self.hold or "deletionTimestamp" in metadata:
                     continue
+                if self.steps.get(run, 1) <= 0:
+                    continue
                 namespace = metadata["namespace"]
                 fails = run in self._fails
                 conductor = self._conductors.setdefault(
@@ -76,3 +80,5 @@ class Conductors:
                     conductor.step()
                 except AssertionError:
                     continue  # the namespace is going, or the API server is away
+                if run in self.steps and conductor.began:
+                    self.steps[run] -= 1

@@ -23,7 +23,7 @@ from seatrial.app.world import World
 from seatrial.cluster.client import Client
 from seatrial.plan.settings import PlanSettings
 
-from tests.support.builders import a_run, a_summary, a_test_state
+from tests.support.builders import a_fault_state, a_run, a_summary, a_test_state
 from tests.support.fake_cluster import FakeCluster, Key, Object, OperatorKilledError
 
 SETTINGS = PlanSettings(runner_image="registry.example/runner:1", max_concurrent_runs=2)
@@ -67,8 +67,8 @@ class FakeConductor:
         self._pod = ""
 
     @property
-    def finished(self) -> bool:
-        return self._summary is not None and self._summary["reportReady"]
+    def began(self) -> bool:
+        return self._summary is not None
 
     def step(self) -> None:
         """Do the next thing, if there is a pod to do it in and a run to read."""
@@ -143,6 +143,7 @@ class FakeConductor:
                 test.update(outcome="Passed", passed=1, finishedAt=now)
             if self._fails:
                 summary["tests"][0].update(outcome="Failed", passed=0, failed=1, message="no")
+            summary["faults"] = [a_fault_state(each["name"]) for each in run["faults"]]
             summary["finished"] = {"at": now, "reason": "Completed", "message": ""}
         return summary
 
