@@ -42,6 +42,9 @@ def settings() -> kopf.OperatorSettings:
     result.scanning.disabled = True
     result.watching.chunk_size = _PAGE
     result.watching.inactivity_timeout = 70
+    # kopf keeps a task for each object until it is idle for this long; after a list that is
+    # one for every run there is.
+    result.queueing.idle_timeout = 0.1
     result.watching.reconnect_backoff = 0.05
     result.networking.error_backoffs = _BACKOFFS
     result.persistence.diffbase_storage = _NoStorage()

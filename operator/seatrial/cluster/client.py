@@ -24,7 +24,7 @@ Observer = Callable[[str, str, int, float], None]
 
 _TIMEOUT_S = 15.0
 _AT_ONCE = 48  # requests; more would only queue up in the API server
-_PAGE = 500
+_PAGE = 100
 _ACCOUNT = kind_of("ServiceAccount")
 
 
