@@ -31,10 +31,11 @@ class Target(Model):
 
 
 class Kill(Model):
-    """Deletes pods without grace; their controller replaces them."""
+    """Deletes pods with the least grace there is; their controller replaces them."""
 
     grace_period: Grace = Field(
-        timedelta(0), description="Time for the pod to end by itself. Default: none."
+        timedelta(seconds=1),
+        description="Time for the pod to end by itself. Default: 1s, the least there is.",
     )
 
 
@@ -112,7 +113,7 @@ class Fault(Model):
 
     name: TestName = Field(description="Name of the fault, unique in the run.")
     target: Target = Field(description="What the fault hits.")
-    kill: Kill | None = Field(None, description="Delete pods without grace. Write {}.")
+    kill: Kill | None = Field(None, description="Delete pods with the least grace there is, a second. Write {}.")
     restart: Restart | None = Field(None, description="Restart the workload. Write {}.")
     scale: Scale | None = Field(None, description="Change the number of pods for a while.")
     for_: Wait | None = Field(

@@ -58,7 +58,7 @@ def choose(names: Sequence[str], count: int, seed: str) -> list[str]:
 
 
 class Kill:
-    """Deletes pods, without grace unless some is given."""
+    """Deletes pods, with the least grace there is unless more is given."""
 
     def aim(self, aim: Aim) -> Intent:
         """Choose among the service's running pods; ready ones first."""
