@@ -113,7 +113,9 @@ class Fault(Model):
 
     name: TestName = Field(description="Name of the fault, unique in the run.")
     target: Target = Field(description="What the fault hits.")
-    kill: Kill | None = Field(None, description="Delete pods with the least grace there is, a second. Write {}.")
+    kill: Kill | None = Field(
+        None, description="Delete pods with the least grace there is, a second. Write {}."
+    )
     restart: Restart | None = Field(None, description="Restart the workload. Write {}.")
     scale: Scale | None = Field(None, description="Change the number of pods for a while.")
     for_: Wait | None = Field(
