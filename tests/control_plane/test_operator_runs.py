@@ -102,6 +102,8 @@ def test_the_objects_of_a_run_are_what_the_architecture_says(api, operator, cond
     ]
     secrets = names_in(api, environment, "api/v1", "secrets")
     assert secrets == ["seatrial-access", "seatrial-conductor"]
+    access = api.get(f"/api/v1/namespaces/{environment}/secrets/seatrial-access")
+    assert sorted(access["data"]) == ["any", "suite"]
     conductors.hold.clear()
     status = api.wait_for("shop", "whole", verdict)
     assert status["verdict"] == "Passed"

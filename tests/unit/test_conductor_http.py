@@ -25,6 +25,7 @@ from tests.support.run_namespace import NAMESPACE, RunNamespace
 from tests.support.virtual_time import GATE
 
 TOKEN = "t0ken"
+RIVAL = "r1val"
 AT = "2026-11-20T12:00:00.000Z"
 
 
@@ -74,10 +75,10 @@ class Conductor:
 
 @pytest.fixture
 async def conductor() -> AsyncIterator[Conductor]:
-    """The interface of a run with a pytest test of two shards and one retry."""
+    """The interface of a run with a pytest test of two shards and one retry, and a rival."""
     suite = {"name": "suite", "retries": 1, "pytest": {"parallelism": 2}}
     run: Any = {
-        "tests": [suite],
+        "tests": [suite, {"name": "rival", "container": {}}],
         "services": [],
         "faults": [],
         "environment": NAMESPACE,
@@ -103,7 +104,7 @@ async def conductor() -> AsyncIterator[Conductor]:
     )
     desk, faults = Desk(stage), OneFault(stage)
     faults.met_hosts = []
-    server = HttpServer(Routes(TOKEN, desk, faults))
+    server = HttpServer(Routes({"suite": TOKEN, "rival": RIVAL}, desk, faults))
     port = await server.start("127.0.0.1", 0)
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with httpx.AsyncClient(
@@ -275,6 +276,40 @@ async def test_a_junit_file_is_kept_by_name(conductor: Conductor) -> None:
     assert conductor.desk.turn("suite").files == {"x.xml": "<b/>"}
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/v1/gate?test=suite&wait=0", None),
+        ("POST", "/v1/tests/suite/results", {"cases": [a_case()]}),
+        ("POST", "/v1/tests/suite/finished", {"exitCode": 0}),
+        ("POST", "/v1/tests/suite/junit?file=x.xml", {}),
+        ("POST", "/v1/faults/known/start?test=suite", None),
+    ],
+)
+async def test_no_test_speaks_for_another(
+    conductor: Conductor, method: str, path: str, body: dict[str, Any] | None
+) -> None:
+    headers = {"Authorization": f"Bearer {RIVAL}"}
+    answer = await conductor.client.request(method, path, json=body, headers=headers)
+    assert answer.status_code == 403
+    assert answer.json()["error"] == "this token is of test rival: it cannot speak for test suite"
+    turn, state = conductor.desk.turn("suite"), conductor.stage.test("suite")
+    assert state == new_summary(conductor.stage.run, at=AT)["tests"][0]
+    assert [turn.waiting, turn.ended, turn.files] == [set(), {}, {}]
+
+
+async def test_any_test_may_see_and_stop_a_fault_and_tell_of_requests(conductor: Conductor) -> None:
+    headers = {"Authorization": f"Bearer {RIVAL}"}
+    requests = {"requests": [{"at": AT, "host": "web"}]}
+    for method, path, body, status in (
+        ("GET", "/v1/faults/known", None, 200),
+        ("POST", "/v1/faults/known/stop", None, 409),  # there is nothing to stop, but it may
+        ("POST", "/v1/requests", requests, 200),
+    ):
+        answer = await conductor.client.request(method, path, json=body, headers=headers)
+        assert answer.status_code == status, path
+
+
 async def test_requests_are_handed_on_as_evidence(conductor: Conductor) -> None:
     requests = [{"at": AT, "host": "orders"}, {"at": AT, "host": "web"}]
     answer = await conductor.client.post("/v1/requests", json={"requests": requests})
@@ -286,6 +321,12 @@ async def test_a_fault_is_started_and_its_state_is_the_answer(conductor: Conduct
     answer = await conductor.client.post("/v1/faults/known/start?test=suite")
     assert answer.json() == {"name": "known", "state": "Active", "test": "suite"}
     assert (await conductor.client.get("/v1/faults/known")).json()["state"] == "Pending"
+
+
+async def test_a_fault_knows_by_the_token_which_test_has_started_it(conductor: Conductor) -> None:
+    headers = {"Authorization": f"Bearer {RIVAL}"}
+    answer = await conductor.client.post("/v1/faults/known/start", headers=headers)
+    assert answer.json()["test"] == "rival"
 
 
 async def test_an_error_of_ours_is_no_traceback(

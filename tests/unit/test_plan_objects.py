@@ -113,6 +113,18 @@ def test_the_conductor_s_token_is_in_nobody_s_pod():
     assert f'"name": "{names.CONDUCTOR}"' not in text
 
 
+def test_every_test_has_a_token_of_its_own_and_its_pods_have_no_other():
+    objects = made(**WHOLE)
+    assert objects["Secret", names.ACCESS_SECRET].random_keys == ("suite", "any")
+    for test in ("suite", "any"):
+        pod = objects["Job", f"test-{test}"].body["spec"]["template"]["spec"]
+        for container in [*pod.get("initContainers", []), *pod["containers"]]:
+            [token] = [each for each in container["env"] if each["name"] == names.ENV_TOKEN]
+            key = {"name": names.ACCESS_SECRET, "key": test}
+            assert token["valueFrom"] == {"secretKeyRef": key}
+        assert json.dumps(pod).count(names.ACCESS_SECRET) == str(pod).count(names.ENV_TOKEN)
+
+
 def test_the_system_waits_for_its_policies():
     stages = {key: manifest.stage for key, manifest in made(**WHOLE).items()}
     assert stages["Deployment", "db"] > stages["NetworkPolicy", "seatrial-default-deny"]

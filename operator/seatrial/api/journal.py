@@ -55,7 +55,7 @@ class RunDoc(TypedDict):
     services: list[ServiceDoc]
     faults: list[dict[str, Any]]
     tests: list[dict[str, Any]]
-    access: bool  # True: there are test pods; serve HTTP with the token of ``seatrial-access``
+    access: bool  # True: there are test pods; serve HTTP with the tokens in ``seatrial-access``
 
 
 class ControlDoc(TypedDict):

@@ -47,8 +47,8 @@ SUMMARY_KEY = "summary.json"
 ENTRIES_KEY = "entries.jsonl"
 REPORT_CONFIGMAP = "seatrial-report"  # conductor -> operator: REPORT_KEYS, gzip, binaryData
 REPORT_KEYS = ("report.json.gz", "junit.xml.gz", "logs.json.gz")
-ACCESS_SECRET = "seatrial-access"  # noqa: S105 - a name; key TOKEN_KEY: test pods -> conductor
-TOKEN_KEY = "token"  # noqa: S105 - a key's name
+ACCESS_SECRET = "seatrial-access"  # noqa: S105 - a name; test pods -> conductor, a key per test
+TOKEN_KEY = "token"  # noqa: S105 - a key's name, in Secret CONDUCTOR
 
 # Environment variables of the conductor's pod. No volumes: a pod that has one starts 0.3 s later.
 ENV_API_TOKEN = "SEATRIAL_API_TOKEN"  # noqa: S105 - a variable's name; from Secret CONDUCTOR

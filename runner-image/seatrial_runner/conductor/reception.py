@@ -7,7 +7,7 @@ import logging
 from typing import Any
 
 from seatrial.api.journal import TestState
-from seatrial.api.names import ACCESS_SECRET, TOKEN_KEY
+from seatrial.api.names import ACCESS_SECRET
 
 from seatrial_runner.conductor import pods
 from seatrial_runner.conductor.desk import Desk
@@ -41,14 +41,14 @@ class Reception:
         Serve the HTTP interface.
 
         Raises:
-            ClusterError: The token cannot be read.
+            ClusterError: The tokens cannot be read.
         """
         stage = self._stage
         self._desk.resume()
         path = f"/api/v1/namespaces/{stage.namespace}/secrets/{ACCESS_SECRET}"
         secret = await stage.api.get(path)
-        token = base64.b64decode(secret["data"][TOKEN_KEY]).decode()
-        routes = Routes(token, self._desk, self._direction)
+        tokens = {test: base64.b64decode(each).decode() for test, each in secret["data"].items()}
+        routes = Routes(tokens, self._desk, self._direction)
         self._server = HttpServer(routes, routes.admits)
         number = await self._server.start("0.0.0.0", port)  # noqa: S104 - for the test pods
         logger.info("listening on port %d", number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from seatrial.api.errors import SeatrialError
@@ -19,41 +20,67 @@ _MAX_REQUESTS = 10_000
 
 
 class Routes:
-    """Checks the token, finds the meaning of a request, and carries it out."""
+    """
+    Checks the token, finds the meaning of a request, and carries it out.
 
-    def __init__(self, token: str, desk: Desk, faults: Orders) -> None:
-        self._expected = f"Bearer {token}".encode()
+    A token is of one test, which speaks for itself alone: none can falsify what another has found.
+    """
+
+    def __init__(self, tokens: Mapping[str, str], desk: Desk, faults: Orders) -> None:
+        """``tokens`` go by the name of their test."""
+        self._expected = {test: f"Bearer {token}".encode() for test, token in tokens.items()}
         self._desk = desk
         self._faults = faults
 
     def admits(self, authorization: str) -> bool:
-        """Tell whether the value of an Authorization header holds the token."""
-        return hmac.compare_digest(authorization.encode(), self._expected)
+        """Tell whether the value of an Authorization header holds a token."""
+        return self._asking(authorization) is not None
+
+    def _asking(self, authorization: str) -> str | None:
+        """Name the test whose token this is. Every one is compared: time tells nothing of them."""
+        given = authorization.encode()
+        fitting = [
+            test
+            for test, expected in self._expected.items()
+            if hmac.compare_digest(given, expected)
+        ]
+        return fitting[0] if fitting else None
 
     async def __call__(self, request: Request) -> Json:
         """Answer a request."""
         if (request.method, request.path) == ("GET", ("healthz",)):
             return {"status": "ok"}
-        if not self.admits(request.authorization):
+        asking = self._asking(request.authorization)
+        if asking is None:
             raise ProblemError(401, "give the token: Authorization: Bearer $SEATRIAL_TOKEN")
         match request.method, request.path:
             case "GET", ("v1", "gate"):
                 query = request.query
                 shard, wait = _integer(query, "shard"), _seconds(query, "wait")
-                return await self._desk.gate(query.get("test", ""), shard, wait)
+                test = self._own(asking, query.get("test", ""))
+                return await self._desk.gate(test, shard, wait)
             case "POST", ("v1", "tests", test, "results"):
-                return self._desk.results(test, request.json())
+                return self._desk.results(self._own(asking, test), request.json())
             case "POST", ("v1", "tests", test, "finished"):
-                return await self._desk.finished(test, request.json())
+                return await self._desk.finished(self._own(asking, test), request.json())
             case "POST", ("v1", "tests", test, "junit"):
-                return self._desk.junit(test, request.query.get("file", ""), request.body)
+                file = request.query.get("file", "")
+                return self._desk.junit(self._own(asking, test), file, request.body)
             case "POST", ("v1", "requests"):
                 return await self._requests(request.json())
             case "GET", ("v1", "faults", name):
                 return self._fault(name)
             case "POST", ("v1", "faults", name, ("start" | "stop") as what):
-                return await self._order(name, what, request)
+                return await self._order(asking, name, what, request)
         raise ProblemError(404, f"there is no {request.method} /{'/'.join(request.path)[:100]}")
+
+    def _own(self, asking: str, test: str) -> str:
+        self._desk.turn(test)
+        if test != asking:
+            raise ProblemError(
+                403, f"this token is of test {asking}: it cannot speak for test {test}"
+            )
+        return test
 
     def _fault(self, name: str) -> Json:
         fault = self._faults.fault(name)
@@ -61,11 +88,12 @@ class Routes:
             raise ProblemError(404, f"there is no fault {name[:60]!r} in this run")
         return fault
 
-    async def _order(self, name: str, what: str, request: Request) -> Json:
+    async def _order(self, asking: str, name: str, what: str, request: Request) -> Json:
         self._fault(name)
+        test = self._own(asking, request.query.get("test") or asking)
         try:
             if what == "start":
-                return await self._faults.start(name, test=request.query.get("test", ""))
+                return await self._faults.start(name, test=test)
             state = await self._faults.stop(name)
             if request.query.get("recovered") == "true":
                 state = await self._faults.recovered(name)

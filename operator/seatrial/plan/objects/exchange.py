@@ -1,4 +1,4 @@
-"""The ConfigMaps through which operator and conductor talk, and the test pods' token."""
+"""The ConfigMaps through which operator and conductor talk, and the test pods' tokens."""
 
 from __future__ import annotations
 
@@ -57,14 +57,19 @@ def conductor_configmaps(run: Blueprint) -> Iterator[Manifest]:
 
 
 def access_secret(run: Blueprint) -> Manifest:
-    """Make the token that test pods show to the conductor; drawn when it is created."""
+    """
+    Make the tokens that test pods show to the conductor, one for each test, under its name.
+
+    Drawn when it is created. With one for all, a hostile test could give the results of another.
+    """
     body: Json = {
         "apiVersion": "v1",
         "kind": "Secret",
         "type": "Opaque",
         "metadata": metadata(run, names.ACCESS_SECRET, names.COMPONENT_ENVIRONMENT),
     }
-    return Manifest(body, Mode.CREATE, random_keys=(names.TOKEN_KEY,))
+    tests = tuple(test.name for test in run.spec.tests if test.scenario is None)
+    return Manifest(body, Mode.CREATE, random_keys=tests)
 
 
 def compact(document: Any) -> str:

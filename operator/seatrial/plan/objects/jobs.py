@@ -142,7 +142,7 @@ def _container_pod(
 
 def _variables(run: Blueprint, test: Test) -> list[Json]:
     shards = test.pytest.parallelism if test.pytest else 1
-    secret = {"name": names.ACCESS_SECRET, "key": names.TOKEN_KEY}
+    secret = {"name": names.ACCESS_SECRET, "key": test.name}
     values = {
         names.ENV_CONDUCTOR_URL: f"http://{names.CONDUCTOR}:{names.CONDUCTOR_PORT}",
         names.ENV_TEST: test.name,
