@@ -151,3 +151,16 @@ def test_a_conductor_is_told_to_hold_and_to_go_on_also_after_a_restart():
     simulation.look()
     assert '"suspend":false' in simulation.cluster.objects[run]["data"]["control.json"]
     assert "run.json" in simulation.cluster.objects[run]["data"]
+
+
+def test_a_journal_that_someone_deletes_is_made_again_and_read_from_its_beginning():
+    simulation = Simulation(**WHOLE)
+    simulation.until("Running")
+    simulation.cluster.remove(("ConfigMap", ENVIRONMENT, "seatrial-journal"))
+    simulation.deliver()
+    simulation.look()
+    [conductor] = simulation.conductors.values()
+    conductor.count_from_zero()
+    simulation.settle()
+    assert simulation.cluster.writes.count("create ConfigMap seatrial-journal") == 2
+    assert simulation.status()["verdict"] == "Passed"

@@ -169,6 +169,7 @@ class World:
         if gone:
             key = ObjectKey("ConfigMap", metadata["namespace"], names.JOURNAL_CONFIGMAP)
             entry.record.applied.pop(key, None)
+            entry.summary = None  # what is written into a new one counts from its own beginning
         else:
             summary = see_summary(body)
             known = entry.summary
