@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from seatrial.api.errors import ClusterError, ConflictError, ForbiddenError, NotFoundError
+from seatrial_runner.conductor import apiserver
 from seatrial_runner.conductor.apiserver import ApiServer
 from seatrial_runner.conductor.connection import Address
 from seatrial_runner.conductor.seen import PODS, Seen, keep_seen
@@ -123,6 +124,21 @@ async def test_a_refusal_has_its_class_and_the_servers_words(
         await api.get("/x")
     assert error.value.status == status
     assert len(server.requests) == 1
+
+
+async def test_a_right_that_comes_late_is_waited_for(server: Server, api: ApiServer) -> None:
+    refused = {"message": 'pods "x" is forbidden: User "u" cannot delete resource "pods"'}
+    server.answers = [answer(403, refused), answer(403, refused), answer(200, {"kind": "Pod"})]
+    assert await api.get("/x") == {"kind": "Pod"}
+
+
+async def test_a_right_that_never_comes_is_told_of(
+    server: Server, api: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apiserver, "RIGHTS_PATIENCE_S", 0.2)
+    server.answers = [answer(403, {"message": 'User "u" cannot get resource "pods"'})]
+    with pytest.raises(ForbiddenError, match="cannot get resource"):
+        await api.get("/x")
 
 
 @pytest.mark.parametrize("passing", [429, 500, 503, 504])

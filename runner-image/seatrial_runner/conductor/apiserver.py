@@ -20,6 +20,9 @@ from seatrial_runner.conductor.connection import Address, Connection, Response
 REQUEST_TIMEOUT_S = 15.0
 # An API server that restarts is away for some seconds; a run must live through that.
 PATIENCE_S = 120.0
+# A right may come late: the binding was made a moment ago, or an API server that has just come back
+# has not read its rules yet. A right that is really missing should still be told soon.
+RIGHTS_PATIENCE_S = 10.0
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 1.0
 _MAX_ERROR = 2048
@@ -118,13 +121,21 @@ class ApiServer:
         patience_s: float | None = None,
     ) -> bytes:
         loop = asyncio.get_running_loop()
-        give_up = loop.time() + (self._patience_s if patience_s is None else patience_s)
+        patience_s = self._patience_s if patience_s is None else patience_s
+        began = loop.time()
         pause = _FIRST_PAUSE_S
+        refused_at: float | None = None
         while True:
             try:
                 return await self._once(method, _target(path, query or {}), content, content_type)
             except ClusterError as error:
-                if not _may_pass(error) or loop.time() + pause > give_up:
+                give_up = began + patience_s
+                if _lacks_a_right(error):
+                    refused_at = loop.time() if refused_at is None else refused_at
+                    give_up = min(give_up, refused_at + RIGHTS_PATIENCE_S)
+                elif not _may_pass(error):
+                    raise
+                if loop.time() + pause > give_up:
                     raise
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_S)
@@ -184,6 +195,11 @@ def _target(path: str, query: Mapping[str, str]) -> str:
 
 def _may_pass(error: ClusterError) -> bool:
     return error.status is None or error.status in _PASSING
+
+
+def _lacks_a_right(error: ClusterError) -> bool:
+    """Tell RBAC's refusal from that of an admission rule or a quota, which stays."""
+    return isinstance(error, ForbiddenError) and " cannot " in str(error)
 
 
 def _error(method: str, target: str, response: Response, body: bytes) -> ClusterError:
