@@ -9,26 +9,16 @@ from seatrial.api.reasons import Reason
 from seatrial.api.status import RunStatus
 from seatrial.api.verdict import Cause, Judgement, Phase, Verdict, judge
 from seatrial.plan import cleanup, conditions
-from seatrial.plan.blueprint import bare
 from seatrial.plan.conditions import Claim, Type
-from seatrial.plan.deadlines import ABORT_GRACE, CONDUCTOR_GRACE, deadline, earliest
+from seatrial.plan.deadlines import ABORT_GRACE, backstop, earliest
 from seatrial.plan.ending import aborting, ending
 from seatrial.plan.liveness import Health, health
-from seatrial.plan.objects import (
-    Manifest,
-    Mode,
-    conductor_configmaps,
-    conductor_pod,
-    conductor_token,
-    control_manifest,
-    environment,
-)
-from seatrial.plan.objects.manifest import CREATED, ObjectKey
+from seatrial.plan.queueing import before_start
 from seatrial.plan.result import Delete, Event, Plan
-from seatrial.plan.rundoc import control_document
 from seatrial.plan.seen import Seen, Subject
 from seatrial.plan.settings import PlanSettings
 from seatrial.plan.status import progress, tests_ended, timings
+from seatrial.plan.wanted import missing_objects
 
 
 def plan(subject: Subject, seen: Seen, *, now: datetime, settings: PlanSettings) -> Plan:
@@ -50,7 +40,7 @@ def plan(subject: Subject, seen: Seen, *, now: datetime, settings: PlanSettings)
     if subject.metadata.deleted is not None:
         return _deleted(subject, seen, now)
     if status.start_time is None:
-        return _queued(subject, seen, now, settings)
+        return before_start(subject, seen, now, settings)
     return _started(subject, seen, now, settings)
 
 
@@ -60,92 +50,6 @@ def _deleted(subject: Subject, seen: Seen, now: datetime) -> Plan:
         return Plan(subject.status, finalizer=False if gone else None)
     cause = Cause(Reason.RUN_DELETED, "The run was deleted before its end.")
     return _end(subject, subject.status, judge(seen.summary, abort=cause), seen, now)
-
-
-def _queued(subject: Subject, seen: Seen, now: datetime, settings: PlanSettings) -> Plan:
-    """Refuse, hold or start a run that has nothing yet."""
-    if subject.problem is not None:
-        return _refuse(subject, Verdict.ERROR, Reason.INVALID_SPEC, str(subject.problem), now)
-    assert subject.spec is not None
-    if subject.spec.abort:
-        message = "spec.abort was set before the run started."
-        return _refuse(subject, Verdict.ABORTED, Reason.ABORT_REQUESTED, message, now)
-    ticket = seen.ticket
-    if ticket.replaced_by:
-        message = f"Run {ticket.replaced_by} took its place in the queue."
-        return _refuse(subject, Verdict.ABORTED, Reason.REPLACED, message, now)
-    if not ticket.admitted:
-        reason = Reason.SUSPENDED if subject.spec.suspend else Reason.QUEUED
-        return Plan(_queue_status(subject, reason, f"Waits for {ticket.waits_for}.", now))
-    assert subject.blueprint is not None
-    message = f"Makes the environment in namespace {subject.blueprint.environment}."
-    status = subject.status.model_copy(
-        update={
-            "observed_generation": subject.metadata.generation,
-            "phase": Phase.PROVISIONING,
-            "message": message,
-            "namespace": subject.blueprint.environment,
-            "start_time": now,
-            "conditions": conditions.update(
-                subject.status.conditions,
-                [
-                    *conditions.in_progress(Reason.PROVISIONING, message),
-                    Claim(Type.ENVIRONMENT_READY, "False", Reason.PROVISIONING),
-                ],
-                now,
-                subject.metadata.generation,
-            ),
-        }
-    )
-    status = status.model_copy(update={"timings": timings(status, subject.metadata.created, None)})
-    return Plan(
-        status,
-        finalizer=True,
-        apply=_objects(subject, status, seen, settings),
-        wake_at=_deadline(subject, status),
-        events=(Event("Started", message),),
-    )
-
-
-def _queue_status(subject: Subject, reason: Reason, message: str, now: datetime) -> RunStatus:
-    return subject.status.model_copy(
-        update={
-            "observed_generation": subject.metadata.generation,
-            "phase": Phase.QUEUED,
-            "message": message,
-            "conditions": conditions.update(
-                subject.status.conditions,
-                conditions.in_progress(reason, message),
-                now,
-                subject.metadata.generation,
-            ),
-        }
-    )
-
-
-def _refuse(
-    subject: Subject, verdict: Verdict, reason: Reason, message: str, now: datetime
-) -> Plan:
-    """End a run that never started; it has no environment, and needs no finalizer."""
-    has_faults = bool(subject.spec and subject.spec.faults)
-    claims = [
-        *conditions.ended(Judgement(verdict, reason, message), has_faults=has_faults),
-        Claim(Type.CLEANED_UP, "True", Reason.NOTHING_CREATED),
-    ]
-    status = subject.status.model_copy(
-        update={
-            "observed_generation": subject.metadata.generation,
-            "phase": Phase.FINISHED,
-            "verdict": verdict,
-            "message": message,
-            "completion_time": now,
-            "conditions": conditions.update(
-                subject.status.conditions, claims, now, subject.metadata.generation
-            ),
-        }
-    )
-    plan_ = Plan(status, events=(Event(verdict, message, "Warning"),))
-    return plan_.waking(cleanup.expiry(subject, status))
 
 
 def _started(subject: Subject, seen: Seen, now: datetime, settings: PlanSettings) -> Plan:
@@ -168,9 +72,9 @@ def _started(subject: Subject, seen: Seen, now: datetime, settings: PlanSettings
     return Plan(
         status,
         finalizer=None if names.FINALIZER in subject.metadata.finalizers else True,
-        apply=_objects(subject, status, seen, settings),
+        apply=missing_objects(subject, status, seen, settings),
         delete=_replacement(status, seen, pod),
-        wake_at=earliest(_deadline(subject, status), _abort_deadline(status), pod.look_again),
+        wake_at=earliest(backstop(subject.spec, status), _abort_deadline(status), pod.look_again),
         events=tuple(events),
     )
 
@@ -241,78 +145,12 @@ def _end(
     return Plan(status, events=(event,))
 
 
-def _objects(
-    subject: Subject, status: RunStatus, seen: Seen, settings: PlanSettings
-) -> tuple[Manifest, ...]:
-    """
-    List what has to be made now.
-
-    Once the gate is open, nothing of the system under test is applied again: a fault may have
-    changed it on purpose.
-    """
-    if seen.namespace is not None and seen.namespace.deleting:
-        return ()
-    assert status.start_time is not None
-    if status.gate_time is None:
-        assert subject.blueprint is not None
-        run = subject.blueprint
-        ready = {each.name for each in status.services if each.state == "Ready"}
-        wanted = [
-            *environment(run, settings, started=status.start_time, ready=ready),
-        ]
-    else:
-        assert subject.spec is not None
-        run = bare(subject.metadata, subject.spec)
-        wanted = [
-            *conductor_configmaps(run),
-            conductor_token(run),
-            conductor_pod(run, settings),
-        ]
-    wanted += _control(subject, status, seen)
-    return tuple(each for each in wanted if _missing(each, seen))
-
-
-def _missing(manifest: Manifest, seen: Seen) -> bool:
-    if manifest.mode is Mode.CREATE:
-        return manifest.key not in seen.applied
-    return seen.applied.get(manifest.key) != manifest.digest
-
-
-def _control(subject: Subject, status: RunStatus, seen: Seen) -> list[Manifest]:
-    """
-    Tell the conductor to abort or to hold, if there is something to tell.
-
-    A conductor that finds no ``control.json`` goes on; so nothing is written for a run that this
-    process started itself and that goes on. Of others it is not known what was written last.
-    """
-    assert subject.spec is not None
-    assert status.namespace is not None
-    told = aborting(status)
-    document = control_document(
-        abort=told.message or told.reason if told else "", suspend=subject.spec.suspend
-    )
-    manifest = control_manifest(status.namespace, document)
-    goes_on = not document["abort"] and not document["suspend"]
-    made = seen.applied.get(ObjectKey("ConfigMap", status.namespace, names.RUN_CONFIGMAP))
-    if made is None and status.gate_time is None:
-        return []  # run.json comes first: to apply a part would make the ConfigMap without it
-    if goes_on and made == CREATED and manifest.key not in seen.applied:
-        return []
-    return [manifest]
-
-
 def _replacement(status: RunStatus, seen: Seen, pod: Health) -> tuple[Delete, ...]:
     if not pod.remove or seen.conductor is None:
         return ()
     assert status.namespace is not None
     uid = seen.conductor.uid
     return (Delete("Pod", status.namespace, names.CONDUCTOR, uid, force=pod.force),)
-
-
-def _deadline(subject: Subject, status: RunStatus) -> datetime | None:
-    if subject.spec is None:
-        return None
-    return deadline(subject.spec, status).at + CONDUCTOR_GRACE
 
 
 def _abort_deadline(status: RunStatus) -> datetime | None:
