@@ -13,6 +13,7 @@ import pytest
 import urllib3
 import yaml
 from kubernetes import client, config
+from seatrial.api.names import report_name
 
 from localcluster.controlplane import ControlPlane
 from tests.support.chart import CHART, NAMESPACE, RELEASE, given, helm
@@ -21,6 +22,7 @@ Json = dict[str, Any]
 
 OPERATOR = f"system:serviceaccount:{NAMESPACE}:seatrial-operator"
 UID = "0a1b2c3d-0000-0000-0000-000000000000"
+CUT = f"{'a' * 245}.bcd"  # the name of its report would end with the dot
 RUNS = "/apis/seatrial.dev/v1alpha1/namespaces/shop/integrationtestruns"
 
 
@@ -192,6 +194,7 @@ SHOP = "/api/v1/namespaces/shop"
         pytest.param(created(a_configmap("x", "itr-mine")), id="a-configmap-of-a-run"),
         pytest.param(created(a_binding("itr-mine")), id="the-conductor-s-role"),
         pytest.param(created(a_report("long-report", "long")), id="a-report"),
+        pytest.param(created(a_report(report_name(CUT), CUT)), id="a-report-of-a-long-name"),
         pytest.param(created(an_event()), id="an-event"),
         pytest.param(created(a_lease(NAMESPACE)), id="the-lease"),
         pytest.param(a_token("itr-mine"), id="the-conductor-s-token"),

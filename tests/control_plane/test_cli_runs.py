@@ -125,7 +125,7 @@ def a_condition(kind: str, status: str, message: str = "") -> Json:
 
 def write_report(cluster: Cluster, name: str, parts: dict[str, bytes]) -> None:
     data = {key: base64.b64encode(gzip.compress(part)).decode() for key, part in parts.items()}
-    body = {"metadata": {"name": f"{name}-report"}, "binaryData": data}
+    body = {"metadata": {"name": f"{name}-kept"}, "binaryData": data}
     cluster.create(core_path("default", "configmaps"), body)
 
 
@@ -230,7 +230,7 @@ def test_junit_waits_for_the_report(seatrial, cluster, file, tmp_path):
     path, name = file
 
     def finish(run: Json) -> None:
-        write_status(cluster, name, phase="Collecting", verdict="Failed", report=f"{name}-report")
+        write_status(cluster, name, phase="Collecting", verdict="Failed", report=f"{name}-kept")
         write_report(cluster, name, {"junit.xml.gz": b"<testsuites/>"})
         available = [a_condition("ReportAvailable", "True")]
         write_status(cluster, name, phase="Finished", conditions=available)
@@ -245,6 +245,8 @@ def test_junit_waits_for_the_report(seatrial, cluster, file, tmp_path):
 def test_a_report_that_will_never_come_says_why(seatrial, cluster, file):
     path, name = file
     message = "The conductor was lost."
+    of_someone_else = {"metadata": {"name": f"{name}-report"}, "binaryData": {}}
+    cluster.create(core_path("default", "configmaps"), of_someone_else)
     lost = [a_condition("ReportAvailable", "False", message)]
     thread = ends(cluster, name, "Error", conditions=lost)
     assert seatrial("run", path)[0] == 2
@@ -257,7 +259,7 @@ def test_a_report_that_will_never_come_says_why(seatrial, cluster, file):
 def test_logs_come_from_the_report_and_can_be_narrowed(seatrial, cluster, file):
     path, name = file
     available = [a_condition("ReportAvailable", "True")]
-    thread = ends(cluster, name, "Failed", conditions=available)
+    thread = ends(cluster, name, "Failed", conditions=available, report=f"{name}-kept")
     seatrial("run", path)
     thread.join()
     logs = {
@@ -282,7 +284,8 @@ def test_show_has_every_failure_of_the_report(seatrial, cluster, file):
     path, name = file
     available = [a_condition("ReportAvailable", "True")]
     tests = [{"name": "suite", "outcome": "Failed", "failed": 2, "message": "the first alone"}]
-    thread = ends(cluster, name, "Failed", conditions=available, tests=tests)
+    kept = f"{name}-kept"
+    thread = ends(cluster, name, "Failed", conditions=available, tests=tests, report=kept)
     seatrial("run", path)
     thread.join()
     case = {"outcome": "failed", "startedAt": None, "finishedAt": None, "duringFaults": []}

@@ -88,5 +88,10 @@ def run_namespace(name: str, uid: str) -> str:
 
 
 def report_name(run_name: str) -> str:
-    """Name the report ConfigMap in the run's own namespace, at most 253 characters."""
-    return f"{run_name[:246]}-report"
+    """
+    Name the report ConfigMap in the run's own namespace, at most 253 characters.
+
+    Nothing may begin with ``-`` after a dot, so a long name that is cut there loses the dot too.
+    NB: the chart's admission policy lets the operator write only this name; change both.
+    """
+    return f"{run_name[:246].rstrip('-.')}-report"

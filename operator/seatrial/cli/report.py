@@ -45,7 +45,9 @@ def report_part(cluster: Cluster, run: Json, key: str) -> bytes:
         CommandError: The run has none, or it is damaged.
     """
     metadata, status = run["metadata"], run.get("status") or {}
-    name = status.get("report") or names.report_name(metadata["name"])
+    name = status.get("report")
+    if not name:
+        raise CommandError(_missing(run), Exit.NOT_FOUND)
     try:
         found = cluster.get(core_path(metadata["namespace"], "configmaps", name))
     except NotFoundError:
