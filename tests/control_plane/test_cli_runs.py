@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import yaml
 from seatrial.api.errors import SeatrialError
+from seatrial.api.report import LogDoc
 from seatrial.cli import main
 from seatrial.cli.arguments import build_parser
 from seatrial.cli.client import Cluster, connect, core_path, runs_path
@@ -127,6 +128,21 @@ def write_report(cluster: Cluster, name: str, parts: dict[str, bytes]) -> None:
     data = {key: base64.b64encode(gzip.compress(part)).decode() for key, part in parts.items()}
     body = {"metadata": {"name": f"{name}-kept"}, "binaryData": data}
     cluster.create(core_path("default", "configmaps"), body)
+
+
+def a_log(
+    pod: str,
+    container: str,
+    text: str,
+    *,
+    service: str | None = None,
+    test: str | None = None,
+    previous: bool = False,
+) -> LogDoc:
+    return {
+        "pod": pod, "container": container, "previous": previous,
+        "service": service, "test": test, "text": text,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -262,19 +278,23 @@ def test_logs_come_from_the_report_and_can_be_narrowed(seatrial, cluster, file):
     thread = ends(cluster, name, "Failed", conditions=available, report=f"{name}-kept")
     seatrial("run", path)
     thread.join()
-    logs = {
-        "orders-6f-abc/orders": "one\ntwo\x1b[2J\n",
-        "orders-6f-abc/orders (previous)": "zero\n",
-        "orders-db-0/db": "ready\n",
-        "test-suite-0-x/pytest": "1 passed\n",
-    }
+    logs = [
+        a_log("orders-6f-abc", "orders", "one\ntwo\x1b[2J\n", service="orders"),
+        a_log("orders-6f-abc", "orders", "zero\n", service="orders", previous=True),
+        a_log("orders-db-0", "db", "ready\n", service="orders-db"),
+        a_log("test-suite-0-x", "pytest", "1 passed\n", test="suite"),
+    ]
     write_report(cluster, name, {"logs.json.gz": json.dumps(logs).encode()})
     status, out, _ = seatrial("logs", name)
     assert status == 0
     assert len(out.splitlines()) == 5
     assert "\x1b" not in out
     assert seatrial("logs", name, "-t", "suite")[1] == "test-suite-0-x/pytest | 1 passed\n"
-    assert "zero" in seatrial("logs", name, "-s", "orders", "-c", "orders")[1]
+    of_orders = seatrial("logs", name, "-s", "orders")[1].splitlines()
+    assert [line.partition(" | ")[0] for line in of_orders] == [
+        "orders-6f-abc/orders", "orders-6f-abc/orders", "orders-6f-abc/orders (previous)"
+    ]  # fmt: skip
+    assert seatrial("logs", name, "-c", "db")[1] == "orders-db-0/db | ready\n"
     status, _, err = seatrial("logs", name, "-s", "payments")
     assert status == 66
     assert "no log that matches" in err

@@ -7,10 +7,13 @@ import gzip
 import json
 import random
 
-from seatrial.api.names import MAX_REPORT_BYTES
-from seatrial_runner.conductor.collecting import bounded_parts
+from seatrial.api.names import MAX_REPORT_BYTES, REPORT_CONFIGMAP
+from seatrial.api.report import LogDoc
+from seatrial_runner.conductor.collecting import bounded_parts, collect
+from seatrial_runner.conductor.keepsakes import Keepsakes
 
 from tests.support.conducted import a_run_doc, a_scenario, a_stage
+from tests.support.pods import a_pod, an_end, running
 from tests.support.run_namespace import RunNamespace
 from tests.support.virtual_time import in_virtual_time
 
@@ -22,7 +25,16 @@ def noise(size: int, seed: int) -> str:
     return base64.b64encode(random.Random(seed).randbytes(size)).decode()
 
 
-def parts_of(cases: int, logs: dict[str, str]) -> dict[str, bytes]:
+def a_log(pod: str, text: str) -> LogDoc:
+    return {
+        "pod": pod, "container": "main", "previous": False,
+        "service": None, "test": None, "text": text,
+    }  # fmt: skip
+
+
+def parts_of(cases: int, texts: dict[str, str]) -> dict[str, bytes]:
+    logs = {pod: a_log(pod, text) for pod, text in texts.items()}
+
     async def course() -> dict[str, bytes]:
         stage = await a_stage(RunNamespace(), a_run_doc(tests=[a_scenario("suite")]))
         for number in range(cases):
@@ -38,18 +50,44 @@ def size(parts: dict[str, bytes]) -> int:
 
 
 def test_endless_logs_are_cut_to_the_room_there_is() -> None:
-    parts = parts_of(3, {f"pod-{n}/main": noise(400_000, n) for n in range(4)} | {"small": "hello"})
+    parts = parts_of(3, {f"pod-{n}": noise(400_000, n) for n in range(4)} | {"small": "hello"})
     assert size(parts) <= MAX_REPORT_BYTES
-    logs = json.loads(gzip.decompress(parts["logs.json.gz"]))
+    listed: list[LogDoc] = json.loads(gzip.decompress(parts["logs.json.gz"]))
+    logs = {log["pod"]: log["text"] for log in listed}
     assert logs["small"] == "hello"
-    assert logs["pod-0/main"].startswith("[... the beginning is left out")
-    assert logs["pod-0/main"].endswith(noise(400_000, 0)[-1000:])
+    assert logs["pod-0"].startswith("[... the beginning is left out")
+    assert logs["pod-0"].endswith(noise(400_000, 0)[-1000:])
 
 
 def test_endless_failures_leave_the_counts_and_the_journals_end() -> None:
-    parts = parts_of(400, {"pod/main": "hello"})
+    parts = parts_of(400, {"pod": "hello"})
     assert size(parts) <= MAX_REPORT_BYTES
     report = json.loads(gzip.decompress(parts["report.json.gz"]))
     assert report["summary"]["tests"][0]["failed"] == 400
     assert report["journal"][-1]["case"] == "case-399"
     assert b"<testsuites" in gzip.decompress(parts["junit.xml.gz"])
+
+
+def test_a_log_says_whose_it_is() -> None:
+    async def course() -> RunNamespace:
+        namespace = RunNamespace()
+        stage = await a_stage(namespace, a_run_doc())
+        container = running(name="main", restarts=1, last=an_end(1))
+        namespace.add("pods", a_pod("orders-db-0", service="orders-db", containers=[container]))
+        suite = a_pod("test-suite-0-x", test="suite", containers=[running(name="test")])
+        namespace.add("pods", suite)
+        texts = {"orders-db-0": "b", "orders-db-0/previous": "a", "test-suite-0-x": "c"}
+        namespace.logs.update(texts)
+        await collect(stage, Keepsakes(stage))
+        return namespace
+
+    namespace = in_virtual_time(course())
+    binary = namespace.objects["configmaps", REPORT_CONFIGMAP]["binaryData"]
+    logs = json.loads(gzip.decompress(base64.b64decode(binary["logs.json.gz"])))
+    db = {"pod": "orders-db-0", "container": "main", "service": "orders-db", "test": None}
+    of_suite = {"pod": "test-suite-0-x", "container": "test", "service": None, "test": "suite"}
+    assert logs == [
+        {**db, "previous": False, "text": "b"},
+        {**db, "previous": True, "text": "a"},
+        {**of_suite, "previous": False, "text": "c"},
+    ]

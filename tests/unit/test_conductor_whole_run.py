@@ -79,7 +79,7 @@ def test_the_report_holds_verdict_journal_and_junit() -> None:
     assert report["summary"]["tests"][1]["outcome"] == "Failed"
     assert [entry["kind"] for entry in report["journal"]][-1] == "finished"
     assert b'<testsuite name="sent"' in parts["junit.xml.gz"]
-    assert json.loads(parts["logs.json.gz"]) == {}
+    assert json.loads(parts["logs.json.gz"]) == []
 
 
 def test_the_gate_waits_for_the_services() -> None:

@@ -7,13 +7,14 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from seatrial.api import names
 from seatrial.api.errors import ClusterError, NotFoundError
+from seatrial.api.report import LogDoc
 from seatrial.cli.client import Cluster, UnreachableError, connect, core_path
 from seatrial.cli.exits import CommandError, Exit
 from seatrial.cli.lines import printable
@@ -36,24 +37,13 @@ class Selection:
     test: str
     container: str
 
-    def selects(self, pod: str, container: str, labels: Mapping[str, str] | None = None) -> bool:
-        """
-        Say whether a container is wanted.
-
-        The report has no labels. Then pods are told by their names, which begin with that of the
-        service, or with ``test-`` and that of the test.
-        """
-        if self.container and container.partition(" ")[0] != self.container:
-            return False
-        for wanted, label, prefix in (
-            (self.service, names.LABEL_SERVICE, self.service),
-            (self.test, names.LABEL_TEST, f"test-{self.test}"),
-        ):
-            if wanted and labels is not None and labels.get(label) != wanted:
-                return False
-            if wanted and labels is None and not (pod == prefix or pod.startswith(f"{prefix}-")):
-                return False
-        return True
+    def selects(self, container: str, service: str | None, test: str | None) -> bool:
+        """Say whether a container of a pod of this service or test is wanted."""
+        return (
+            self.container in ("", container)
+            and self.service in ("", service)
+            and self.test in ("", test)
+        )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -89,14 +79,14 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _print_report(cluster: Cluster, run: Json, selection: Selection) -> bool:
-    logs: dict[str, str] = json.loads(report_part(cluster, run, LOGS))
+    logs: list[LogDoc] = json.loads(report_part(cluster, run, LOGS))
     printed = False
-    for source, text in logs.items():
-        pod, _, container = source.partition("/")
-        if selection.selects(pod, container):
+    for log in logs:
+        if selection.selects(log["container"], log["service"], log["test"]):
             printed = True
-            for line in text.splitlines():
-                _print(source, line)
+            previous = " (previous)" if log["previous"] else ""
+            for line in log["text"].splitlines():
+                _print(f"{log['pod']}/{log['container']}{previous}", line)
     return printed
 
 
@@ -142,11 +132,12 @@ def _containers(
     """Give pod and container of everything that has started."""
     for pod in cluster.get(core_path(namespace, "pods"))["items"]:
         status, metadata = pod.get("status") or {}, pod["metadata"]
+        labels = metadata.get("labels") or {}
+        service, test = labels.get(names.LABEL_SERVICE), labels.get(names.LABEL_TEST)
         for kind in ("initContainerStatuses", "containerStatuses"):
             for each in status.get(kind) or []:
                 begun = not (each.get("state") or {}).get("waiting") or each.get("restartCount")
-                labels = metadata.get("labels") or {}
-                if begun and selection.selects(metadata["name"], each["name"], labels):
+                if begun and selection.selects(each["name"], service, test):
                     yield metadata["name"], each["name"]
 
 

@@ -7,10 +7,12 @@ import base64
 import gzip
 import json
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from seatrial.api.errors import ClusterError
 from seatrial.api.names import MAX_REPORT_BYTES, REPORT_CONFIGMAP, REPORT_KEYS
+from seatrial.api.report import LogDoc
 
 from seatrial_runner.conductor.configmaps import configmap_path
 from seatrial_runner.conductor.junit_report import junit_xml
@@ -82,8 +84,9 @@ def _event(item: Json) -> Json:
     }
 
 
-def bounded_parts(stage: Stage, events: list[Json], logs: dict[str, str]) -> dict[str, bytes]:
+def bounded_parts(stage: Stage, events: list[Json], logs: Mapping[str, LogDoc]) -> dict[str, bytes]:
     """Give the compressed parts of the report, at most 900 KiB of base64 in total."""
+    texts = {key: log["text"] for key, log in logs.items()}
     report_key, junit_key, logs_key = REPORT_KEYS
     parts = {
         report_key: _gzip(json.dumps(report(stage, events)).encode()),
@@ -95,7 +98,9 @@ def bounded_parts(stage: Stage, events: list[Json], logs: dict[str, str]) -> dic
         room = MAX_REPORT_BYTES - _encoded(parts)
     budget = _MAX_LOG_CHARACTERS
     while True:
-        parts[logs_key] = _gzip(json.dumps(shared_out(logs, budget)).encode())
+        cut = shared_out(texts, budget)
+        listed = [{**logs[key], "text": text} for key, text in cut.items()]
+        parts[logs_key] = _gzip(json.dumps(listed).encode())
         if _encoded({logs_key: parts[logs_key]}) <= room or budget == 0:
             return parts
         budget = budget // 2 if budget > _LEAST_LOG else 0

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from seatrial.api.errors import ClusterError
+from seatrial.api.report import LogDoc
 
 from seatrial_runner.conductor import pods
 from seatrial_runner.conductor.logs import tail
@@ -27,7 +28,7 @@ class Keepsakes:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._fetching = asyncio.Semaphore(_AT_ONCE)
-        self.logs: dict[str, str] = {}
+        self.logs: dict[str, LogDoc] = {}
 
     async def save_logs(self, pod: str) -> None:
         """Keep what the containers of a pod that is about to go have written so far."""
@@ -47,18 +48,26 @@ class Keepsakes:
     async def _fetch_pod(self, pod: dict[str, Any]) -> None:
         wanted = [(each.name, False) for each in pods.containers(pod) if _has_run(each)]
         wanted += [(each.name, True) for each in pods.containers(pod) if each.restarts]
-        await asyncio.gather(*(self._fetch(pods.name(pod), *each) for each in wanted))
+        await asyncio.gather(*(self._fetch(pod, *each) for each in wanted))
 
-    async def _fetch(self, pod: str, container: str, previous: bool) -> None:
+    async def _fetch(self, pod: dict[str, Any], container: str, previous: bool) -> None:
+        name = pods.name(pod)
         try:
             async with self._fetching:
                 text = await tail(
-                    self._stage.api, self._stage.namespace, pod, container, previous=previous
+                    self._stage.api, self._stage.namespace, name, container, previous=previous
                 )
         except ClusterError as error:
-            logger.info("no log of %s/%s: %s", pod, container, error)
+            logger.info("no log of %s/%s: %s", name, container, error)
             return
-        self.logs[f"{pod}/{container}" + (" (previous)" if previous else "")] = text
+        self.logs[f"{name}/{container}" + (" (previous)" if previous else "")] = {
+            "pod": name,
+            "container": container,
+            "previous": previous,
+            "service": pods.service(pod),
+            "test": pods.test(pod),
+            "text": text,
+        }
 
 
 def _has_run(container: pods.Container) -> bool:
