@@ -1,6 +1,7 @@
 """The status: what it takes over, what it refuses to forget, and how large it may get."""
 
 import json
+import re
 from datetime import UTC, datetime
 
 from seatrial.api import names
@@ -18,6 +19,17 @@ LATER = datetime(2026, 11, 20, 13, tzinfo=UTC)
 def test_what_is_written_is_read_back_the_same():
     status = progress(RunStatus(), a_summary(faults=[a_fault_state()]))
     assert read_status({"status": write_status(status)}) == status
+
+
+def test_moments_are_written_to_the_millisecond():
+    moment = "2026-11-20T12:00:31.075Z"
+    fault = a_fault_state(requested=moment, applied=moment)
+    status = progress(RunStatus(start_time=NOW), a_summary(faults=[fault], gateOpenedAt=moment))
+    claims = update([], [Claim(Type.PASSED, "Unknown", "Running")], NOW, 1)
+    document = write_status(status.model_copy(update={"conditions": claims}))
+    written = re.findall(r"20\d\d-[^\"]*", json.dumps(document))
+    assert {"2026-11-20T12:00:00.000Z", moment} <= set(written)
+    assert [each for each in written if not re.fullmatch(r".{19}\.\d{3}Z", each)] == []
 
 
 def test_the_largest_summary_fits_and_says_that_it_was_shortened():

@@ -5,11 +5,18 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, PlainSerializer
 
 from seatrial.api.fields import BY_NAME, Model
 from seatrial.api.verdict import Phase, Verdict
 
+
+def _written(moment: datetime) -> str:
+    """Write a moment in UTC with milliseconds: ``2026-11-20T12:00:31.004Z``."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+Moment = Annotated[datetime, PlainSerializer(_written, return_type=str, when_used="json")]
 Word = Annotated[str, Field(max_length=128)]
 Message = Annotated[str, Field(max_length=2048)]
 Count = Annotated[int, Field(ge=0)]
@@ -35,7 +42,7 @@ class Condition(StatusModel):
     status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
     reason: Word = Field(description="One CamelCase word for machines.")
     message: Message = Field("", description="A sentence for people.")
-    last_transition_time: datetime = Field(description="When status last changed.")
+    last_transition_time: Moment = Field(description="When status last changed.")
     observed_generation: Count | None = Field(None, description="Generation this speaks of.")
 
 
@@ -71,7 +78,7 @@ class TestStatus(StatusModel):
     skipped: Count = Field(0, description="Cases skipped.")
     flaky: Count = Field(0, description="Cases passed after a failed attempt.")
     attempts: Count = Field(0, description="Attempts so far.")
-    started_at: datetime | None = Field(None, description="Start of the first attempt.")
+    started_at: Moment | None = Field(None, description="Start of the first attempt.")
     duration: Word | None = Field(None, description="Start to end, such as 1.25s.")
     message: Message = Field(
         "", description="First failure: expectation, values, and the fault it happened in."
@@ -98,15 +105,15 @@ class FaultStatus(StatusModel):
     targets: list[TargetStatus] = Field(
         default_factory=list, max_length=20, description="What it hit, at most 20 shown."
     )
-    requested: datetime | None = Field(None, description="When it was ordered.")
-    applied: datetime | None = Field(None, description="When it took effect.")
-    first_hit: datetime | None = Field(None, description="First request of a test that met it.")
+    requested: Moment | None = Field(None, description="When it was ordered.")
+    applied: Moment | None = Field(None, description="When it took effect.")
+    first_hit: Moment | None = Field(None, description="First request of a test that met it.")
     hits: Count = Field(0, description="Requests of tests while it was in effect.")
-    reverted: datetime | None = Field(None, description="When it was undone.")
+    reverted: Moment | None = Field(None, description="When it was undone.")
     reverted_by: Word | None = Field(
         None, description="deadline, test, conductor, operator, controller or podGone."
     )
-    recovered: datetime | None = Field(None, description="When the system was well again.")
+    recovered: Moment | None = Field(None, description="When the system was well again.")
     message: Message = Field("", description="What is missing, and what to change.")
 
 
@@ -130,10 +137,10 @@ class RunStatus(StatusModel):
     report: Annotated[str, Field(max_length=253)] | None = Field(
         None, description="ConfigMap with JUnit, logs and the journal, in the run's namespace."
     )
-    start_time: datetime | None = Field(None, description="When the run left the queue.")
-    gate_time: datetime | None = Field(None, description="When the environment was ready.")
-    completion_time: datetime | None = Field(None, description="When the verdict stood.")
-    cleanup_time: datetime | None = Field(None, description="When clean-up began.")
+    start_time: Moment | None = Field(None, description="When the run left the queue.")
+    gate_time: Moment | None = Field(None, description="When the environment was ready.")
+    completion_time: Moment | None = Field(None, description="When the verdict stood.")
+    cleanup_time: Moment | None = Field(None, description="When clean-up began.")
     duration: Word | None = Field(None, description="Admission to the verdict, such as 12.4s.")
     conductor_starts: Count = Field(0, description="How often the conductor was started.")
     summary: Summary = Field(default_factory=Summary, description="Test cases by outcome.")
