@@ -259,6 +259,13 @@ def test_what_steers_a_terminal_is_taken_out_of_foreign_text():
 # The display that is drawn again -----------------------------------------------------------------
 
 
+def test_the_tests_are_shown_with_their_own_time_and_not_with_that_of_the_run():
+    timings = {"provisioning": "6.1s", "tests": "1.9s", "total": "8.1s"}
+    text = [str(line) for line in tree(ended("Failed", tests=[FAILED], timings=timings), {})]
+    assert "  tests: 2 test cases, 1 passed, 1 failed, in 1.9s" in text
+    assert "  time    provisioning 6.1s, tests 1.9s, total 8.1s" in text
+
+
 def test_the_display_shows_how_long_it_has_taken():
     run = a_run(phase="Running", status={"startTime": "2026-11-20T12:00:00Z", "namespace": "itr-a"})
     first = next(iter(board(run, datetime(2026, 11, 20, 12, 1, 15, tzinfo=UTC), room=10)))

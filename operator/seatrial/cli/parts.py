@@ -143,7 +143,7 @@ def conclusion(run: Json) -> Iterator[Line]:
     name = metadata["name"]
     verdict = status.get("verdict") or "no verdict yet"
     tone = verdict_tone(verdict)
-    yield marked(Line(f"{verdict}: {name}, {tally(status)}", tone))
+    yield marked(Line(f"{verdict}: {name}, {tally(status, status.get('duration'))}", tone))
     if verdict == Verdict.PASSED:
         yield from (Line(fault_line(f).text, Tone.QUIET, 1) for f in status.get("faults") or [])
         return
@@ -173,16 +173,14 @@ def unproven(fault: Json, depth: int) -> Iterator[Line]:
     yield from fault_proof(fault, depth + 1)
 
 
-def tally(status: Json) -> str:
-    """Count the test cases: ``41 test cases, 40 passed, 1 flaky, in 54.9s``."""
+def tally(status: Json, took: str | None) -> str:
+    """Count the test cases: ``41 test cases, 40 passed, 1 flaky, in 54.9s``, if it took that."""
     summary = status.get("summary") or {}
     text = count(summary.get("tests", 0), "test case")
     for key in ("passed", "failed", "flaky", "skipped"):
         if summary.get(key):
             text += f", {summary[key]} {key}"
-    if duration := status.get("duration"):
-        text += f", in {duration}"
-    return text
+    return f"{text}, in {took}" if took else text
 
 
 def _first_line(text: str) -> str:

@@ -81,7 +81,8 @@ def tree(run: Json, failures: dict[str, list[Json]]) -> Iterator[Line]:
         gone = condition(run, "CleanedUp").get("status") == "True"
         yield Line(f"in      {namespace}{', gone' if gone else ''}", Tone.QUIET, 1)
     yield from _section("services", (marked(service_line(s)) for s in status.get("services") or []))
-    yield from _section(f"tests: {tally(status)}", _tests(status, failures))
+    took = (status.get("timings") or {}).get("tests")
+    yield from _section(f"tests: {tally(status, took)}", _tests(status, failures))
     yield from _section("faults", _faults(status))
     yield from _section("conditions", _conditions(status))
 
