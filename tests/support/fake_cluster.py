@@ -166,6 +166,11 @@ class FakeCluster:
         current = self.objects[key]
         self._change(key, current, {**copy.deepcopy(current), "status": status})
 
+    def next_version(self) -> str:
+        """Count on the version that all objects share."""
+        self._version += 1
+        return str(self._version)
+
     def in_namespace(self, namespace: str) -> list[Key]:
         """List what is in a namespace."""
         return sorted(key for key in self.objects if key[1] == namespace)

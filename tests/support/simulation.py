@@ -188,19 +188,19 @@ class Simulation:
         """List everything, as a watch does that has missed something; what is gone is not told."""
         self._delivered = len(self.cluster.events)
         for body in list(self.cluster.objects.values()):
-            self._take_in("ADDED", body)
+            self.take_in("ADDED", body)
 
     def deliver(self, count: int = 10_000) -> None:
         """Bring the next events."""
         for type_, body in self.cluster.events[self._delivered :][:count]:
             self._delivered += 1
-            self._take_in(type_, body)
+            self.take_in(type_, body)
 
     def deliver_again(self, back: int) -> None:
         """Bring an old event once more."""
         old = self.cluster.events[: self._delivered]
         if old:
-            self._take_in(*old[-1 - back % len(old)])
+            self.take_in(*old[-1 - back % len(old)])
 
     def look(self) -> None:
         """Let the operator have its next look; a failed one is repeated later."""
@@ -217,7 +217,7 @@ class Simulation:
             self.start_operator()
         self._note()
 
-    def _take_in(self, type_: str, body: Object) -> None:
+    def take_in(self, type_: str, body: Object) -> None:
         gone = type_ == "DELETED"
         labels = body["metadata"].get("labels") or {}
         component = labels.get(names.LABEL_COMPONENT)
@@ -254,7 +254,7 @@ class Simulation:
         return key
 
     def _store(self, key: Key, body: Object) -> Object:
-        body["metadata"]["resourceVersion"] = str(100 + len(self.conductors))
+        body["metadata"]["resourceVersion"] = self.cluster.next_version()
         body["metadata"]["creationTimestamp"] = self.cluster.now.strftime("%Y-%m-%dT%H:%M:%SZ")
         self.cluster.objects[key] = body
         return json.loads(json.dumps(body))

@@ -148,7 +148,7 @@ class Runs(RuleBasedStateMachine):
     def phases_only_go_forward(self):
         for key in self.simulation.runs:
             phase = PHASES.index(self.simulation.status(key[2]).get("phase", "Queued"))
-            assert phase >= self.phases.get(key[2], 0)
+            assert phase >= self.phases.get(key[2], 0), (key[2], PHASES[phase])
             self.phases[key[2]] = phase
 
     @invariant()

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 import pytest
+from seatrial.api import names
 
 from tests.support.builders import a_service, a_test
 from tests.support.simulation import Simulation
@@ -164,3 +165,32 @@ def test_a_journal_that_someone_deletes_is_made_again_and_read_from_its_beginnin
     simulation.settle()
     assert simulation.cluster.writes.count("create ConfigMap seatrial-journal") == 2
     assert simulation.status()["verdict"] == "Passed"
+
+
+def events_of(simulation):
+    return [each for each in simulation.cluster.events if each[1]["kind"] == names.KIND]
+
+
+def test_a_run_that_is_over_is_not_begun_again_by_what_a_watch_brings_late():
+    simulation = Simulation(**PLAIN)
+    simulation.settle()
+    before, written = simulation.status(), len(simulation.cluster.writes)
+    for type_, body in events_of(simulation):
+        simulation.take_in(type_, body)
+        simulation.settle()
+    assert simulation.status() == before
+    assert simulation.cluster.writes[written:] == []
+
+
+def test_what_an_operator_makes_that_knows_only_what_was_long_ago_goes_again():
+    simulation = Simulation(**PLAIN)
+    simulation.settle()
+    before = simulation.status()
+    for type_, body in events_of(simulation):
+        simulation.start_operator()
+        simulation.world.lose_run(body["metadata"]["uid"])
+        simulation.take_in(type_, body)
+        simulation.settle()
+    assert simulation.status() == before
+    assert simulation.cluster.in_namespace(ENVIRONMENT) == []
+    assert ("Namespace", "", ENVIRONMENT) not in simulation.cluster.objects

@@ -15,7 +15,7 @@ from seatrial.api.status import RunStatus
 from seatrial.api.verdict import Phase
 from seatrial.app.metrics import Metrics
 from seatrial.app.workqueue import WorkQueue
-from seatrial.app.world import Entry, Stray, World
+from seatrial.app.world import Entry, Stray, World, is_over
 from seatrial.cluster.carrying import carry_out, persist
 from seatrial.cluster.client import Client
 from seatrial.cluster.kinds import NAMESPACE, RUN
@@ -219,6 +219,8 @@ class Reconciler:
 
     async def _look_at_rest(self, uid: str) -> None:
         """Delete a finished run whose time has come, and an environment whose run is gone."""
+        if uid in self.world.strays:
+            await self._look_at_stray(uid, self.world.strays[uid])
         if uid in self.world.resting:
             namespace, name = self.world.resting[uid]
             body = await self.client.get(RUN, namespace, name)
@@ -226,8 +228,6 @@ class Reconciler:
                 await self._expire(uid, Entry(Record(run=body)))
             else:
                 self.world.lose_run(uid)
-        elif uid in self.world.strays:
-            await self._look_at_stray(uid, self.world.strays[uid])
 
     async def _expire(self, uid: str, entry: Entry) -> None:
         spec, _ = _spec(entry, self.settings, check=False)
@@ -239,8 +239,9 @@ class Reconciler:
             self.queue.add_at(uid, planned.wake_at)
 
     async def _look_at_stray(self, uid: str, stray: Stray) -> None:
-        if await find_run(self.client, stray.run_namespace, uid) is None:
-            logger.info("deleting the environment of a run that is gone", extra={"uid": uid})
+        run = await find_run(self.client, stray.run_namespace, uid)
+        if run is None or is_over(run):
+            logger.info("deleting an environment without a run", extra={"uid": uid})
             await self.client.delete(NAMESPACE, "", stray.name, stray.uid)
         self.world.strays.pop(uid, None)
 

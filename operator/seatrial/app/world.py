@@ -67,6 +67,7 @@ class World:
         self.strays: dict[str, Stray] = {}
         self.resting: dict[str, tuple[str, str]] = {}  # finished, to be deleted one day
         self.phases: dict[str, tuple[str, str]] = {}  # phase and verdict of every run
+        self._versions: dict[str, int] = {}  # of every run, the newest known
         self._queue = queue
         self._limit = limit
         self._briefs: dict[str, Brief] = {}
@@ -79,10 +80,10 @@ class World:
     def see_run(self, body: Object) -> None:
         """Take in a run as a watch brought it, unless something newer is known."""
         uid = body["metadata"]["uid"]
+        if _version(body) <= self._versions.get(uid, -1):
+            return  # our own writes are known before a watch brings them, and what was before them
         entry = self.entries.get(uid)
         if entry is not None:
-            if _version(body) <= _version(entry.record.run):
-                return
             entry.record.run = body
         elif not is_over(body):
             self.entries[uid] = Entry(Record(run=body))
@@ -93,6 +94,7 @@ class World:
     def settle(self, uid: str, body: Object) -> None:
         """Bring what the others need to know of a run up to date; forget it once it is over."""
         status = body.get("status") or {}
+        self._versions[uid] = max(_version(body), self._versions.get(uid, -1))
         self.phases[uid] = (status.get("phase") or Phase.QUEUED, status.get("verdict") or "")
         if is_over(body):
             self.entries.pop(uid, None)
@@ -109,6 +111,7 @@ class World:
         """Take in that a run is gone; what is left of its environment has to go, too."""
         entry = self.entries.pop(uid, None)
         self.phases.pop(uid, None)
+        self._versions.pop(uid, None)
         self.resting.pop(uid, None)
         self._queue.forget(uid)
         self._place(uid, None)

@@ -46,12 +46,19 @@ async def persist(
     Raises:
         ClusterError: It could not be written; ConflictError if the run has changed since.
     """
-    writes = record.writes
+    # With the version the decision rests on: if someone has changed the run since, or another
+    # operator is at work, the API server refuses, and the run is looked at again.
+    version, writes = metadata.resource_version, record.writes
     if plan.finalizer is True:
-        record.run = await client.apply(RUN, _run_body(metadata, finalizers=[names.FINALIZER]))
+        body = _run_body(metadata, resourceVersion=version, finalizers=[names.FINALIZER])
+        record.run = await client.apply(RUN, body)
         record.writes += 1
-    if plan.status != before and write_status(plan.status) != write_status(before):
-        await _write_status(client, metadata, plan.status, record)
+        version = record.run["metadata"]["resourceVersion"]
+    if plan.status != before and (document := write_status(plan.status)) != write_status(before):
+        body = _run_body(metadata, resourceVersion=version)
+        body["status"] = document
+        record.run = await client.apply(RUN, body, subresource="status")
+        record.writes += 1
     return record.writes > writes
 
 
@@ -89,18 +96,6 @@ def _run_body(metadata: Metadata, **fields: Any) -> Object:
         "kind": names.KIND,
         "metadata": {**identity, **fields},
     }
-
-
-async def _write_status(
-    client: Client, metadata: Metadata, status: RunStatus, record: Record
-) -> None:
-    # With the version the decision rests on: if someone has changed the run since, or another
-    # operator is at work, the API server refuses, and the run is looked at again.
-    version = record.run["metadata"]["resourceVersion"]
-    body = _run_body(metadata, resourceVersion=version)
-    body["status"] = write_status(status)
-    record.run = await client.apply(RUN, body, subresource="status")
-    record.writes += 1
 
 
 async def _make(client: Client, manifests: tuple[Manifest, ...], record: Record) -> None:
