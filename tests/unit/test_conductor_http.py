@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from seatrial.api.errors import FaultError
+from seatrial_runner.conductor import desk
 from seatrial_runner.conductor.desk import Desk
 from seatrial_runner.conductor.httpserver import MAX_BODY, HttpServer
 from seatrial_runner.conductor.nofaults import NoFaults
@@ -274,6 +275,18 @@ async def test_a_junit_file_is_kept_by_name(conductor: Conductor) -> None:
     for content in (b"<a/>", b"<b/>"):
         await conductor.client.post("/v1/tests/suite/junit?file=x.xml", content=content)
     assert conductor.desk.turn("suite").files == {"x.xml": "<b/>"}
+
+
+async def test_one_test_cannot_use_up_what_the_run_may_leave(
+    conductor: Conductor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk, "MAX_TEST_JUNIT_BYTES", 10)
+    url = "/v1/tests/suite/junit?file="
+    for name in ("a.xml", "a.xml"):  # the second takes the place of the first
+        assert (await conductor.client.post(url + name, content=b"<x></x>")).status_code == 200
+    answer = await conductor.client.post(url + "b.xml", content=b"<x></x>")
+    assert answer.status_code == 400
+    assert "the JUnit files of a test may have 10 bytes in all" in answer.text
 
 
 @pytest.mark.parametrize(

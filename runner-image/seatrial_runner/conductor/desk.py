@@ -14,7 +14,7 @@ Json = dict[str, Any]
 
 MAX_JUNIT_BYTES = 5 * 1024 * 1024
 MAX_JUNIT_FILES = 200
-MAX_ALL_JUNIT_BYTES = 32 * 1024 * 1024
+MAX_TEST_JUNIT_BYTES = 32 * 1024 * 1024
 MAX_ALL_JUNIT_BYTES = 64 * 1024 * 1024  # of all tests: they are held in memory
 LONGEST_POLL_S = 30.0
 
@@ -185,14 +185,15 @@ class Desk:
             raise ProblemError(400, "give the file's name: ?file=NAME")
         if file not in turn.files and len(turn.files) >= MAX_JUNIT_FILES:
             raise ProblemError(400, f"a test may leave {MAX_JUNIT_FILES} JUnit files")
+        replaced = len(turn.files.get(file[:256], ""))
+        mine = sum(map(len, turn.files.values())) - replaced + len(body)
+        if mine > MAX_TEST_JUNIT_BYTES:
+            limit = MAX_TEST_JUNIT_BYTES
+            raise ProblemError(400, f"the JUnit files of a test may have {limit} bytes in all")
         held = sum(len(text) for each in self._turns.values() for text in each.files.values())
-        if held + len(body) > MAX_ALL_JUNIT_BYTES:
-            raise ProblemError(400, f"the tests of a run may leave {MAX_ALL_JUNIT_BYTES} bytes")
-        others = sum(len(text) for name, text in turn.files.items() if name != file[:256])
-        if others + len(body) > MAX_ALL_JUNIT_BYTES:
-            raise ProblemError(
-                400, f"all JUnit files of a test may have {MAX_ALL_JUNIT_BYTES} bytes"
-            )
+        if held - replaced + len(body) > MAX_ALL_JUNIT_BYTES:
+            limit = MAX_ALL_JUNIT_BYTES
+            raise ProblemError(400, f"the JUnit files of a run may have {limit} bytes in all")
         turn.files[file[:256]] = body.decode("utf-8", "replace")
         turn.notify()
         return {"bytes": len(body)}
