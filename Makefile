@@ -62,7 +62,7 @@ bench: $(VENV) ## Measure on the cluster (make up), and write docs/performance.m
 	KUBECONFIG=$(KUBECONFIG_PATH) .venv/bin/python -m tests.bench
 
 demo: $(VENV) up ## Bring everything up and run the example
-	KUBECONFIG=$(KUBECONFIG_PATH) .venv/bin/seatrial run $(RUN)
+	KUBECONFIG=$(KUBECONFIG_PATH) .venv/bin/seatrial run --replace $(RUN)
 
 up: ## A real cluster with the operator: CLUSTER=local|kind|current, CLUSTER_NAME=
 	@$(CLUSTER_CLI) up
