@@ -23,6 +23,7 @@ from tests.bench.measure import (
     bench_namespace,
     moment,
     operator_memory_mib,
+    restart_operator,
     seconds_until_done,
     settle,
     spread,
@@ -70,21 +71,25 @@ def many_at_once(cluster: Cluster, count: int, rounds: int) -> str:
     )
 
 
-def writes(cluster: Cluster, count: int) -> tuple[float, dict[str, float]]:
+def writes(cluster: Cluster, count: int) -> list[tuple[str, float, float]]:
     """
-    Count the API writes of a trivial run, from its creation until nothing of it is left.
+    Count the API writes of a trivial run, as the mean of so many.
 
     Returns:
-        All of one run, and by resource, most first; both are means of so many runs.
+        By resource, most first: until the verdict, and from then until nothing of it is left.
     """
     with bench_namespace(cluster, "seatrial-bench-writes") as namespace:
         names = [f"write-{number}" for number in range(count)]
         before = api_writes(cluster)
         seconds_until_done(cluster, namespace, RUN, names)
+        at_verdict = api_writes(cluster)
         settle(cluster, namespace, names)
-        difference = api_writes(cluster) - before
-    by_resource = {name: total / count for name, total in difference.most_common()}
-    return sum(by_resource.values()), by_resource
+        after = api_writes(cluster)
+    rows = [
+        (name, (at_verdict[name] - before[name]) / count, (after[name] - at_verdict[name]) / count)
+        for name in after
+    ]
+    return sorted(rows, key=lambda row: row[1:], reverse=True)
 
 
 def memory(cluster: Cluster, steps: list[int]) -> list[tuple[int, float]]:
@@ -93,6 +98,7 @@ def memory(cluster: Cluster, steps: list[int]) -> list[tuple[int, float]]:
 
     The runs refer to a ConfigMap that is not there: they finish without an environment, so that a
     thousand of them are there in minutes. What the operator keeps of a finished run is the same.
+    It is started anew before each measurement, because memory that was used once is not given back.
     """
     results = []
     with bench_namespace(cluster, "seatrial-bench-memory") as namespace:
@@ -109,6 +115,9 @@ def memory(cluster: Cluster, steps: list[int]) -> list[tuple[int, float]]:
                 cluster.call("POST", path, run)
             made = max(made, step)
             cluster.wait(path, lambda items: all(map(_finished, items)), "all finished", 300)
+            restart_operator(cluster)
+            # Whatever it does at its start is done when a run that comes after has its verdict.
+            seconds_until_done(cluster, namespace, RUN, [f"after-{step}"])
             results.append((step, operator_memory_mib(cluster)))
             print(f"{step} finished runs: {results[-1][1]:.1f} MiB", flush=True)
     return results
@@ -161,17 +170,17 @@ def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--pairs", type=int, default=10, help="trivial runs and Jobs, in turns")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of twenty at once")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of twenty at once")
     parser.add_argument("--finished", type=int, nargs="+", default=[0, 100, 1000])
     parser.add_argument("--dry-run", action="store_true", help="print; do not write the page")
     options = parser.parse_args()
     kubeconfig = os.environ.get("KUBECONFIG") or sys.exit("set KUBECONFIG: $(make -s kubeconfig)")
     cluster = Cluster(kubeconfig)
 
-    memories = memory(cluster, options.finished)  # first: memory that was used once is not returned
+    memories = memory(cluster, options.finished)
     one, runs = one_at_a_time(cluster, options.pairs)
     many = many_at_once(cluster, 20, options.rounds)
-    per_run, by_resource = writes(cluster, 5)
+    by_resource = writes(cluster, 10)
     status = shop(cluster)
 
     text = TEMPLATE.read_text().format(
@@ -181,9 +190,12 @@ def main() -> None:
         phases="\n".join(phases(runs)),
         shop=status["duration"],
         shop_phases="\n".join(f"| {name} | {took} |" for name, took in status["timings"].items()),
-        writes=per_run,
+        writes=sum(until for _, until, _ in by_resource),
+        writes_after=sum(after for _, _, after in by_resource),
         writes_by_resource="\n".join(
-            f"| {name} | {count:.1f} |" for name, count in by_resource.items() if count >= 0.1
+            f"| {name} | {until:.1f} | {after:.1f} |"
+            for name, until, after in by_resource
+            if until >= 0.1
         ),
         memory="\n".join(f"| {count} | {mib:.1f} |" for count, mib in memories),
     )

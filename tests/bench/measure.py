@@ -148,6 +148,28 @@ def operator_memory_mib(cluster: Cluster) -> float:
     return max(float(value) for value in values) / 2**20
 
 
+def restart_operator(cluster: Cluster) -> None:
+    """Delete the operator's pods, and wait until others are ready in their place."""
+    old = set()
+    for pod in cluster.items("/api/v1/pods", labelSelector=OPERATOR_LABELS):
+        meta = pod["metadata"]
+        old.add(meta["uid"])
+        cluster.delete(f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}")
+    cluster.wait(
+        "/api/v1/pods",
+        lambda pods: (
+            all(
+                pod["metadata"]["uid"] not in old and condition(pod["status"], "Ready") == "True"
+                for pod in pods
+            )
+            and bool(pods)
+        ),
+        "the operator is back",
+        60,
+        labelSelector=OPERATOR_LABELS,
+    )
+
+
 def moment(text: str) -> datetime:
     """Read a time of the API."""
     return datetime.fromisoformat(text)
