@@ -163,6 +163,7 @@ PIECES = st.one_of(
 
 @given(st.lists(PIECES, max_size=5).map("".join), JSON, JSON)
 @example("{{ a }}\n", 1, 2)
+@example("{{{ a }}", 1, 2)
 def test_the_short_way_gives_what_jinja_gives(text, a, inner):
     values = clean({"a": a, "b": 1.0, "c": {"d": inner, "e": {"f": [None, True]}}})
     for short, long in ((render, templates.render), (render_json, templates.render_native)):

@@ -152,7 +152,7 @@ def _check_size(text: str) -> None:
     sizes: dict[str, int] = {}
     open_nodes: list[tuple[str | None, int]] = []  # anchor, nodes so far
     total = 0
-    for event in yaml.parse(text, Loader=_Loader):
+    for event in _events(text):
         if isinstance(event, yaml.CollectionStartEvent):
             open_nodes.append((event.anchor, 1))
             if len(open_nodes) > MAX_DEPTH:
@@ -176,6 +176,15 @@ def _check_size(text: str) -> None:
             total = before + size
         if total > MAX_NODES:
             raise _UnreadableError(f"has more than {MAX_NODES} values, aliases written out.")
+
+
+def _events(text: str) -> Iterator[yaml.Event]:
+    try:
+        yield from yaml.parse(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        if "nesting depth" not in str(error):  # libyaml has a limit of its own since 0.2.6
+            raise
+        raise _UnreadableError(f"is nested more than {MAX_DEPTH} levels deep.") from error
 
 
 def _remember(sizes: dict[str, int], anchor: str | None, size: int) -> None:

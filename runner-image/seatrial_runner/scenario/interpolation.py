@@ -16,7 +16,8 @@ from typing import Any
 from seatrial_runner.scenario.values import as_json, kind
 
 MAX_OUTPUT = 1024 * 1024  # characters
-_SIMPLE = re.compile(r"\{\{\s*([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\s*\}\}")
+# NB: not after another brace. To Jinja2 the first two of {{{ a }} begin an expression.
+_SIMPLE = re.compile(r"(?<!\{)\{\{\s*([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\s*\}\}")
 # Jinja2 gives these a meaning of its own.
 _WORDS = frozenset({"true", "false", "none", "True", "False", "None", "not", "and", "or", "in"})
 
