@@ -141,10 +141,14 @@ def a_fault_state(name: str = "lose-an-orders-pod", **fields: Any) -> FaultState
     """Make the state of a fault that is proven: hit 3 times, replaced, recovered."""
     state: FaultState = {
         "name": name,
+        "kind": "kill",
         "state": "Recovered",
+        "times": 1,
+        "seed": 7,
         "targets": [{"kind": "Pod", "name": "orders-1", "uid": "u1", "replacedBy": "u2"}],
         "requested": at(10),
         "applied": at(10.1),
+        "effective": at(10.1),
         "firstHit": at(10.2),
         "hits": 3,
         "exposedTests": ["orders-answer"],

@@ -140,6 +140,7 @@ Duration = Annotated[
 Budget = Annotated[Duration, Within("24h")]  # of a phase, a test, the run
 Wait = Annotated[Duration, Within("1h")]  # within a phase
 Offset = Annotated[Duration, Within("24h", positive=False)]
+Delay = Annotated[Duration, Within("10m")]  # of one request, packet or connection
 Grace = Annotated[Duration, Within("10m", positive=False)]
 Retention = Annotated[Duration, Within("168h", positive=False)]
 LongRetention = Annotated[Duration, Within("8760h", positive=False)]
@@ -153,6 +154,10 @@ _VARIABLE = r"^[-._a-zA-Z][-._a-zA-Z0-9]*$"
 _QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
 _ABSOLUTE_FILE = r"^/[^:]*[^:/]$"
 _ABSOLUTE = r"^/[^:]+$"
+_KEY = r"^[-._a-zA-Z0-9]+$"
+_DNS_NAME = r"^[a-z0-9_]([-._a-z0-9]*[a-z0-9])?$"
+_SHARE = r"^([0-9]|[1-9][0-9])(\.[0-9]{1,3})?%$|^100%$"
+_URI_PATH = r"^/[^\s]*$"
 
 # What a pattern means, for messages.
 PATTERNS = {
@@ -165,6 +170,10 @@ PATTERNS = {
     _QUANTITY: "It must be an amount such as 250m, 1.5 or 128Mi.",
     _ABSOLUTE_FILE: "It must be the absolute path of a file, such as /etc/app/config.yaml.",
     _ABSOLUTE: "It must be an absolute path, such as /results/*.xml.",
+    _KEY: "It must be letters, digits, -, _ and dots.",
+    _DNS_NAME: "It must be a host name in lower-case letters, such as api.example.com.",
+    _SHARE: "It must be a share such as 50%, 0.1% or 100%.",
+    _URI_PATH: "It must begin with / and have no spaces, such as /orders.",
 }
 
 # A DNS label that may name a Service (RFC 1035), with room for a suffix of ours.
@@ -182,6 +191,11 @@ Argument = Annotated[str, Field(max_length=4096)]
 EnvName = Annotated[str, Field(pattern=_VARIABLE, max_length=128)]
 FilePath = Annotated[str, Field(pattern=_ABSOLUTE_FILE, max_length=512)]
 FileGlob = Annotated[str, Field(pattern=_ABSOLUTE, max_length=256)]
+ConfigKey = Annotated[str, Field(min_length=1, max_length=253, pattern=_KEY)]
+DnsName = Annotated[str, Field(min_length=1, max_length=253, pattern=_DNS_NAME)]
+LabelValue = Annotated[str, Field(max_length=63)]
+Share = Annotated[str, Field(max_length=7, pattern=_SHARE)]
+UriPath = Annotated[str, Field(max_length=512, pattern=_URI_PATH)]
 # Resource quantities; the API server parses them again when the pods are made.
 Quantity = Annotated[str, Field(max_length=32, pattern=_QUANTITY)]
 _PERCENT = r"^([1-9][0-9]?%|100%|all)$"

@@ -36,6 +36,8 @@ class ServiceDoc(TypedDict):
     hosts: list[str]  # Service names that lead to it; the first is the service's own
     ports: list[PortDoc]
     workloads: list[WorkloadDoc]
+    # Where the pods answer without the gateway between, by host; empty if there is none between.
+    direct: NotRequired[dict[str, str]]
 
 
 class RunDoc(TypedDict):
@@ -55,7 +57,10 @@ class RunDoc(TypedDict):
     services: list[ServiceDoc]
     faults: list[dict[str, Any]]
     tests: list[dict[str, Any]]
+    probes: NotRequired[list[dict[str, Any]]]
     access: bool  # True: there are test pods; serve HTTP with the tokens in ``seatrial-access``
+    gateway: NotRequired[bool]  # True: a gateway carries the traffic of services with ``direct``
+    agentImage: NotRequired[str]  # of faults inside pods; there only if one is declared
 
 
 class ControlDoc(TypedDict):
@@ -126,16 +131,25 @@ class TargetState(TypedDict):
 
 
 class FaultState(TypedDict):
-    """The proof of one fault; becomes status.faults[]."""
+    """
+    The proof of one fault; becomes status.faults[].
+
+    Of a fault that is repeated, the moments are those of the last time, ``hits`` is the sum, and
+    a state that proves less stays.
+    """
 
     name: str
+    kind: str  # as in spec: kill, latency, ...
     state: Literal[
         "Pending", "Requested", "Active", "Reverted", "Recovered",
-        "NotInjected", "NotReverted", "NotRecovered", "Skipped",
+        "NotInjected", "NoEffect", "EndedEarly", "NotReverted", "NotRecovered", "Skipped",
     ]  # fmt: skip
+    times: int  # how often it has happened
+    seed: int | None
     targets: list[TargetState]
     requested: str | None
     applied: str | None
+    effective: str | None  # a probe, or the API server's own view, saw it
     firstHit: str | None
     hits: int
     exposedTests: list[str]  # tests that ran while it was in effect
@@ -143,6 +157,19 @@ class FaultState(TypedDict):
     revertedBy: str | None
     recovered: str | None
     message: str
+
+
+class ProbeState(TypedDict):
+    """What a steady-state probe saw; becomes status.probes[]."""
+
+    name: str
+    checks: int
+    failures: int
+    outsideFaults: int  # failures that count and lie outside every fault's window
+    duringFaults: list[str]  # faults in whose windows it failed
+    longestOutageS: float
+    firstFailure: str | None
+    message: str  # of the first failure that counts, or of the first
 
 
 class FinishedDoc(TypedDict):
@@ -167,6 +194,7 @@ class SummaryDoc(TypedDict):
     summary: dict[str, int]  # tests, passed, failed, flaky, skipped
     tests: list[TestState]
     faults: list[FaultState]
+    probes: NotRequired[list[ProbeState]]
     finished: FinishedDoc | None
     lostEvidence: list[str]  # sentences: what a restart of the conductor may have missed
     reportReady: bool  # the ConfigMap ``seatrial-report`` is complete

@@ -1,6 +1,8 @@
-"""Names, labels and limits that more than one part must agree on. Nothing is imported here."""
+"""Names, labels and limits that more than one part must agree on. Nothing of ours is imported."""
 
 from __future__ import annotations
+
+import zlib
 
 GROUP = "seatrial.dev"
 VERSION = "v1alpha1"
@@ -31,6 +33,7 @@ MANAGED_BY_VALUE = "seatrial"
 COMPONENT_ENVIRONMENT = "environment"  # the namespace, its quota, policies, accounts
 COMPONENT_CONDUCTOR = "conductor"
 COMPONENT_JOURNAL = "journal"  # the ConfigMaps the conductor writes and the operator watches
+COMPONENT_GATEWAY = "gateway"
 COMPONENT_SERVICE = "service"  # the system under test
 COMPONENT_TEST = "test"  # pytest and container pods
 COMPONENT_REPORT = "report"  # the ConfigMap that outlives the namespace
@@ -38,6 +41,15 @@ COMPONENT_REPORT = "report"  # the ConfigMap that outlives the namespace
 # Objects in the run's namespace. Fixed names: a retried create meets its own object.
 CONDUCTOR = "seatrial-conductor"  # pod, ServiceAccount, RoleBinding, Service, ClusterRole (chart)
 CONDUCTOR_PORT = 7777
+GATEWAY = "seatrial-gateway"  # pod, Service of its control, Secret of its token, ConfigMap of Envoy
+GATEWAY_PORT = 7778  # its control; the ports it carries begin at GATEWAY_FIRST_LISTEN
+GATEWAY_FIRST_LISTEN = 20001
+ENVOY_ADMIN_PORT = 7779  # of Envoy beside it, on loopback
+ENVOY_FIRST_LISTEN = 30001  # on loopback
+AGENT_PORT = 17779  # control of the agent in a pod under test
+AGENT_PREFIX = "seatrial-agent"  # names of its ephemeral containers
+# Local ports from which the conductor's own probes connect: the gateway knows them by these.
+PROBE_PORTS = range(61000, 61512)
 WORKLOAD_ACCOUNT = "seatrial-workload"  # ServiceAccount of everything else; no token, no rights
 RUN_CONFIGMAP = "seatrial-run"  # operator -> conductor: keys RUN_KEY and CONTROL_KEY
 RUN_KEY = "run.json"
@@ -53,6 +65,11 @@ TOKEN_KEY = "token"  # noqa: S105 - a key's name, in Secret CONDUCTOR
 # Environment variables of the conductor's pod. No volumes: a pod that has one starts 0.3 s later.
 ENV_API_TOKEN = "SEATRIAL_API_TOKEN"  # noqa: S105 - a variable's name; from Secret CONDUCTOR
 ENV_API_CA = "SEATRIAL_API_CA"  # certificates the API server is known by, as PEM
+
+# Environment variables of the gateway and of the agent; the token is of Secret GATEWAY, or drawn by
+# the conductor for each agent.
+ENV_GATEWAY = "SEATRIAL_GATEWAY"  # JSON: control.GatewayDoc
+ENV_CONTROL_TOKEN = "SEATRIAL_CONTROL_TOKEN"  # noqa: S105 - a variable's name
 
 MAX_STATUS_BYTES = 64 * 1024
 MAX_REPORT_BYTES = 900 * 1024
@@ -85,6 +102,19 @@ def run_namespace(name: str, uid: str) -> str:
     """
     readable = name.replace(".", "-")[:50].rstrip("-")
     return f"itr-{readable}-{uid[:8]}"
+
+
+def direct_service(host: str) -> str:
+    """
+    Name the Service that leads past the gateway to the pods of Service ``host``.
+
+    Returns:
+        A DNS label of at most 63 characters; of a long name, the end is a digest.
+    """
+    name = f"seatrial-direct-{host}"
+    if len(name) <= 63:
+        return name
+    return f"{name[:54]}-{zlib.crc32(host.encode()):08x}"
 
 
 def report_name(run_name: str) -> str:

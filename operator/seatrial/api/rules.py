@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from seatrial.api.errors import SpecError
+from seatrial.api.families import FROM_TESTS
 from seatrial.api.fields import Model
 from seatrial.api.spec import RunSpec
 
@@ -72,9 +73,17 @@ def _dangling(spec: RunSpec, field: str) -> Iterator[SpecError]:
             yield from _unknown(name, services, path, "service")
     for i, fault in enumerate(spec.faults):
         path = f"{field}.faults[{i}]"
-        yield from _unknown(fault.target.service, services, f"{path}.target.service", "service")
+        if fault.target is not None:
+            field_ = f"{path}.target"
+            yield from _unknown(fault.target.service, services, f"{field_}.service", "service")
+            for j, name in enumerate(fault.target.from_ or ()):
+                sources = [*services, FROM_TESTS]
+                yield from _unknown(name, sources, f"{field_}.from[{j}]", "service")
         if fault.when.test is not None:
             yield from _unknown(fault.when.test, tests, f"{path}.when.test", "test")
+        if fault.when.fault is not None:
+            others = [other.name for other in spec.faults if other.name != fault.name]
+            yield from _unknown(fault.when.fault, others, f"{path}.when.fault", "other fault")
 
 
 def _unknown(name: str, known: Iterable[str], field: str, kind: str) -> Iterator[SpecError]:

@@ -90,6 +90,21 @@ class FaultControl(Model):
     stop: Name | None = Field(None, description="Stop this fault and wait until it is undone.")
 
 
+class ExpectFailure(Model):
+    """The request must fail, in this way, because of a fault that is in effect."""
+
+    during: Name = Field(description="Fault that must be in effect when the request is sent.")
+    expect: list[CEL] = Field(
+        default_factory=lambda: ["response.status >= 500"],
+        max_length=16,
+        description="How it fails: CEL expressions. Default: response.status >= 500.",
+    )
+    no_response: bool = Field(
+        False, description="No response at all: refused, reset or timed out, in place of expect."
+    )
+    within: Wait | None = Field(None, description="The failure must be there in this time.")
+
+
 class Eventually(Model):
     """Repeats a step until its expectations hold."""
 
@@ -107,10 +122,21 @@ _NOT_EMPTY = Rule(
 )
 
 
+_FAILS_ALONE = Rule(
+    "expectFailure goes with http, and without expect, eventually and retries",
+    "!has(self.expectFailure) || (has(self.http) && !has(self.eventually)"
+    " && !(has(self.expect) && size(self.expect) > 0) && self.retries == 0)",
+    lambda self: (
+        self.expect_failure is None
+        or (self.http and not self.eventually and not self.expect and self.retries == 0)
+    ),
+)
+
+
 class LeafStep(Model):
     """One step: an action, what must hold after it, and what to remember of it."""
 
-    __rules__ = (one_of("http", "fault", "set", required=False), _NOT_EMPTY)
+    __rules__ = (one_of("http", "fault", "set", required=False), _NOT_EMPTY, _FAILS_ALONE)
 
     name: ShortText | None = Field(None, description="Shown in results. Default: the action.")
     when: CEL | None = Field(None, description="Skip the step unless this CEL expression is true.")
@@ -132,6 +158,9 @@ class LeafStep(Model):
     eventually: Eventually | None = Field(
         None, description="Repeat the step until its expectations hold, or time is out."
     )
+    expect_failure: ExpectFailure | None = Field(
+        None, description="The request must fail while a fault is in effect: graceful degradation."
+    )
     retries: int = Field(
         0, ge=0, le=10, description="How often to repeat a failed step; a later pass is flaky."
     )
@@ -151,6 +180,7 @@ class Step(LeafStep):
 
     __rules__ = (
         one_of(*ACTIONS, required=False),
+        _FAILS_ALONE,
         Rule(
             "a step needs something to do: http, fault, set, parallel or expect",
             "has(self.http) || has(self.fault) || has(self.set) || has(self.parallel)"

@@ -112,8 +112,15 @@ class Manifests(Model):
 # What belongs to image, and not to manifests.
 _SHORT_FORM = (
     *("ports", "env", "envFrom", "files", "command", "args", "replicas", "resources"),
-    *("readinessProbe", "livenessProbe", "startupProbe", "runAsUser"),
+    *("readinessProbe", "livenessProbe", "startupProbe", "runAsUser", "volumes"),
 )
+
+
+class Volume(Model):
+    """A volume that outlives the pod, within the run."""
+
+    path: FilePath = Field(description="Directory in the container.")
+    size: Quantity = Field("1Gi", description="Size asked for. Default 1Gi.")
 
 
 class Service(Model):
@@ -188,6 +195,12 @@ class Service(Model):
     startup_probe: Probe | None = Field(None, description="When the other probes begin.")
     run_as_user: int | None = Field(
         None, ge=1, le=4294967294, description="User ID, where the image names no numeric one."
+    )
+    volumes: list[Volume] | None = Field(
+        None,
+        min_length=1,
+        max_length=4,
+        description="Volumes that keep their data when the pod is replaced; for one replica.",
     )
     depends_on: list[Name] | None = Field(
         None,

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
+from seatrial.api.families import FROM_TESTS, POD
 from seatrial.api.faults import Fault
 from seatrial.api.fields import (
     BY_NAME,
@@ -29,6 +30,7 @@ from seatrial.api.fields import (
     Text,
     one_of,
 )
+from seatrial.api.probes import SteadyState
 from seatrial.api.scenario import Step
 from seatrial.api.services import FileContent, ObjectReference, PortSpec, Probe, Resources, Service
 
@@ -56,6 +58,7 @@ class PodSecurity(StrEnum):
 
     RESTRICTED = "restricted"
     BASELINE = "baseline"
+    PRIVILEGED = "privileged"  # for faults inside pods; the pods of the run stay as restricted
 
 
 class Pytest(Model):
@@ -194,8 +197,30 @@ class RunSpec(Model):
         ),
         Rule(
             "a fault's target.service is not in spec.services",
-            "!has(self.faults) || self.faults.all(f, has(self.services) &&"
-            " self.services.exists(s, s.name == f.target.service))",
+            "!has(self.faults) || self.faults.all(f, !has(f.target) || (has(self.services) &&"
+            " self.services.exists(s, s.name == f.target.service)))",
+        ),
+        Rule(
+            "a fault's target.from is not in spec.services, nor tests",
+            "!has(self.faults) || self.faults.all(f, !has(f.target) || !has(f.target.from) ||"
+            f" f.target.from.all(o, o == '{FROM_TESTS}' || (has(self.services) &&"
+            " self.services.exists(s, s.name == o))))",
+        ),
+        Rule(
+            "a fault's when.fault is not in spec.faults",
+            "!has(self.faults) || self.faults.all(f, !has(f.when) || !has(f.when.fault) ||"
+            " self.faults.exists(o, o.name == f.when.fault && o.name != f.name))",
+        ),
+        Rule(
+            "faults inside pods need spec.podSecurity: privileged",
+            "!has(self.faults) || self.podSecurity == 'privileged' || !self.faults.exists(f, "
+            + " || ".join(f"has(f.{kind})" for kind in POD)
+            + ")",
+            lambda self: (
+                self.pod_security is PodSecurity.PRIVILEGED
+                or not any(fault.given(kind) for fault in self.faults for kind in POD)
+            ),
+            field="podSecurity",
         ),
         Rule(
             "a fault's when.test is not in spec.tests",
@@ -219,8 +244,8 @@ class RunSpec(Model):
     pod_security: PodSecurity = Field(
         PodSecurity.RESTRICTED,
         strict=False,  # a text, as JSON has it
-        description="Pod Security level of the run's namespace; baseline for images that run as"
-        " root, where the cluster's operator allows it.",
+        description="Pod Security level of the run's namespace: baseline for images that run as"
+        " root, privileged for faults inside pods; where the cluster's operator allows it.",
     )
     services: list[Service] = Field(
         default_factory=list,
@@ -233,6 +258,12 @@ class RunSpec(Model):
         max_length=64,
         json_schema_extra=BY_NAME,
         description="What goes wrong on purpose.",
+    )
+    probes: list[SteadyState] = Field(
+        default_factory=list,
+        max_length=16,
+        json_schema_extra=BY_NAME,
+        description="What holds all the time while the system is well: checked continuously.",
     )
     tests: list[Test] = Field(
         min_length=1, max_length=64, json_schema_extra=BY_NAME, description="What must hold."

@@ -99,14 +99,18 @@ class FaultStatus(StatusModel):
 
     name: Word = Field(description="Name of the fault.")
     state: Word = Field(
-        description="Pending, Requested, Active, Reverted, Recovered, NotInjected, NotReverted,"
-        " NotRecovered or Skipped."
+        description="Pending, Requested, Active, Reverted, Recovered, NotInjected, NoEffect,"
+        " EndedEarly, NotReverted, NotRecovered or Skipped."
     )
+    kind: Word = Field("", description="Its kind, such as kill or latency.")
+    times: Count = Field(0, description="How often it has happened.")
+    seed: Count | None = Field(None, description="Of its choices; in the spec it repeats them.")
     targets: list[TargetStatus] = Field(
         default_factory=list, max_length=20, description="What it hit, at most 20 shown."
     )
     requested: Moment | None = Field(None, description="When it was ordered.")
-    applied: Moment | None = Field(None, description="When it took effect.")
+    applied: Moment | None = Field(None, description="When it was carried out.")
+    effective: Moment | None = Field(None, description="When its effect was seen by a probe.")
     first_hit: Moment | None = Field(None, description="First request of a test that met it.")
     hits: Count = Field(0, description="Requests of tests while it was in effect.")
     reverted: Moment | None = Field(None, description="When it was undone.")
@@ -115,6 +119,20 @@ class FaultStatus(StatusModel):
     )
     recovered: Moment | None = Field(None, description="When the system was well again.")
     message: Message = Field("", description="What is missing, and what to change.")
+
+
+class ProbeStatus(StatusModel):
+    """What a steady-state probe saw."""
+
+    name: Word = Field(description="Name of the probe.")
+    checks: Count = Field(0, description="Checks made.")
+    failures: Count = Field(0, description="Checks that failed.")
+    outside_faults: Count = Field(0, description="Failures that no fault explains.")
+    during_faults: list[Word] = Field(
+        default_factory=list, max_length=20, description="Faults during which it failed."
+    )
+    longest_outage: Word | None = Field(None, description="Longest time it did not hold.")
+    message: Message = Field("", description="The first failure.")
 
 
 class Timings(StatusModel):
@@ -161,6 +179,12 @@ class RunStatus(StatusModel):
         max_length=64,
         json_schema_extra=BY_NAME,
         description="The proof of each fault.",
+    )
+    probes: list[ProbeStatus] = Field(
+        default_factory=list,
+        max_length=16,
+        json_schema_extra=BY_NAME,
+        description="What each entry of spec.probes saw.",
     )
     timings: Timings = Field(default_factory=Timings, description="Time by phase.")
     conditions: list[Condition] = Field(

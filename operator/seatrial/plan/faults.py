@@ -7,7 +7,8 @@ from typing import Any
 
 from seatrial.api.duration import format_duration
 from seatrial.api.errors import SpecError
-from seatrial.api.spec import Fault, RunSpec, Service
+from seatrial.api.faults import Fault, Target
+from seatrial.api.spec import RunSpec, Service
 from seatrial.plan.documents import contents
 from seatrial.plan.steps import steps_of
 
@@ -27,16 +28,17 @@ def fault_problems(
     services = {service.name: service for service in spec.services}
     for index, fault in enumerate(spec.faults):
         field = f"spec.faults[{index}]"
-        target = services[fault.target.service]
-        if target.manifests is None:
-            yield from _numbers(fault, target, field)
-        elif target.name in documents:
-            yield from _controllers(fault, documents[target.name], field)
+        if fault.target is not None:
+            target = services[fault.target.service]
+            if target.manifests is None:
+                yield from _numbers(fault, fault.target, target, field)
+            elif target.name in documents:
+                yield from _controllers(fault, target, documents[target.name], field)
         yield from _moment(fault, spec, field)
     yield from _nobody_starts(spec)
 
 
-def _numbers(fault: Fault, target: Service, field: str) -> Iterator[SpecError]:
+def _numbers(fault: Fault, aim: Target, target: Service, field: str) -> Iterator[SpecError]:
     replicas = 1 if target.replicas is None else target.replicas
     if fault.scale and fault.scale.replicas == replicas:
         problem = f"service {target.name} has {replicas} replicas already."
@@ -44,21 +46,21 @@ def _numbers(fault: Fault, target: Service, field: str) -> Iterator[SpecError]:
     elif replicas == 0 and not fault.scale:
         problem = f"service {target.name} has no pods: its replicas are 0."
         yield SpecError(f"{field}.target.service", problem, "Give it replicas.")
-    elif isinstance(fault.target.pods, int) and fault.target.pods > replicas:
+    elif isinstance(aim.pods, int) and aim.pods > replicas:
         problem = f"service {target.name} has {replicas} replicas only."
         yield SpecError(f"{field}.target.pods", problem, "Lower it, or write all.")
 
 
 def _controllers(
-    fault: Fault, documents: Sequence[dict[str, Any]], field: str
+    fault: Fault, target: Service, documents: Sequence[dict[str, Any]], field: str
 ) -> Iterator[SpecError]:
     workloads = contents(documents).workloads
     if not any(each["kind"] in _CONTROLLERS for each in workloads):
-        problem = f"service {fault.target.service} has no Deployment or StatefulSet,"
+        problem = f"service {target.name} has no Deployment or StatefulSet,"
         problem += " so nothing would bring its pods back."
         yield SpecError(f"{field}.target.service", problem, "Make it one of them.")
     elif fault.kill and (bare := next((w for w in workloads if w["kind"] == "Pod"), None)):
-        problem = f"nothing would bring back pod {bare['name']} of {fault.target.service}."
+        problem = f"nothing would bring back pod {bare['name']} of {target.name}."
         yield SpecError(f"{field}.target.service", problem, "Make it a Deployment.")
 
 

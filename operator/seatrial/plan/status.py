@@ -11,9 +11,10 @@ from pydantic import ValidationError
 
 from seatrial.api import names
 from seatrial.api.duration import format_duration
-from seatrial.api.journal import FaultState, ServiceState, SummaryDoc, TestState
+from seatrial.api.journal import FaultState, ProbeState, ServiceState, SummaryDoc, TestState
 from seatrial.api.status import (
     FaultStatus,
+    ProbeStatus,
     RunStatus,
     ServiceStatus,
     Summary,
@@ -63,12 +64,13 @@ def progress(status: RunStatus, summary: SummaryDoc) -> RunStatus:
             "services": [_service(each) for each in summary["services"]],
             "tests": [_test(each) for each in summary["tests"]],
             "faults": [_fault(each) for each in summary["faults"]],
+            "probes": [_probe(each) for each in summary.get("probes") or []],
             "gate_time": status.gate_time or _moment(summary["gateOpenedAt"]),
         }
     )
 
 
-_PROGRESS = {"summary", "services", "tests", "faults", "conductor_starts"}
+_PROGRESS = {"summary", "services", "tests", "faults", "probes", "conductor_starts"}
 
 
 def is_transition(before: RunStatus, after: RunStatus) -> bool:
@@ -121,7 +123,10 @@ def _test(state: TestState) -> TestStatus:
 def _fault(state: FaultState) -> FaultStatus:
     return FaultStatus(
         name=state["name"],
+        kind=state["kind"],
         state=state["state"],
+        times=state["times"],
+        seed=state["seed"],
         targets=[
             TargetStatus(
                 kind=target["kind"],
@@ -133,11 +138,24 @@ def _fault(state: FaultState) -> FaultStatus:
         ],
         requested=_moment(state["requested"]),
         applied=_moment(state["applied"]),
+        effective=_moment(state["effective"]),
         first_hit=_moment(state["firstHit"]),
         hits=state["hits"],
         reverted=_moment(state["reverted"]),
         reverted_by=state["revertedBy"],
         recovered=_moment(state["recovered"]),
+        message=_cut(state["message"], 2048),
+    )
+
+
+def _probe(state: ProbeState) -> ProbeStatus:
+    return ProbeStatus(
+        name=state["name"],
+        checks=state["checks"],
+        failures=state["failures"],
+        outside_faults=state["outsideFaults"],
+        during_faults=state["duringFaults"][:_TARGETS],
+        longest_outage=format_duration(timedelta(seconds=state["longestOutageS"])),
         message=_cut(state["message"], 2048),
     )
 
@@ -148,7 +166,7 @@ def _shortened(status: RunStatus, limit: int) -> RunStatus:
 
     cut: Callable[[list[Any]], list[Any]] = lambda parts: [shorten(each) for each in parts]  # noqa: E731
     faults = [
-        fault.model_copy(update={"targets": fault.targets[: max(1, limit // 128)]})
+        fault.model_copy(update={"targets": fault.targets[: limit // 128]})
         for fault in status.faults
     ]
     return status.model_copy(

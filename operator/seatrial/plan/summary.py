@@ -24,7 +24,10 @@ _VERSION = 1
 # The conductor keeps to 64 KiB where it can; what is far beyond is not worth the memory.
 _MAX_CHARACTERS = 4 * MAX_STATUS_BYTES
 _MAX_NUMBER = 2**53  # what JSON carries exactly
-_MOMENTS = ("at", "requested", "applied", "firstHit", "reverted", "recovered")
+_MOMENTS = (
+    *("at", "requested", "applied", "effective", "firstHit", "reverted", "recovered"),
+    "firstFailure",
+)
 _YEARS = range(2000, 3000)  # a deadline can be added to, and taken from, each moment
 _SOME_TIME = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -78,6 +81,8 @@ def _fits(value: Any, hint: Any, key: str) -> bool:
         )
     if origin is Literal or hint is str:
         return isinstance(value, str) and (not _is_moment(key) or _names_a_moment(value))
+    if hint is float:
+        return isinstance(value, int | float) and 0 <= value < _MAX_NUMBER
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MAX_NUMBER
     if hint is NoneType or hint is bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 from seatrial.api import names
 from seatrial.api.errors import InvalidSpecError, SpecError
+from seatrial.api.families import KINDS
 from seatrial.api.paths import below
 from seatrial.api.spec import ObjectReference, PodSecurity, RunSpec, Service
 from seatrial.plan.faults import fault_problems
@@ -34,7 +35,7 @@ class Limits:
     """What this cluster's operator allows, from its Helm values."""
 
     pod_security: frozenset[PodSecurity] = frozenset({PodSecurity.RESTRICTED})
-    faults: frozenset[str] = frozenset({"kill", "restart", "scale"})
+    faults: frozenset[str] = frozenset(KINDS)
 
 
 def references(spec: RunSpec) -> set[tuple[str, str]]:
@@ -221,7 +222,7 @@ def _allowed(spec: RunSpec, limits: Limits) -> Iterator[SpecError]:
         remedy = f"Allowed is: {allowed}; the operator's Helm values decide."
         yield SpecError("spec.podSecurity", problem, remedy)
     for i, fault in enumerate(spec.faults):
-        for kind in ("kill", "restart", "scale"):
+        for kind in KINDS:
             if fault.given(kind) and kind not in limits.faults:
                 problem = "is not allowed on this cluster."
                 yield SpecError(f"spec.faults[{i}].{kind}", problem, "Take the fault out.")

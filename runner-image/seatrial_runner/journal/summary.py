@@ -6,6 +6,7 @@ import copy
 import json
 from typing import Any
 
+from seatrial.api.families import kind_of
 from seatrial.api.journal import RunDoc, SummaryDoc, TestState
 
 MAX_BYTES = 64 * 1024
@@ -40,10 +41,14 @@ def new_summary(run: RunDoc, *, at: str) -> SummaryDoc:
         "faults": [
             {
                 "name": fault["name"],
+                "kind": kind_of(fault),
                 "state": "Pending",
+                "times": 0,
+                "seed": fault.get("seed"),
                 "targets": [],
                 "requested": None,
                 "applied": None,
+                "effective": None,
                 "firstHit": None,
                 "hits": 0,
                 "exposedTests": [],

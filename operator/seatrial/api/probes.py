@@ -1,0 +1,52 @@
+"""Steady state: what is checked continuously, before, during and after faults."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from seatrial.api.fields import CEL, Delay, Model, TestName, one_of
+from seatrial.api.scenario import HttpRequest
+
+HostPort = Annotated[
+    str, Field(min_length=3, max_length=260, pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?:[0-9]{1,5}$")
+]
+
+
+class DuringFaults(StrEnum):
+    """What a failed check means while a fault is in effect."""
+
+    TOLERATE = "Tolerate"
+    MUST_HOLD = "MustHold"
+
+
+class SteadyState(Model):
+    """
+    A check that holds while the system is well.
+
+    Outside of faults' windows a failed check fails the run; within, only with ``MustHold``.
+    """
+
+    __rules__ = (one_of("http", "tcp", required=True),)
+
+    name: TestName = Field(description="Name of the probe, unique in the run.")
+    http: HttpRequest | None = Field(None, description="Request to send.")
+    expect: list[CEL] = Field(
+        default_factory=lambda: ["response.status < 400"],
+        max_length=16,
+        description="CEL expressions that must be true. Default: response.status < 400.",
+    )
+    tcp: HostPort | None = Field(None, description="HOST:PORT that must accept a connection.")
+    every: Delay = Field(timedelta(seconds=1), description="Time between checks. Default 1s.")
+    timeout: Delay = Field(timedelta(seconds=2), description="Longest time of a check.")
+    threshold: int = Field(
+        1, ge=1, le=100, description="Failures in a row that count as not holding. Default 1."
+    )
+    during_faults: DuringFaults = Field(
+        DuringFaults.TOLERATE,
+        strict=False,  # a text, as JSON has it
+        description="Tolerate or MustHold: what a failed check means during a fault.",
+    )
