@@ -107,6 +107,7 @@ def test_a_good_spec_is_taken_and_comes_back_with_the_defaults_of_the_models(run
 _OPERATOR_ALONE = (
     *("at most one of: json, body, form", "matrix goes with", "is empty. Leave it out"),
     *(".headers", ".query", ".form", ".set", ".capture", ".matrix", ".env", ".files"),
+    ".podLabels",
 )
 
 
@@ -145,7 +146,20 @@ def test_a_run_as_large_as_an_object_can_be_stays_within_the_budget_of_its_rules
     services = [a_service(f"s-{index}") for index in range(32)]
     for index, service in enumerate(services):
         service["dependsOn"] = [f"s-{other}" for other in range(min(index, 16))]
-    faults = [a_fault(f"f-{index}", target={"service": f"s-{index % 32}"}) for index in range(64)]
+    # Each from the sixteen services that are named last, which is the longest way to find them.
+    faults = [
+        a_fault(
+            f"f-{index}",
+            latency={"delay": "1s"},
+            **{"for": "5s", "when": {"fault": f"f-{(index + 1) % 64}"}},
+            target={
+                "service": f"s-{index % 16}",
+                "from": [f"s-{other}" for other in range(16, 32)],
+            },
+        )
+        for index in range(64)
+    ]
+    probes = [{"name": f"p-{index}", "tcp": "s-1:8080"} for index in range(16)]
     url = {"get": "http://s-1:8080/health", "timeout": "1s"}
     leaf = a_step(http=url, eventually={"within": "2s", "every": "10ms"})
     tests = [
@@ -153,7 +167,8 @@ def test_a_run_as_large_as_an_object_can_be_stays_within_the_budget_of_its_rules
         for index in range(64)
     ]
 
-    assert runs.refusal(a_run(services=services, faults=faults, tests=tests)) == ""
+    run = a_run(services=services, faults=faults, tests=tests, probes=probes)
+    assert runs.refusal(run) == ""
 
 
 CHANGES = {
@@ -165,6 +180,7 @@ CHANGES = {
     "services": [a_service(image="other:2")],
     "tests": [a_test(retries=1)],
     "faults": [a_fault()],
+    "probes": [{"name": "p", "tcp": "orders:8080"}],
 }
 
 
@@ -243,10 +259,12 @@ def test_a_status_with_everything_in_it_is_taken_as_it_is(runs):
         "faults": [
             {
                 **{"name": "f", "state": "Recovered", "hits": 3, "revertedBy": "controller"},
+                **{"kind": "kill", "times": 2, "seed": 7, "effective": moment},
                 **dict.fromkeys(("requested", "applied", "firstHit", "reverted"), moment),
                 "targets": [{"kind": "Pod", "name": "a", "uid": "u", "replacedBy": "v"}],
             }
         ],
+        "probes": [{"name": "p", "checks": 9, "failures": 1, "duringFaults": ["f"]}],
         "timings": {"queued": "0s", "provisioning": "6.1s", "tests": "48.2s", "total": "54.9s"},
         "conditions": [
             {

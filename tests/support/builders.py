@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from seatrial.api import names
+from seatrial.api.families import KINDS
 from seatrial.api.journal import CaseDoc, FaultState, SummaryDoc, TestState
 
 UID = "0a1b2c3d-0000-4000-8000-000000000001"
@@ -74,8 +75,8 @@ def a_test(name: str = "orders-answer", **fields: Any) -> dict[str, Any]:
 
 
 def a_fault(name: str = "lose-an-orders-pod", **fields: Any) -> dict[str, Any]:
-    """Make a fault that kills a pod of orders when the gate opens."""
-    kill = {} if {"restart", "scale"} & fields.keys() else {"kill": {}}
+    """Make a fault that kills a pod of orders when the gate opens; another kind replaces it."""
+    kill = {} if set(KINDS) & fields.keys() else {"kill": {}}
     return {"name": name, "target": {"service": "orders"}, **kill, **fields}
 
 

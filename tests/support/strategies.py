@@ -82,13 +82,72 @@ def _tests(draw: st.DrawFn, name: str) -> dict[str, Any]:
     return {**test, **draw(st.fixed_dictionaries({}, optional=optional))}
 
 
+# By kind: what it does, with ``for`` where it lasts.
+_API_KINDS: list[dict[str, Any]] = [
+    {"kill": {}},
+    {"evict": {}},
+    {"restart": {}},
+    {"scale": {"replicas": 0}, "for": "5s"},
+    {"outage": {}, "for": "5s"},
+    {"noEndpoints": {}, "for": "5s"},
+    {"configuration": {"configMap": "app", "set": {"a.b": "c"}, "restart": True}, "for": "5s"},
+    {"configuration": {"secret": "app", "remove": {"keys": ["a"]}}, "for": "5s"},
+    {"configuration": {"secret": "app", "expireCertificate": {}}, "for": "5s"},
+]
+_NETWORK_KINDS: list[dict[str, Any]] = [
+    {"latency": {"delay": "1s", "jitter": "0.1s", "distribution": "normal"}, "for": "5s"},
+    {"blackhole": {"direction": "response"}, "for": "5s"},
+    {"refuse": {}, "for": "5s"},
+    {"reset": {"after": "1s"}, "for": "5s"},
+    {"bandwidth": {"rate": "64Ki"}, "for": "5s"},
+    {"slowClose": {"delay": "1s"}, "for": "5s"},
+    {"connectionLimit": {"connections": 0}, "for": "5s"},
+    {"corrupt": {"share": "0.1%"}, "for": "5s"},
+]
+_HTTP_KINDS: list[dict[str, Any]] = [
+    {"http": {"abort": {"status": 503}, "share": "50%"}, "for": "5s"},
+    {"http": {"match": {"methods": ["GET"], "headers": {"A": "b"}}, "delay": "1s"}, "for": "5s"},
+    {"http": {"match": {"pathPrefix": "/o"}, "body": {"truncate": 3}}, "for": "5s"},
+]
+GATEWAY_KINDS = [*_NETWORK_KINDS, *_HTTP_KINDS]
+_PLAIN_KINDS = [*_API_KINDS, *GATEWAY_KINDS]
+
+
 @st.composite
 def _faults(draw: st.DrawFn, name: str, services: list[str], tests: list[str]) -> dict[str, Any]:
-    kinds = ({"kill": {}}, {"restart": {}}, {"scale": {"replicas": 0}, "for": "5s"})
-    whens = ({}, {"after": "3s"}, {"test": draw(st.sampled_from(tests))}, {"manual": {}})
-    kind, when = draw(st.sampled_from(kinds)), draw(st.sampled_from(whens))
-    target = {"service": draw(st.sampled_from(services))}
-    return a_fault(name, target=target, **copy.deepcopy({**kind, "when": when}))
+    whens = (
+        {},
+        {"after": "3s"},
+        {"test": draw(st.sampled_from(tests))},
+        {"manual": {}},
+        {"every": "10s", "times": 2},
+    )
+    kind = draw(st.sampled_from(_PLAIN_KINDS))
+    target: dict[str, Any] = {"service": draw(st.sampled_from(services))}
+    if kind.keys() & {"kill", "evict"}:
+        several = {"pods": st.sampled_from([1, "50%", "all"]), "podLabels": st.just({"role": "a"})}
+        target |= draw(st.fixed_dictionaries({}, optional=several))
+    if kind in GATEWAY_KINDS:
+        others = [each for each in (*services, "tests") if each != target["service"]]
+        origin = st.lists(st.sampled_from(others), min_size=1, unique=True)
+        aims = {"port": st.just("http"), "from": origin}
+        if kind in _NETWORK_KINDS:
+            aims["connections"] = st.sampled_from(["50%", "0.1%"])
+        target |= draw(st.fixed_dictionaries({}, optional=aims))
+    fault = a_fault(
+        name, target=target, **copy.deepcopy({**kind, "when": draw(st.sampled_from(whens))})
+    )
+    return {**fault, **draw(st.fixed_dictionaries({}, optional={"seed": st.integers(0, 9)}))}
+
+
+_probes = st.fixed_dictionaries(
+    {"name": st.just("well")},
+    optional={"every": _durations, "duringFaults": st.sampled_from(["Tolerate", "MustHold"])},
+).flatmap(
+    lambda probe: st.sampled_from(
+        [{**probe, "tcp": "orders:8080"}, {**probe, "http": {"get": "http://orders:8080"}}]
+    )
+)
 
 
 @st.composite
@@ -106,6 +165,7 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
         "priority": st.integers(-1000, 1000),
         "suspend": st.booleans(),
         "keepEnvironment": st.fixed_dictionaries({}, optional={"onFailure": _durations}),
+        "probes": st.lists(_probes, max_size=1),
         "timeouts": st.fixed_dictionaries({}, optional={"tests": _durations}),
     }
     return {

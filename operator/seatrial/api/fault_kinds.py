@@ -10,14 +10,15 @@ from pydantic import Field, JsonValue
 from seatrial.api.fields import (
     ConfigKey,
     Delay,
+    Directory,
     DnsName,
-    FilePath,
     Grace,
     HeaderName,
     Model,
     ObjectName,
     Quantity,
     RelaxedObject,
+    Rule,
     Share,
     ShortText,
     Text,
@@ -226,6 +227,20 @@ class Http(Model):
 class Packets(Model):
     """Disturbs packets of the pod, in and out."""
 
+    __rules__ = (
+        Rule(
+            "give at least one of: loss, duplicate, reorder, corrupt, delay",
+            "has(self.loss) || has(self.duplicate) || has(self.reorder) || has(self.corrupt)"
+            " || has(self.delay)",
+            lambda self: any(map(self.given, ("loss", "duplicate", "reorder", "corrupt", "delay"))),
+        ),
+        Rule(
+            "jitter goes with delay",
+            "!has(self.jitter) || has(self.delay)",
+            lambda self: self.jitter is None or self.delay is not None,
+        ),
+    )
+
     loss: Share | None = Field(None, description="Share of packets lost.")
     duplicate: Share | None = Field(None, description="Share of packets sent twice.")
     reorder: Share | None = Field(None, description="Share of packets overtaken by later ones.")
@@ -272,7 +287,7 @@ class Memory(Model):
 class Disk(Model):
     """Fills a volume."""
 
-    path: FilePath = Field(description="Directory on the volume, as the main container sees it.")
+    path: Directory = Field(description="Directory on the volume, as the main container sees it.")
     leave: Quantity = Field("0", description="How much stays free. Default: nothing.")
 
 

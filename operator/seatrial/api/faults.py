@@ -79,6 +79,11 @@ class When(Model):
             "has(self.every) == has(self.times)",
             lambda self: (self.every is None) == (self.times is None),
         ),
+        Rule(
+            "after goes without manual: the test decides when",
+            "!has(self.manual) || !has(self.after)",
+            lambda self: self.manual is None or self.after is None,
+        ),
     )
 
     after: Offset | None = Field(
@@ -178,6 +183,14 @@ class Fault(Model):
             lambda self: (
                 self.partition is None
                 or (self.target is not None and self.target.from_ is not None)
+            ),
+        ),
+        Rule(
+            "target.from names the target itself",
+            "!has(self.target) || !has(self.target.from)"
+            " || !(self.target.service in self.target.from)",
+            lambda self: (
+                self.target is None or self.target.service not in (self.target.from_ or ())
             ),
         ),
     )

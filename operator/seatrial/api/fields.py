@@ -154,10 +154,12 @@ _VARIABLE = r"^[-._a-zA-Z][-._a-zA-Z0-9]*$"
 _QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
 _ABSOLUTE_FILE = r"^/[^:]*[^:/]$"
 _ABSOLUTE = r"^/[^:]+$"
+_DIRECTORY = r"^/([^:]*[^:/])$"
 _KEY = r"^[-._a-zA-Z0-9]+$"
 _DNS_NAME = r"^[a-z0-9_]([-._a-z0-9]*[a-z0-9])?$"
 _SHARE = r"^([0-9]|[1-9][0-9])(\.[0-9]{1,3})?%$|^100%$"
 _URI_PATH = r"^/[^\s]*$"
+_HOST_PORT = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?:[0-9]{1,5}$"
 
 # What a pattern means, for messages.
 PATTERNS = {
@@ -169,11 +171,13 @@ PATTERNS = {
     _VARIABLE: "It must be letters, digits, _, - and dots, and not begin with a digit.",
     _QUANTITY: "It must be an amount such as 250m, 1.5 or 128Mi.",
     _ABSOLUTE_FILE: "It must be the absolute path of a file, such as /etc/app/config.yaml.",
+    _DIRECTORY: "It must be the absolute path of a directory, such as /var/lib/data.",
     _ABSOLUTE: "It must be an absolute path, such as /results/*.xml.",
     _KEY: "It must be letters, digits, -, _ and dots.",
     _DNS_NAME: "It must be a host name in lower-case letters, such as api.example.com.",
     _SHARE: "It must be a share such as 50%, 0.1% or 100%.",
     _URI_PATH: "It must begin with / and have no spaces, such as /orders.",
+    _HOST_PORT: "It must be HOST:PORT, such as db:5432.",
 }
 
 # A DNS label that may name a Service (RFC 1035), with room for a suffix of ours.
@@ -190,12 +194,14 @@ Image = Annotated[str, Field(min_length=1, max_length=512, pattern=_NO_SPACE)]
 Argument = Annotated[str, Field(max_length=4096)]
 EnvName = Annotated[str, Field(pattern=_VARIABLE, max_length=128)]
 FilePath = Annotated[str, Field(pattern=_ABSOLUTE_FILE, max_length=512)]
+Directory = Annotated[str, Field(pattern=_DIRECTORY, max_length=512)]
 FileGlob = Annotated[str, Field(pattern=_ABSOLUTE, max_length=256)]
 ConfigKey = Annotated[str, Field(min_length=1, max_length=253, pattern=_KEY)]
 DnsName = Annotated[str, Field(min_length=1, max_length=253, pattern=_DNS_NAME)]
 LabelValue = Annotated[str, Field(max_length=63)]
 Share = Annotated[str, Field(max_length=7, pattern=_SHARE)]
 UriPath = Annotated[str, Field(max_length=512, pattern=_URI_PATH)]
+HostPort = Annotated[str, Field(min_length=3, max_length=260, pattern=_HOST_PORT)]
 # Resource quantities; the API server parses them again when the pods are made.
 Quantity = Annotated[str, Field(max_length=32, pattern=_QUANTITY)]
 _PERCENT = r"^([1-9][0-9]?%|100%|all)$"

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated
 
 from pydantic import Field
 
-from seatrial.api.fields import CEL, Delay, Model, TestName, one_of
+from seatrial.api.fields import CEL, Delay, HostPort, Model, TestName, one_of
 from seatrial.api.scenario import HttpRequest
-
-HostPort = Annotated[
-    str, Field(min_length=3, max_length=260, pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?:[0-9]{1,5}$")
-]
 
 
 class DuringFaults(StrEnum):

@@ -10,6 +10,7 @@ from seatrial.api.fields import (
     BY_NAME,
     UNIQUE,
     Argument,
+    Directory,
     EnvName,
     FilePath,
     Image,
@@ -119,7 +120,7 @@ _SHORT_FORM = (
 class Volume(Model):
     """A volume that outlives the pod, within the run."""
 
-    path: FilePath = Field(description="Directory in the container.")
+    path: Directory = Field(description="Directory in the container.")
     size: Quantity = Field("1Gi", description="Size asked for. Default 1Gi.")
 
 
@@ -155,6 +156,12 @@ class Service(Model):
             "!has(self.dependsOn) || !(self.name in self.dependsOn)",
             lambda self: self.name not in (self.depends_on or ()),
             field="dependsOn",
+        ),
+        Rule(
+            "volumes go with one replica: two pods would write to the same data",
+            "!has(self.volumes) || !has(self.replicas) || self.replicas <= 1",
+            lambda self: self.volumes is None or self.replicas is None or self.replicas <= 1,
+            field="replicas",
         ),
     )
 
