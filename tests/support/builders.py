@@ -6,7 +6,7 @@ from typing import Any
 
 from seatrial.api import names
 from seatrial.api.families import KINDS
-from seatrial.api.journal import CaseDoc, FaultState, SummaryDoc, TestState
+from seatrial.api.journal import CaseDoc, FaultState, ProbeState, SummaryDoc, TestState
 
 UID = "0a1b2c3d-0000-4000-8000-000000000001"
 
@@ -136,6 +136,35 @@ def a_failed_case(name: str = "orders-answer", **fields: Any) -> CaseDoc:
         "duringFaults": [],
     }
     return {**case, **fields}  # type: ignore[typeddict-item]  # tests name the fields
+
+
+def a_probe_state(name: str = "orders-answer", **fields: Any) -> ProbeState:
+    """Make the state of a probe whose sixty checks all held."""
+    state: ProbeState = {
+        "name": name,
+        "mustHold": False,
+        "checks": 60,
+        "failures": 0,
+        "outsideFaults": 0,
+        "duringFaults": [],
+        "longestOutageS": 0.0,
+        "firstFailure": None,
+        "lastCheck": at(59),
+        "message": "",
+    }
+    return {**state, **fields}  # type: ignore[typeddict-item]  # tests name the fields
+
+
+def a_failed_probe_state(name: str = "orders-answer", **fields: Any) -> ProbeState:
+    """Make the state of a probe that failed twice, 20 seconds after the gate, outside of faults."""
+    failed = {
+        "failures": 2,
+        "outsideFaults": 2,
+        "longestOutageS": 1.8,
+        "firstFailure": at(20),
+        "message": "response.status < 400 is false: 503",
+    }
+    return a_probe_state(name, **{**failed, **fields})
 
 
 def a_fault_state(name: str = "lose-an-orders-pod", **fields: Any) -> FaultState:

@@ -4,11 +4,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from seatrial.api.verdict import MAX_MESSAGE, Cause, Verdict, judge, worst
 
-from tests.support.builders import a_failed_case, a_fault_state, a_summary, a_test_state, at
+from tests.support.builders import (
+    a_failed_case,
+    a_fault_state,
+    a_probe_state,
+    a_summary,
+    a_test_state,
+    at,
+)
 
 OTHER_STATES = [
     *("Pending", "Requested", "Active", "Reverted"),
-    *("NotInjected", "NotReverted", "NotRecovered", "Skipped"),
+    *("NotInjected", "NotReverted", "NotRecovered", "Skipped", "NoEffect", "EndedEarly"),
 ]
 moments = st.none() | st.integers(0, 3000).map(at)
 counts = st.integers(0, 3)
@@ -36,12 +43,24 @@ tests = st.builds(
 faults = st.builds(
     a_fault_state,
     name=st.sampled_from(["f", "g"]),
+    kind=st.sampled_from(["kill", "latency", "http", "packets", "freeze", "resource"]),
     state=st.sampled_from(["Recovered", *OTHER_STATES]) | st.just("Recovered"),
     applied=moments,
     reverted=moments,
     recovered=moments,
     hits=counts,
     exposedTests=st.lists(st.sampled_from(["a", "b"]), max_size=2),
+)
+probes = st.builds(
+    a_probe_state,
+    name=st.sampled_from(["p", "q"]),
+    mustHold=st.booleans(),
+    checks=counts,
+    failures=counts,
+    outsideFaults=counts,
+    duringFaults=st.lists(st.sampled_from(["f", "g"]), max_size=2),
+    firstFailure=moments,
+    message=texts,
 )
 finishes = st.none() | st.builds(
     lambda reason: {"at": at(60), "reason": reason, "message": "m"},
@@ -52,6 +71,7 @@ summaries = st.builds(
     a_summary,
     tests=st.lists(tests, max_size=3, unique_by=lambda test: test["name"]),
     faults=st.lists(faults, max_size=2, unique_by=lambda fault: fault["name"]),
+    probes=st.lists(probes, max_size=2, unique_by=lambda probe: probe["name"]),
     environmentFailure=failures,
     environmentLostAt=moments,
     finished=finishes,
@@ -80,6 +100,33 @@ def test_never_passed_with_a_fault_that_is_open_or_not_proven(summary, declared)
             assert fault["reverted"]
             assert fault["recovered"]
             assert fault["hits"] or fault["exposedTests"]
+            if fault["kind"] in ("latency", "http", "packets"):
+                assert fault["hits"]
+                assert fault["exposedTests"]
+
+
+@given(summaries, st.lists(st.sampled_from(["p", "q", "r"])))
+def test_never_passed_with_a_probe_that_did_not_hold_where_it_must_or_made_no_check(
+    summary, declared
+):
+    if judge(summary, probes=declared).verdict is Verdict.PASSED:
+        assert {probe["name"] for probe in summary["probes"]} >= set(declared)
+        for probe in summary["probes"]:
+            assert probe["checks"]
+            assert not probe["outsideFaults"]
+            assert not (probe["mustHold"] and probe["duringFaults"])
+
+
+@given(summaries)
+def test_a_probe_that_must_not_hold_during_faults_decides_nothing_there(summary):
+    tolerant = {**probe_of(summary), "mustHold": False, "outsideFaults": 0, "checks": 1}
+    without = {**summary, "probes": []}
+
+    assert judge({**summary, "probes": [tolerant]}).verdict is judge(without).verdict
+
+
+def probe_of(summary):
+    return (summary["probes"] or [a_probe_state()])[0]
 
 
 @given(summaries, st.lists(st.sampled_from(["a", "b", "c", "d"])))

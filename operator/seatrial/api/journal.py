@@ -160,16 +160,23 @@ class FaultState(TypedDict):
 
 
 class ProbeState(TypedDict):
-    """What a steady-state probe saw; becomes status.probes[]."""
+    """
+    What a steady-state probe saw; becomes status.probes[].
+
+    A failure counts if ``threshold`` of its kind came in a row: all outside of every fault's
+    window, or all within one fault's.
+    """
 
     name: str
+    mustHold: bool  # a failure that counts within a fault's window fails the run, too
     checks: int
     failures: int
     outsideFaults: int  # failures that count and lie outside every fault's window
-    duringFaults: list[str]  # faults in whose windows it failed
+    duringFaults: list[str]  # faults in whose windows it has a failure that counts; at most 64
     longestOutageS: float
-    firstFailure: str | None
-    message: str  # of the first failure that counts, or of the first
+    firstFailure: str | None  # when the check of ``message`` was made
+    lastCheck: str | None
+    message: str  # of the first failure that decides the verdict, or else of the first
 
 
 class FinishedDoc(TypedDict):

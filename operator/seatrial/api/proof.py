@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from seatrial.api import families
 from seatrial.api.journal import FaultState, SummaryDoc
 from seatrial.api.reasons import Reason
 
@@ -39,9 +40,24 @@ def prove(summary: SummaryDoc | None, names: Sequence[str]) -> Iterator[Proof]:
             message = f"Fault {name} never came to its moment."
             yield Proof(name, Reason.FAULT_NOT_STARTED, message)
             continue
-        # The requests of a container test can't be seen: that it ran has to do.
-        blind = any(kinds.get(test) == "container" for test in state["exposedTests"])
-        yield _proof(state, met_traffic=state["hits"] > 0 or blind)
+        yield _proof(state, met_traffic=_met_traffic(state, kinds))
+
+
+# Whose hits are counted where the fault is: connections, requests, packets or lookups of everyone.
+_COUNTED_THERE = frozenset({*families.GATEWAY, "packets", "dns"})
+
+
+def _met_traffic(fault: FaultState, kinds: Mapping[str, str]) -> bool:
+    """
+    Tell whether something that a test caused met the fault.
+
+    Where everyone's traffic is counted, probes and what services do by themselves are in it: then a
+    test must have run meanwhile. Elsewhere the requests of tests are counted; those of a container
+    test can't be seen, and that it ran has to do.
+    """
+    if fault["kind"] in _COUNTED_THERE:
+        return fault["hits"] > 0 and bool(fault["exposedTests"])
+    return fault["hits"] > 0 or any(kinds.get(t) == "container" for t in fault["exposedTests"])
 
 
 # What is missing in each state; in any other than these, recovery was not seen.
@@ -50,6 +66,8 @@ _UNPROVEN = {
     "Skipped": (Reason.FAULT_NOT_STARTED, "never came to its moment"),
     "Requested": (Reason.FAULT_NOT_INJECTED, "was not injected"),
     "NotInjected": (Reason.FAULT_NOT_INJECTED, "was not injected"),
+    "NoEffect": (Reason.FAULT_NO_EFFECT, "was carried out, but had no effect that could be seen"),
+    "EndedEarly": (Reason.FAULT_ENDED_EARLY, "was over before its time"),
     "Active": (Reason.FAULT_NOT_REVERTED, "was not undone"),
     "NotReverted": (Reason.FAULT_NOT_REVERTED, "was not undone"),
     "NotRecovered": (Reason.NOT_RECOVERED, "was undone, but the system did not recover"),

@@ -54,6 +54,13 @@ class Reason(StrEnum):
         "status.faults names the fault and what was missing; look at the logs of the service it"
         " hit, or raise recovery.within if the system may take longer.",
     )
+    PROBE_FAILED = (
+        "ProbeFailed",
+        "A steady-state probe did not hold while no fault was in effect, or during a fault although"
+        " it says duringFaults: MustHold.",
+        "status.probes has the first failed check and the longest outage; look at the logs of the"
+        " service it asks. A probe that fails now and then may have a threshold.",
+    )
     INVALID_SPEC = (
         "InvalidSpec",
         "The run cannot work as written; nothing was created.",
@@ -92,6 +99,11 @@ class Reason(StrEnum):
         "Tests ran, but not all of their results arrived.",
         "status.tests says which test; look for a test pod that was killed or evicted.",
     )
+    PROBE_NOT_CHECKED = (
+        "ProbeNotChecked",
+        "A declared steady-state probe made no check, so nothing is known of the steady state.",
+        "Look for what ended the run early, and at the log of pod seatrial-conductor.",
+    )
     FAULTS_NOT_PROVEN = (
         "FaultsNotProven",
         "The tests held, but not against every declared fault.",
@@ -116,6 +128,18 @@ class Reason(StrEnum):
         "status.faults has what the cluster answered; see that the target has running pods at"
         " that moment.",
     )
+    FAULT_NO_EFFECT = (
+        "FaultNoEffect",
+        "The fault was carried out, but a check of ours that should have met it saw nothing of it.",
+        "status.faults says what was tried; see that target.port, target.from and http.match name"
+        " traffic that there is.",
+    )
+    FAULT_ENDED_EARLY = (
+        "FaultEndedEarly",
+        "The fault was over before its time: what carried it out was restarted or has gone.",
+        "status.faults says what was restarted, and until when the fault is proven; run it again,"
+        " and give the gateway or the pod more memory if that was the cause.",
+    )
     FAULT_NOT_REVERTED = (
         "FaultNotReverted",
         "The fault may still be there: its end was not seen.",
@@ -123,8 +147,9 @@ class Reason(StrEnum):
     )
     FAULT_MET_NO_TRAFFIC = (
         "FaultMetNoTraffic",
-        "No test sent a request while the fault was in effect, so nothing was tested.",
-        "Begin the fault while a test is at work: when: {test: NAME}, or a later when.after.",
+        "Nothing that a test caused met the fault while it was in effect, so nothing was tested.",
+        "Begin the fault while a test is at work: when: {test: NAME}, or a later when.after. Of a"
+        " network fault, see that target.from and target.port name the traffic that is meant.",
     )
     FAULT_RECOVERY_NOT_SEEN = (
         "FaultRecoveryNotSeen",

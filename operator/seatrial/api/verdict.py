@@ -1,8 +1,8 @@
 """
 Phases and verdicts, and how a run comes to its verdict. Plain: the pods use it too.
 
-The table in ``docs/explanation/architecture.md`` ("Verdict") is the authority; ``judge`` has a step
-for each of its rows.
+The table in ``docs/explanation/faults-and-verdict.md`` ("Exactly what each rule does") is the
+authority; ``judge`` has a step for each group of its rules.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from seatrial.api.journal import CaseDoc, FailureDoc, SummaryDoc, TestState
+from seatrial.api.journal import CaseDoc, FailureDoc, ProbeState, SummaryDoc, TestState
 from seatrial.api.proof import Proof, prove
 from seatrial.api.reasons import Reason
 
@@ -76,35 +76,38 @@ def judge(
     *,
     tests: Sequence[str] = (),
     faults: Sequence[str] = (),
+    probes: Sequence[str] = (),
     abort: Cause | None = None,
     error: Cause | None = None,
 ) -> Judgement:
     """
-    Judge a run by the table of the architecture page; the worst row that applies wins.
+    Judge a run by the table of rules; the worst one that applies wins.
 
     Args:
         summary: What the conductor has written; None if there never was a conductor.
         tests: Names of all ``spec.tests``; one that the summary does not have is lost.
         faults: Names of all ``spec.faults``; one that the summary does not have is not proven.
+        probes: Names of all ``spec.probes``; one that the summary does not have was never checked.
         abort: The run was to be aborted, or a newer run replaced it.
         error: What the operator knows of: a bad spec, an environment it could not create, a phase
             or the run out of time.
 
     Returns:
         The verdict. It is Passed only if the summary says finished, every test has results, at
-        least one case was executed, and every fault is proven.
+        least one case was executed, every fault is proven, and every probe held where it must.
     """
     proofs = tuple(prove(summary, faults))
     findings = [
-        *_aborted(summary, abort),  # row 1
-        *_failed_tests(summary),  # row 2
-        *_not_recovered(summary, proofs),  # row 3
-        *_errors(summary, error),  # row 4
-        *_not_proven(proofs),  # row 5
-        *_not_measured(summary, tests),  # row 6
+        *_aborted(summary, abort),  # rules 1
+        *_failed_tests(summary),  # rules 2
+        *_not_recovered(summary, proofs),  # rules 3
+        *_failed_probes(summary),  # rules 3
+        *_errors(summary, error),  # rules 4
+        *_not_proven(proofs),  # rules 5
+        *_not_measured(summary, tests, probes),  # rules 6
     ]
     if not findings:
-        assert summary is not None  # without one, row 6 applies
+        assert summary is not None  # without one, rule 6 applies
         return Judgement(Verdict.PASSED, Reason.ALL_PASSED, _passed(summary, proofs), proofs)
     verdict = worst(finding.verdict for finding in findings)
     first = next(finding for finding in findings if finding.verdict is verdict)
@@ -195,6 +198,31 @@ def _not_recovered(summary: SummaryDoc | None, proofs: Iterable[Proof]) -> Itera
             yield _Finding(Verdict.FAILED, Reason.NOT_RECOVERED, proof.message)
 
 
+def _failed_probes(summary: SummaryDoc | None) -> Iterator[_Finding]:
+    if summary is None:
+        return
+    lost_at = summary["environmentLostAt"]
+    if lost_at is None and _environment_broke(summary):
+        return  # whatever broke the environment is why
+    for probe in summary.get("probes") or []:
+        if not _before(probe["firstFailure"], lost_at):
+            continue
+        if message := _probe_failure(probe):
+            yield _Finding(Verdict.FAILED, Reason.PROBE_FAILED, message)
+
+
+def _probe_failure(probe: ProbeState) -> str:
+    """Say where a probe did not hold although it must; empty if it nowhere did."""
+    name, detail = probe["name"], f": {probe['message']}" if probe["message"] else "."
+    if outside := probe["outsideFaults"]:
+        checks = f"{outside} failed check{'s' if outside != 1 else ''}"
+        longest = f"{probe['longestOutageS']:.1f} s at the longest"
+        return f"Probe {name} did not hold outside of any fault ({checks}, {longest}){detail}"
+    if probe["mustHold"] and probe["duringFaults"]:
+        return f"Probe {name} must hold, and did not {_during(probe['duringFaults'])}{detail}"
+    return ""
+
+
 def _environment_broke(summary: SummaryDoc) -> bool:
     finished = summary["finished"]
     return (
@@ -221,7 +249,7 @@ def _errors(summary: SummaryDoc | None, error: Cause | None) -> Iterator[_Findin
     if finished and finished["reason"] not in ("Completed", "Aborted"):
         yield _Finding(Verdict.ERROR, finished["reason"], finished["message"])
     for test in summary["tests"]:
-        # With a failed case it is row 2, with results lost it is row 6.
+        # With a failed case it is rule 2, with results lost it is rule 6.
         if test["outcome"] == "Error" and not test["failed"] and not test["lost"]:
             message = _joined(f"Test {test['name']} could not run", test["message"])
             yield _Finding(Verdict.ERROR, Reason.TEST_COULD_NOT_RUN, message)
@@ -241,7 +269,9 @@ def _not_proven(proofs: Iterable[Proof]) -> Iterator[_Finding]:
         yield _Finding(Verdict.INCONCLUSIVE, Reason.FAULTS_NOT_PROVEN, missing[0].message + more)
 
 
-def _not_measured(summary: SummaryDoc | None, tests: Sequence[str]) -> Iterator[_Finding]:
+def _not_measured(
+    summary: SummaryDoc | None, tests: Sequence[str], probes: Sequence[str]
+) -> Iterator[_Finding]:
     if summary is None:
         message = "Nothing was measured: the conductor never wrote its journal."
         yield _Finding(Verdict.INCONCLUSIVE, Reason.NOTHING_MEASURED, message)
@@ -258,6 +288,11 @@ def _not_measured(summary: SummaryDoc | None, tests: Sequence[str]) -> Iterator[
     if not any(test["passed"] or test["failed"] for test in summary["tests"]):
         message = "Nothing was measured: no test case was executed."
         yield _Finding(Verdict.INCONCLUSIVE, Reason.NOTHING_MEASURED, message)
+    states = {probe["name"]: probe["checks"] for probe in summary.get("probes") or []}
+    silent = [name for name in dict.fromkeys([*probes, *states]) if not states.get(name)]
+    if silent:
+        message = f"Nothing is known of the steady state: {', '.join(silent[:5])} made no check."
+        yield _Finding(Verdict.INCONCLUSIVE, Reason.PROBE_NOT_CHECKED, message)
 
 
 def _is_lost(test: TestState) -> bool:
@@ -275,6 +310,8 @@ def _passed(summary: SummaryDoc, proofs: Sequence[Proof]) -> str:
     text += f", {skipped} skipped" if skipped else ""
     if proofs:
         text += f"; {len(proofs)} fault{'s' if len(proofs) != 1 else ''} proven"
+    if probes := summary.get("probes"):
+        text += f"; {len(probes)} probe{'s' if len(probes) != 1 else ''} held"
     text += "."
     if summary["lostEvidence"]:
         text += f" Missing evidence: {summary['lostEvidence'][0]}"

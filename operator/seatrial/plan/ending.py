@@ -52,6 +52,7 @@ def _judge(
         seen.summary,
         tests=[test.name for test in spec.tests],
         faults=[fault.name for fault in spec.faults],
+        probes=[probe.name for probe in spec.probes],
         abort=abort,
         error=error,
     )

@@ -20,7 +20,7 @@ def run_document(run: Blueprint, started: datetime) -> RunDoc:
     The same for the same run and start, so that applying it again changes nothing.
     """
     timeouts = run.spec.timeouts
-    return RunDoc(
+    document = RunDoc(
         version=VERSION,
         name=run.name,
         namespace=run.namespace,
@@ -37,6 +37,9 @@ def run_document(run: Blueprint, started: datetime) -> RunDoc:
         tests=[_plain(test) for test in run.spec.tests],
         access=run.has_test_pods,
     )
+    if run.spec.probes:
+        document["probes"] = [_plain(probe) for probe in run.spec.probes]
+    return document
 
 
 def control_document(*, abort: str, suspend: bool) -> ControlDoc:

@@ -128,6 +128,7 @@ def report(stage: Stage, events: list[Json]) -> Json:
         summary,
         tests=[test["name"] for test in run["tests"]],
         faults=[fault["name"] for fault in run["faults"]],
+        probes=[probe["name"] for probe in run.get("probes") or []],
     )
     return {
         "version": 1,
