@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from seatrial_runner.clock import parse
 from seatrial_runner.conductor.cases import MAX_CASES, TooManyCasesError, read_case
-from seatrial_runner.conductor.httpserver import MAX_HELD, HttpServer, ProblemError, Request, Room
 from seatrial_runner.conductor.junit_files import MalformedError, read_junit
 from seatrial_runner.conductor.logs import redacted
 from seatrial_runner.conductor.seen import Seen
 from seatrial_runner.conductor.stage import Control, Stage
+from seatrial_runner.httpserver import MAX_HELD, HttpServer, ProblemError, Request, Room
 from seatrial_runner.journal import Entries, Journal, Stored, new_summary
 
 ENDED = datetime(2026, 11, 20, 12, 5, tzinfo=UTC)

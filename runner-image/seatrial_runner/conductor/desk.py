@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seatrial_runner.conductor.cases import TooManyCasesError, read_case
-from seatrial_runner.conductor.httpserver import ProblemError
 from seatrial_runner.conductor.stage import Stage
+from seatrial_runner.httpserver import ProblemError
 
 Json = dict[str, Any]
 

@@ -13,12 +13,12 @@ from seatrial_runner.conductor import pods
 from seatrial_runner.conductor.desk import Desk
 from seatrial_runner.conductor.direction import Direction
 from seatrial_runner.conductor.ending import Come
-from seatrial_runner.conductor.httpserver import HttpServer
 from seatrial_runner.conductor.keepsakes import Keepsakes
 from seatrial_runner.conductor.pod_tests import PodTests
 from seatrial_runner.conductor.routes import Routes
 from seatrial_runner.conductor.seen import PODS
 from seatrial_runner.conductor.stage import Stage
+from seatrial_runner.httpserver import HttpServer
 
 logger = logging.getLogger("seatrial.conductor")
 

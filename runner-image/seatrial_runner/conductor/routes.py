@@ -12,7 +12,7 @@ from seatrial.api.errors import SeatrialError
 from seatrial_runner.clock import parse
 from seatrial_runner.conductor.desk import Desk
 from seatrial_runner.conductor.direction import Orders
-from seatrial_runner.conductor.httpserver import ProblemError, Request
+from seatrial_runner.httpserver import ProblemError, Request
 
 Json = dict[str, Any]
 

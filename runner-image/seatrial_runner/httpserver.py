@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import h11
 
-logger = logging.getLogger("seatrial.conductor")
+logger = logging.getLogger("seatrial.http")
 
 MAX_BODY = 8 * 1024 * 1024
 MAX_CONNECTIONS = 512
@@ -62,7 +63,13 @@ Handler = Callable[[Request], Awaitable[dict[str, Any]]]
 class HttpServer:
     """Answers each request with the JSON that ``handler`` gives; never with a traceback."""
 
-    def __init__(self, handler: Handler, admits: Callable[[str], bool] = lambda _: True) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        admits: Callable[[str], bool] = lambda _: True,
+        *,
+        max_body: int = MAX_BODY,
+    ) -> None:
         """
         Make a server.
 
@@ -70,16 +77,25 @@ class HttpServer:
             handler: Answers a request, or raises ProblemError.
             admits: Whether the body of a request with this Authorization is to be read at all.
                 Whoever has no token must not fill our memory.
+            max_body: Bytes of a body; a longer one is answered with 400.
         """
         self._handler = handler
         self._admits = admits
+        self._max_body = max_body
         self._room = Room()
         self._connections: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
     async def start(self, host: str, port: int) -> int:
         """Listen; give the port."""
-        self._server = await asyncio.start_server(self._accept, host, port)
+        return self._started(await asyncio.start_server(self._accept, host, port))
+
+    async def start_on(self, listening: socket.socket) -> int:
+        """Serve a socket that somebody else has bound; give the port."""
+        return self._started(await asyncio.start_server(self._accept, sock=listening))
+
+    def _started(self, server: asyncio.Server) -> int:
+        self._server = server
         number: int = self._server.sockets[0].getsockname()[1]
         return number
 
@@ -99,7 +115,9 @@ class HttpServer:
         assert task is not None
         self._connections.add(task)
         try:
-            exchange = _Exchange(reader, writer, self._handler, self._admits, self._room)
+            exchange = _Exchange(
+                reader, writer, self._handler, self._admits, self._max_body, self._room
+            )
             await exchange.serve()
             await _part(reader, writer)
         except (OSError, asyncio.CancelledError):
@@ -129,7 +147,7 @@ class Room:
     def take(self, size: int) -> None:
         """Make room; ProblemError 503, which a client may try again, if there is none."""
         if self._held + size > MAX_HELD:
-            raise ProblemError(503, "the conductor holds too many requests; try again")
+            raise ProblemError(503, "too many requests are held; try again")
         self._held += size
 
     def give_back(self, size: int) -> None:
@@ -146,12 +164,14 @@ class _Exchange:
         writer: asyncio.StreamWriter,
         handler: Handler,
         admits: Callable[[str], bool],
+        max_body: int,
         room: Room,
     ) -> None:
         self._reader = reader
         self._writer = writer
         self._handler = handler
         self._admits = admits
+        self._max_body = max_body
         self._room = room
         self._held = 0
         self._h11 = h11.Connection(our_role=h11.SERVER)
@@ -192,7 +212,7 @@ class _Exchange:
         except Exception:
             # The client must go on without us knowing what it met; the log has the traceback.
             logger.exception("request failed", extra={"path": "/".join(request.path)})
-            return 500, {"error": "the conductor could not handle this; its log says why"}
+            return 500, {"error": "this could not be handled; the log says why"}
 
     async def _request(self) -> Request | None:
         head: h11.Request | None = None
@@ -206,13 +226,13 @@ class _Exchange:
                 self._h11.receive_data(await self._reader.read(_CHUNK))
             elif isinstance(event, h11.Request):
                 head = event
-                _check_length(event)
+                self._check_length(event)
             elif isinstance(event, h11.Data):
                 assert head is not None
                 if not body and not self._admits(_authorization(head)):
                     raise ProblemError(401, "give the token: a body is not read without")
-                if len(body) + len(event.data) > MAX_BODY:
-                    raise ProblemError(400, f"the body is longer than {MAX_BODY} bytes")
+                if len(body) + len(event.data) > self._max_body:
+                    raise ProblemError(400, f"the body is longer than {self._max_body} bytes")
                 self._room.take(len(event.data))
                 self._held += len(event.data)
                 body += event.data
@@ -221,6 +241,12 @@ class _Exchange:
                 return _read(head, bytes(body))
             else:
                 return None
+
+    def _check_length(self, head: h11.Request) -> None:
+        """Refuse a body that says itself that it is too long, before it is sent."""
+        for name, value in head.headers:
+            if name == b"content-length" and int(value) > self._max_body:
+                raise ProblemError(400, f"the body is longer than {self._max_body} bytes")
 
     async def _answer(self, status: int, document: dict[str, Any]) -> None:
         if self._h11.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
@@ -232,13 +258,6 @@ class _Exchange:
         out += self._h11.send(h11.EndOfMessage()) or b""
         self._writer.write(out)
         await self._writer.drain()
-
-
-def _check_length(head: h11.Request) -> None:
-    """Refuse a body that says itself that it is too long, before it is sent."""
-    for name, value in head.headers:
-        if name == b"content-length" and int(value) > MAX_BODY:
-            raise ProblemError(400, f"the body is longer than {MAX_BODY} bytes")
 
 
 def _read(head: h11.Request, body: bytes) -> Request:
