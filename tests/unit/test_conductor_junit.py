@@ -13,7 +13,13 @@ from seatrial_runner.conductor.cases import Cases
 from seatrial_runner.conductor.junit_files import MalformedError, numbered, read_junit
 from seatrial_runner.conductor.junit_report import junit_xml
 
-from tests.support.builders import a_summary, a_test_state
+from tests.support.builders import (
+    a_failed_probe_state,
+    a_fault_state,
+    a_probe_state,
+    a_summary,
+    a_test_state,
+)
 from tests.support.virtual_time import GATE
 
 AT = "2026-11-20T12:00:00.000Z"
@@ -141,3 +147,51 @@ def test_a_test_that_never_had_a_case_is_told_all_the_same() -> None:
     root = ET.fromstring(junit_xml(RUN, a_summary(tests=[state]), {}))
     [error] = root.iter("error")
     assert error.get("message") == "its pod is gone"
+
+
+def suite_of(name: str, **summary: Any) -> ET.Element:
+    root = ET.fromstring(junit_xml(RUN, a_summary(**summary), {}))
+    return next(each for each in root if each.get("name") == name)
+
+
+def properties_of(case: ET.Element) -> dict[str, str]:
+    return {each.get("name", ""): each.get("value", "") for each in case.iter("property")}
+
+
+def test_a_proven_fault_is_a_passed_case_with_its_proof_as_properties() -> None:
+    [case] = suite_of("faults", faults=[a_fault_state()])
+    assert (case.get("name"), case.find("error"), case.find("failure")) == (
+        "lose-an-orders-pod", None, None,
+    )  # fmt: skip
+    told = properties_of(case)
+    assert (told["kind"], told["hits"], told["revertedBy"]) == ("kill", "3", "controller")
+    assert told["targets"] == "Pod/orders-1"
+    assert told["recovered"] == "2026-11-20T12:00:14.000Z"
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "words"),
+    [
+        ({"state": "NotRecovered", "message": "no pod"}, "failure", "did not recover: no pod"),
+        ({"state": "NoEffect", "kind": "latency"}, "error", "had no effect"),
+        ({"hits": 0}, "error", "met no traffic of a test"),
+    ],
+)
+def test_a_fault_that_is_not_proven_says_what_is_missing(
+    fault: dict[str, Any], kind: str, words: str
+) -> None:
+    [case] = suite_of("faults", faults=[a_fault_state(**fault)])
+    problem = case.find(kind)
+    assert problem is not None
+    assert words in str(problem.get("message"))
+
+
+def test_a_probe_is_a_case_that_fails_where_it_had_to_hold() -> None:
+    suite = suite_of("probes", probes=[a_probe_state("up"), a_failed_probe_state("down")])
+    up, down = suite
+    assert up.find("failure") is None
+    assert properties_of(up)["checks"] == "60"
+    failure = down.find("failure")
+    assert failure is not None
+    assert "Probe down did not hold outside of any fault" in str(failure.get("message"))
+    assert suite.get("failures") == "1"

@@ -1,4 +1,4 @@
-"""The proof of a fault: it took effect, met traffic, was undone, the system recovered. Plain."""
+"""The proof of faults, and whether probes held where they must. Plain: the pods use it too."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from seatrial.api import families
-from seatrial.api.journal import FaultState, SummaryDoc
+from seatrial.api.journal import FaultState, ProbeState, SummaryDoc
 from seatrial.api.reasons import Reason
 
 
@@ -92,3 +92,20 @@ def _proof(fault: FaultState, *, met_traffic: bool) -> Proof:
     reason, sentence = missing
     detail = f": {fault['message']}" if fault["message"] else "."
     return Proof(fault["name"], reason, f"Fault {fault['name']} {sentence}{detail}")
+
+
+def probe_failure(probe: ProbeState) -> str:
+    """Say where a probe did not hold although it must; empty if it nowhere did."""
+    name, detail = probe["name"], f": {probe['message']}" if probe["message"] else "."
+    if outside := probe["outsideFaults"]:
+        checks = f"{outside} failed check{'s' if outside != 1 else ''}"
+        longest = f"{probe['longestOutageS']:.1f} s at the longest"
+        return f"Probe {name} did not hold outside of any fault ({checks}, {longest}){detail}"
+    if probe["mustHold"] and probe["duringFaults"]:
+        return f"Probe {name} must hold, and did not {during(probe['duringFaults'])}{detail}"
+    return ""
+
+
+def during(faults: Sequence[str]) -> str:
+    """Name the faults in whose windows something failed."""
+    return f"during fault{'s' if len(faults) > 1 else ''} {', '.join(faults)}"

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from seatrial.api.journal import CaseDoc, FailureDoc, ProbeState, SummaryDoc, TestState
-from seatrial.api.proof import Proof, prove
+from seatrial.api.journal import CaseDoc, FailureDoc, SummaryDoc, TestState
+from seatrial.api.proof import Proof, during, probe_failure, prove
 from seatrial.api.reasons import Reason
 
 
@@ -177,17 +177,13 @@ def _failures(tests: Sequence[TestState], lost_at: str | None) -> str:
     text = _joined(name, "" if name == case["name"] else case["name"], case["message"])
     if len(cases) == count and all(each["duringFaults"] for _, each in cases):
         names = dict.fromkeys(fault for _, each in cases for fault in each["duringFaults"])
-        return f"{what}, only {_during(tuple(names))}: {text}"
-    inside = f" ({_during(case['duringFaults'])})" if case["duringFaults"] else ""
+        return f"{what}, only {during(tuple(names))}: {text}"
+    inside = f" ({during(case['duringFaults'])})" if case["duringFaults"] else ""
     return f"{what}: {text}{inside}"
 
 
 def _joined(*parts: str) -> str:
     return ": ".join(part for part in parts if part)
-
-
-def _during(faults: Sequence[str]) -> str:
-    return f"during fault{'s' if len(faults) > 1 else ''} {', '.join(faults)}"
 
 
 def _not_recovered(summary: SummaryDoc | None, proofs: Iterable[Proof]) -> Iterator[_Finding]:
@@ -207,20 +203,8 @@ def _failed_probes(summary: SummaryDoc | None) -> Iterator[_Finding]:
     for probe in summary.get("probes") or []:
         if not _before(probe["firstFailure"], lost_at):
             continue
-        if message := _probe_failure(probe):
+        if message := probe_failure(probe):
             yield _Finding(Verdict.FAILED, Reason.PROBE_FAILED, message)
-
-
-def _probe_failure(probe: ProbeState) -> str:
-    """Say where a probe did not hold although it must; empty if it nowhere did."""
-    name, detail = probe["name"], f": {probe['message']}" if probe["message"] else "."
-    if outside := probe["outsideFaults"]:
-        checks = f"{outside} failed check{'s' if outside != 1 else ''}"
-        longest = f"{probe['longestOutageS']:.1f} s at the longest"
-        return f"Probe {name} did not hold outside of any fault ({checks}, {longest}){detail}"
-    if probe["mustHold"] and probe["duringFaults"]:
-        return f"Probe {name} must hold, and did not {_during(probe['duringFaults'])}{detail}"
-    return ""
 
 
 def _environment_broke(summary: SummaryDoc) -> bool:

@@ -11,12 +11,14 @@ from urllib.parse import urlsplit
 from seatrial.api.duration import format_duration
 from seatrial.api.errors import SpecError
 from seatrial.api.paths import below
+from seatrial.api.probes import SteadyState
 from seatrial.api.rules import did_you_mean
 from seatrial.api.scenario import HTTP_VERBS, HttpRequest, LeafStep, Step
 from seatrial.api.spec import Fault, RunSpec, Test
 from seatrial.plan.expressions import expression_problem, name_problem, template_problem
 
 MAX_COMBINATIONS = 256
+LEAST_EVERY = timedelta(milliseconds=100)  # of a probe; the conductor checks no faster either
 
 # TCP ports by host name; None where they are not known, and None for all if some hosts are not.
 Hosts = Mapping[str, frozenset[int] | None]
@@ -24,7 +26,7 @@ Hosts = Mapping[str, frozenset[int] | None]
 
 def scenario_problems(spec: RunSpec, hosts: Hosts | None) -> Iterator[SpecError]:
     """
-    Find what is wrong with scenarios and with the checks of recovery.
+    Find what is wrong with scenarios, with the checks of recovery, and with probes.
 
     Args:
         spec: The spec, already checked by ``parse_run``.
@@ -39,6 +41,29 @@ def scenario_problems(spec: RunSpec, hosts: Hosts | None) -> Iterator[SpecError]
             field = f"spec.faults[{index}].recovery.until"
             yield from _request(until.http, f"{field}.http", hosts)
             yield from _expressions(until.expect, f"{field}.expect")
+    for index, probe in enumerate(spec.probes):
+        yield from _probe(probe, f"spec.probes[{index}]", hosts)
+
+
+def _probe(probe: SteadyState, field: str, hosts: Hosts | None) -> Iterator[SpecError]:
+    if probe.http is not None:
+        yield from _request(probe.http, f"{field}.http", hosts)
+        yield from _expressions(probe.expect, f"{field}.expect")
+    elif probe.tcp is not None:
+        host, _, port = probe.tcp.rpartition(":")
+        if not 1 <= int(port) <= 65535:
+            yield SpecError(f"{field}.tcp", f"there is no port {port}.", "Write HOST:PORT.")
+        elif hosts is not None and "." not in host:
+            yield from _host(host, int(port), f"{field}.tcp", hosts)
+        if probe.expect != SteadyState.model_fields["expect"].get_default(
+            call_default_factory=True
+        ):
+            problem = "has no response to judge: a TCP probe only connects."
+            yield SpecError(f"{field}.expect", problem, "Leave it out, or give http.")
+    if probe.every < LEAST_EVERY:
+        problem = f"is shorter than {format_duration(LEAST_EVERY)}."
+        remedy = "The conductor has other things to do as well; give a longer one."
+        yield SpecError(f"{field}.every", problem, remedy)
 
 
 def steps_of(test: Test, field: str) -> Iterator[tuple[LeafStep, str]]:

@@ -82,6 +82,10 @@ class Conducting:
 
             hands = Hands(stage.api, stage.namespace, stage.seen, self._keepsakes().save_logs)
             self._direction = Director(stage, hands)
+        if stage.run.get("probes"):
+            from seatrial_runner.conductor.probing import Probing
+
+            stage.probing = Probing(stage)
         self._reception: Reception | None = None
         if stage.run["access"]:
             from seatrial_runner.conductor.reception import Reception
@@ -248,6 +252,8 @@ class Conducting:
         ]
         if stage.run["services"]:
             courses.append(self._environment_breaks())
+        if stage.probing is not None:
+            courses.append(stage.probing.keep_checking())
         return await self._first(*courses)
 
     async def _pass_gate(self) -> FailureDoc | None:
@@ -267,9 +273,14 @@ class Conducting:
         return self._end("EnvironmentFailed", broken)
 
     async def _tests(self, ago_s: float) -> FinishedDoc:
+        probing = self._stage.probing
+        if probing is not None:
+            await probing.baseline()
         await self._direction.gate_opened(ago_s=ago_s)
         await run_tests(self._stage, self._run_test)
         await self._direction.settle()
+        if probing is not None:
+            await probing.settle()
         return self._end("Completed", "")
 
     async def _run_test(self, test: Json, state: TestState) -> None:
@@ -312,6 +323,8 @@ class Conducting:
         if end["reason"] != "Completed":
             await self._direction.abandon(end["message"])
             skip_rest(stage, end["message"])
+        if stage.probing is not None:
+            stage.probing.count_rest()
         for test in stage.journal.summary["tests"]:
             if test["name"] in stage.cases and test["failures"]:
                 stage.count(test["name"])  # windows have closed since: `during` is exact now

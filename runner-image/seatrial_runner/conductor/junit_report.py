@@ -1,11 +1,12 @@
-"""JUnit XML of a whole run: provisioning, each test, faults, clean-up."""
+"""JUnit XML of a whole run: provisioning, each test, faults, probes, clean-up."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from xml.etree import ElementTree as ET
 
-from seatrial.api.journal import FaultState, RunDoc, SummaryDoc, TestState
+from seatrial.api.journal import FaultState, ProbeState, RunDoc, SummaryDoc, TestState
+from seatrial.api.proof import probe_failure, prove
 
 from seatrial_runner.clock import parse
 from seatrial_runner.conductor.cases import Case, Cases
@@ -27,7 +28,9 @@ def junit_xml(run: RunDoc, summary: SummaryDoc, cases: Mapping[str, Cases]) -> b
     for test in summary["tests"]:
         _test(root, test, cases.get(test["name"]) or Cases())
     if summary["faults"]:
-        _faults(root, summary["faults"])
+        _faults(root, summary)
+    if probes := summary.get("probes"):
+        _probes(root, probes)
     _clean_up(root, run)
     _totals(root)
     text: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
@@ -118,20 +121,65 @@ def _case(suite: ET.Element, case: Case, cases: Cases) -> None:
                 _bad(element, "rerunFailure", before.get("message", ""), before.get("details", ""))
 
 
-def _faults(root: ET.Element, faults: list[FaultState]) -> None:
+def _faults(root: ET.Element, summary: SummaryDoc) -> None:
     suite = _suite(root, "faults")
-    for fault in faults:
+    proofs = {proof.name: proof for proof in prove(summary, ())}
+    for fault in summary["faults"]:
         element = _element(suite, fault["name"], _between(fault["applied"], fault["recovered"]))
-        told = (
-            f"requested {fault['requested']}, applied {fault['applied']}, first hit"
-            f" {fault['firstHit']}, hits {fault['hits']}, reverted {fault['reverted']} by"
-            f" {fault['revertedBy']}, recovered {fault['recovered']}"
-        )
+        evidence = _evidence(fault)
+        _properties(element, evidence)
+        told = ", ".join(f"{name} {value}" for name, value in evidence.items())
+        proof = proofs[fault["name"]]
         if fault["state"] == "NotRecovered":
-            _bad(element, "failure", f"NotRecovered: {fault['message']}", told)
-        elif fault["state"] != "Recovered":
-            _bad(element, "error", f"{fault['state']}: {fault['message']}", told)
+            _bad(element, "failure", proof.message, told)
+        elif not proof.proven:
+            _bad(element, "error", proof.message, told)
         ET.SubElement(element, "system-out").text = told
+
+
+def _evidence(fault: FaultState) -> dict[str, str]:
+    """Give the proof of a fault by name; what there is none of is left out."""
+    targets = ", ".join(f"{each['kind']}/{each['name']}" for each in fault["targets"])
+    evidence = {
+        "kind": fault["kind"],
+        "state": fault["state"],
+        "times": str(fault["times"] or ""),
+        "seed": "" if fault["seed"] is None else str(fault["seed"]),
+        "targets": targets,
+        "requested": fault["requested"],
+        "applied": fault["applied"],
+        "effective": fault["effective"],
+        "firstHit": fault["firstHit"],
+        "hits": str(fault["hits"]),
+        "reverted": fault["reverted"],
+        "revertedBy": fault["revertedBy"],
+        "recovered": fault["recovered"],
+    }
+    return {name: value for name, value in evidence.items() if value}
+
+
+def _probes(root: ET.Element, probes: list[ProbeState]) -> None:
+    suite = _suite(root, "probes")
+    for probe in probes:
+        element = _element(suite, probe["name"])
+        evidence = {
+            "checks": str(probe["checks"]),
+            "failures": str(probe["failures"]),
+            "outsideFaults": str(probe["outsideFaults"]),
+            "duringFaults": ", ".join(probe["duringFaults"]),
+            "longestOutage": f"{probe['longestOutageS']:.3f} s",
+        }
+        _properties(element, {name: value for name, value in evidence.items() if value})
+        if message := probe_failure(probe):
+            _bad(element, "failure", message)
+        elif not probe["checks"]:
+            ET.SubElement(element, "skipped", message="it made no check")
+
+
+def _properties(element: ET.Element, values: Mapping[str, str]) -> None:
+    properties = ET.SubElement(element, "properties")
+    for name, value in values.items():
+        ET.SubElement(properties, "property", name=name, value=_text(value))
 
 
 def _clean_up(root: ET.Element, run: RunDoc) -> None:

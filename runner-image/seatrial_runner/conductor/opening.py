@@ -46,7 +46,7 @@ async def claim_journal(
             open_gate(journal, rfc3339(now()))
         claim = asyncio.create_task(journal.claim())
         await asyncio.sleep(0)  # NB: lets the request leave before the imports take the processor
-        preload(run["tests"])
+        preload([*run["tests"], {"scenario": run.get("probes") or []}])
         try:
             await claim
         except ConflictError:

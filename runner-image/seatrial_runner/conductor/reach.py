@@ -19,6 +19,8 @@ logger = logging.getLogger("seatrial.conductor")
 LONGEST_S = 3.0
 _PAUSE_S = 0.02
 _CONNECT_S = 0.5
+# A gateway in between accepts before it knows whether the service does, and closes if not.
+_STAYS_OPEN_S = 0.05
 
 
 async def until_reachable(services: Iterable[ServiceDoc], *, within_s: float = LONGEST_S) -> None:
@@ -65,3 +67,26 @@ def _connect(hosts: list[str], port: int, deadline: float) -> bool:
         if time.monotonic() >= deadline:
             return False
         time.sleep(_PAUSE_S)
+
+
+def tcp_problem(host: str, port: int, *, timeout_s: float) -> str:
+    """Connect, and say why there is no connection that stays open; empty if there is one."""
+    where = f"{host}:{port}"
+    try:
+        with socket.create_connection((host, port), timeout=timeout_s) as connection:
+            connection.settimeout(min(_STAYS_OPEN_S, timeout_s))
+            try:
+                closed = connection.recv(1) == b""
+            except TimeoutError:
+                return ""
+    except TimeoutError:
+        return f"no connection to {where} within {timeout_s:g} s"
+    except ConnectionRefusedError:
+        return f"connection refused: nothing listens on {where}"
+    except ConnectionResetError:
+        return f"the connection to {where} was reset at once"
+    except socket.gaierror:
+        return f"the name {host!r} does not resolve: is it a service of this run?"
+    except OSError as error:
+        return f"no connection to {where}: {error.strerror or error}"
+    return f"{where} closed the connection at once" if closed else ""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seatrial.api.journal import ControlDoc, FinishedDoc, RunDoc, ServiceDoc, TestState
 
@@ -16,6 +16,9 @@ from seatrial_runner.conductor.cases import Case, Cases, clipped
 from seatrial_runner.conductor.seen import Seen
 from seatrial_runner.conductor.windows import Windows
 from seatrial_runner.journal import Journal
+
+if TYPE_CHECKING:
+    from seatrial_runner.conductor.probing import Probing
 
 
 class Control:
@@ -63,6 +66,7 @@ class Stage:
     running: set[str] = field(default_factory=set)  # names of tests
     # Why the tests end before their time; what is still running says so.
     ending: FinishedDoc | None = None
+    probing: Probing | None = None  # None: no probes are declared
 
     @property
     def namespace(self) -> str:

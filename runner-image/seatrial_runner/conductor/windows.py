@@ -14,12 +14,15 @@ class Window:
     From a fault's taking effect to the later of its end and the system's recovery.
 
     ``own`` counts the requests to the target's own hosts, ``total`` all of them.
+    What fails from ``since`` on, while the fault is being carried out, fails because of it; traffic
+    has met it from ``begin`` on only.
     """
 
     fault: str
     hosts: frozenset[str]
     begin: datetime
     end: datetime | None = None  # None: still open
+    since: datetime | None = None  # None: from ``begin``
     own: int = 0
     total: int = 0
     first_own: datetime | None = None
@@ -31,7 +34,7 @@ class Window:
 
     def overlaps(self, begin: datetime, end: datetime) -> bool:
         """Tell whether a span of time touches the window."""
-        return self.begin <= end and (self.end is None or begin <= self.end)
+        return (self.since or self.begin) <= end and (self.end is None or begin <= self.end)
 
     def meet(self, at: datetime, host: str) -> None:
         """Count a request that lies in the window."""
@@ -58,9 +61,11 @@ class Windows:
 
     _windows: list[Window] = field(default_factory=list)
 
-    def open(self, fault: str, hosts: frozenset[str], begin: datetime) -> Window:
-        """Open a window."""
-        window = Window(fault, hosts, begin)
+    def open(
+        self, fault: str, hosts: frozenset[str], begin: datetime, *, since: datetime | None = None
+    ) -> Window:
+        """Open a window; ``since`` says when the fault began to be carried out."""
+        window = Window(fault, hosts, begin, since=since)
         self._windows.append(window)
         return window
 
@@ -83,7 +88,10 @@ class Windows:
 
     def during(self, started_at: str, finished_at: str) -> list[str]:
         """Give the faults whose windows overlap a case, each once."""
-        begin, end = parse(started_at), parse(finished_at)
+        return self.between(parse(started_at), parse(finished_at))
+
+    def between(self, begin: datetime, end: datetime) -> list[str]:
+        """Give the faults whose windows overlap a span of time, each once."""
         return list(
             dict.fromkeys(each.fault for each in self._windows if each.overlaps(begin, end))
         )

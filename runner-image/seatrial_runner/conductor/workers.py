@@ -67,14 +67,14 @@ Work = Callable[[Channel], Json]
 Listener = Callable[[Json], Awaitable[Json]]
 
 
-async def run_in_worker(work: Work, listener: Listener, *, timeout_s: float) -> Json:
+async def run_in_worker(work: Work, listener: Listener, *, timeout_s: float | None) -> Json:
     """
     Run ``work`` in a process of its own and give its result.
 
     Args:
         work: Called in the worker with its channel; its result must be made of JSON types.
         listener: Called here with each message; its answer goes back if the worker asked for one.
-        timeout_s: The worker is killed after this time.
+        timeout_s: The worker is killed after this time; None: only when this is cancelled.
 
     Raises:
         WorkerTimeoutError: The time was over.

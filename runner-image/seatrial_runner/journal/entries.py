@@ -109,7 +109,9 @@ _FOR_UNDOING = frozenset({"fault.requested", "fault.reverted", "gate.opened"})
 
 def _is_minor(entry: Entry) -> bool:
     kind = entry.get("kind")
-    return kind == "fault.hit" or (kind == "case.finished" and entry.get("outcome") == "passed")
+    if kind in ("fault.hit", "probe.failed", "probe.held"):
+        return True
+    return kind == "case.finished" and entry.get("outcome") == "passed"
 
 
 def _is_not_needed(entry: Entry) -> bool:

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from seatrial.api.families import kind_of
-from seatrial.api.journal import RunDoc, SummaryDoc, TestState
+from seatrial.api.journal import ProbeState, RunDoc, SummaryDoc, TestState
 
 MAX_BYTES = 64 * 1024
 # Tried in this order until the text fits: failures kept for each test, characters of a message.
@@ -17,7 +17,7 @@ _CUTS = ((20, 1024), (10, 512), (5, 256), (2, 160), (1, 80), (0, 40))
 def new_summary(run: RunDoc, *, at: str) -> SummaryDoc:
     """Give the summary of a run in which nothing has happened yet."""
     tests = [_new_test(test) for test in run["tests"]]
-    return {
+    summary: SummaryDoc = {
         "version": 1,
         "sequence": 0,
         "starts": 0,
@@ -62,6 +62,24 @@ def new_summary(run: RunDoc, *, at: str) -> SummaryDoc:
         "finished": None,
         "lostEvidence": [],
         "reportReady": False,
+    }
+    if probes := run.get("probes"):
+        summary["probes"] = [_new_probe(probe) for probe in probes]
+    return summary
+
+
+def _new_probe(probe: dict[str, Any]) -> ProbeState:
+    return {
+        "name": probe["name"],
+        "mustHold": probe.get("duringFaults") == "MustHold",
+        "checks": 0,
+        "failures": 0,
+        "outsideFaults": 0,
+        "duringFaults": [],
+        "longestOutageS": 0.0,
+        "firstFailure": None,
+        "lastCheck": None,
+        "message": "",
     }
 
 
@@ -117,6 +135,9 @@ def _trimmed(summary: SummaryDoc, failures: int, characters: int) -> SummaryDoc:
         fault["targets"] = fault["targets"][:failures]
         fault["exposedTests"] = fault["exposedTests"][: max(failures, 1)]
         fault["message"] = _cut(fault["message"], characters)
+    for probe in small.get("probes") or []:
+        probe["message"] = _cut(probe["message"], characters)
+        probe["duringFaults"] = probe["duringFaults"][: max(failures, 1)]
     for service in small["services"]:
         service["message"] = _cut(service["message"], characters)
     if (failure := small["environmentFailure"]) and "logs" in failure:

@@ -37,9 +37,15 @@ async def recovers(
         )
     await until_reachable([service], within_s=min(LONGEST_S, deadline - stage.monotonic()))
     until = (fault.get("recovery") or {}).get("until")
-    if until is None:
+    if until is not None:
+        left_s = max(deadline - stage.monotonic(), 0.1)
+        missing = await _holds(stage, fault["name"], until, left_s)
+        if missing is not None:
+            return missing
+    if stage.probing is None:
         return None
-    return await _holds(stage, fault["name"], until, max(deadline - stage.monotonic(), 0.1))
+    left_s = max(deadline - stage.monotonic(), 0.1)
+    return await stage.probing.until_well(fault["name"], within_s=left_s)
 
 
 async def _holds(stage: Stage, name: str, until: Json, within_s: float) -> str | None:

@@ -21,6 +21,8 @@ from seatrial_runner.conductor.windows import Window
 
 _MAX_TARGETS = 20
 _LOOK_AGAIN_S = 1.0
+# What fails from now on may still be the fault's doing: its window stays open.
+_STILL_THERE = ("NotReverted", "NotRecovered")
 
 
 def kind_of(fault: Json) -> Kind:
@@ -58,6 +60,7 @@ class Round:
         self._why_hurried = ""
         self.test = test
         self.window: Window | None = None
+        self._since = stage.now()
         self.hits_before = self.state["hits"]
         self.in_effect = asyncio.Event()  # also set when it is known that it will not be
         self.reverted = asyncio.Event()  # likewise
@@ -129,6 +132,7 @@ class Round:
             undo=intent.undo,
         )
         await journal.save()  # NB: nothing may happen before this is in the ConfigMap
+        self._since = self._stage.now()
         try:
             await self._kind.apply(self._hands, intent)
         except (NotInjectedError, ClusterError) as error:
@@ -154,7 +158,7 @@ class Round:
         hosts = frozenset(self._service["hosts"])
         # To the millisecond, as requests are written, or one sent at once would seem to be earlier.
         begin = now.replace(microsecond=now.microsecond // 1000 * 1000)
-        self.window = self._stage.windows.open(self._fault["name"], hosts, begin)
+        self.window = self._stage.windows.open(self._fault["name"], hosts, begin, since=self._since)
         for test in sorted(self._stage.running):
             self.expose(test)
         self._stage.journal.note("fault.applied", fault=self._fault["name"])
@@ -246,10 +250,10 @@ class Round:
         self.reverted.set()
 
     def _recovered(self, missing: str | None) -> None:
-        self._close()
         if missing is not None:
             self._failed("NotRecovered", missing)
             return
+        self._close()
         state = self.state
         state["state"] = "Recovered"
         state["recovered"] = self._stage.at()
@@ -261,7 +265,8 @@ class Round:
             self.window.end = self._stage.now()
 
     def _failed(self, outcome: Any, message: str) -> None:
-        self._close()
+        if outcome not in _STILL_THERE:
+            self._close()
         self.state["state"] = outcome
         self.state["message"] = message[:1024]
         self._stage.journal.note(
