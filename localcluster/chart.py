@@ -80,7 +80,7 @@ def _what_is_wrong(kubeconfig: Path, progress: Progress) -> str:
 def image_values(tags: dict[str, str]) -> dict[str, str]:
     """The chart's values for our own images."""
     values = {}
-    for short in ("operator", "runner"):
+    for short in ("operator", "runner", "agent", "envoy"):
         if short in tags:
             values[f"image.{short}.repository"] = f"docker.io/seatrial/{short}"
             values[f"image.{short}.tag"] = tags[short]

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 import yaml
+from seatrial.api import names
 from seatrial.app.settings import read_settings
 from seatrial.cluster.kinds import _BY_NAME
+from seatrial.plan.settings import FaultCeiling
 
 from tests.support.chart import CHART, NAMESPACE, HelmError, helm, of_kind, only, render
 
@@ -72,7 +74,7 @@ def test_no_right_is_given_by_a_star_or_leads_to_others(values):
         assert not {"escalate", "impersonate"} & set(rule["verbs"])
         assert not {"clusterrolebindings", "roles", "nodes"} & set(rule["resources"])
         if "bind" in rule["verbs"]:
-            assert rule["resourceNames"] == ["seatrial-conductor"]
+            assert rule["resourceNames"] == [names.CONDUCTOR, *names.CONDUCTOR_ROLES]
         if "clusterroles" in rule["resources"]:
             assert rule["verbs"] == ["bind"]
 
@@ -99,6 +101,36 @@ def test_the_operator_may_make_every_kind_that_runs_are_made_of():
     assert may_create == made | {("", "serviceaccounts/token")}
 
 
+def test_every_role_that_the_operator_binds_is_there_and_says_little():
+    roles = {
+        each["metadata"]["name"]: each["rules"]
+        for each in of_kind(render(), "ClusterRole")
+        if each["metadata"]["name"].startswith(names.CONDUCTOR)
+    }
+
+    assert list(roles) == [names.CONDUCTOR, *names.CONDUCTOR_ROLES]
+    for name in names.CONDUCTOR_ROLES:
+        assert len(roles[name]) <= 1
+    assert roles["seatrial-conductor-delegated"] == []
+
+
+def test_other_tools_objects_may_be_written_where_the_values_say_so():
+    delegated = [
+        {"apiVersion": "chaos-mesh.org/v1alpha1", "kind": "PodChaos", "resource": "podchaos"},
+        {"apiVersion": "litmuschaos.io/v1", "kind": "ChaosEngine", "resource": "chaosengines"},
+    ]
+    objects = render(faults={"delegated": delegated})
+    (role,) = [r for r in of_kind(objects, "ClusterRole") if "delegated" in r["metadata"]["name"]]
+
+    assert [(rule["apiGroups"], rule["resources"]) for rule in role["rules"]] == [
+        (["chaos-mesh.org"], ["podchaos"]), (["litmuschaos.io"], ["chaosengines"])
+    ]  # fmt: skip
+    settings = read_settings(environ_of(objects))
+    assert settings.plan.faults.delegated == {
+        "chaos-mesh.org/v1alpha1/PodChaos", "litmuschaos.io/v1/ChaosEngine"
+    }  # fmt: skip
+
+
 def test_the_operator_may_ask_for_the_conductor_s_token_and_no_other():
     (rule,) = [r for r in rules_of(render()) if "serviceaccounts/token" in r["resources"]]
     assert rule["resourceNames"] == ["seatrial-conductor"]
@@ -121,6 +153,11 @@ def test_the_operator_may_read_secrets_only_if_runs_may_refer_to_them():
 def pod_of(objects: list[dict[str, Any]]) -> dict[str, Any]:
     spec: dict[str, Any] = only(objects, "Deployment")["spec"]["template"]["spec"]
     return spec
+
+
+def environ_of(objects: list[dict[str, Any]]) -> dict[str, str]:
+    (container,) = pod_of(objects)["containers"]
+    return {each["name"]: each.get("value", "") for each in container["env"]}
 
 
 @every_option
@@ -165,6 +202,15 @@ def test_values_reach_the_operator_s_settings():
     assert settings.plan.image_pull_secrets == ("a", "b")
     assert settings.plan.quota["pods"] == "5"
     assert settings.plan.limits["max"] == {"memory": "2Gi"}
+
+
+def test_a_ceiling_of_faults_reaches_the_operator():
+    faults = {"kinds": ["kill", "latency"], "maxDuration": "5m", "maxPods": "50%"}
+    found = read_settings(environ_of(render(faults=faults))).plan.faults
+    assert (found.kinds, found.max_pods) == ({"kill", "latency"}, 50)
+    assert found.max_duration.total_seconds() == 300
+    assert read_settings(environ_of(render(faults={"kinds": []}))).plan.faults.kinds == set()
+    assert read_settings(environ_of(render())).plan.faults == FaultCeiling()
 
 
 def test_an_image_is_named_by_tag_or_digest():
@@ -260,9 +306,10 @@ def test_the_standard_roles_may_do_with_runs_what_they_may_with_the_rest(role, v
 def test_two_releases_have_different_names():
     one = {(o["kind"], o["metadata"]["name"]) for o in render(release="one-seatrial")}
     two = {(o["kind"], o["metadata"]["name"]) for o in render(release="two")}
-    # The operator binds the conductor's role by name, and there is one definition in a cluster.
+    # The operator binds the conductor's roles by name, and there is one definition in a cluster.
     assert {name for _, name in one & two} == {
-        "seatrial-conductor",
+        names.CONDUCTOR,
+        *names.CONDUCTOR_ROLES,
         "integrationtestruns.seatrial.dev",
     }
 
@@ -278,7 +325,13 @@ def test_two_releases_have_different_names():
         ({"runs": {"maxConcurrent": 0}}, "/runs/maxConcurrent"),
         ({"runs": {"maxConcurrent": "many"}}, "/runs/maxConcurrent"),
         ({"runs": {"maxTimeout": "4 hours"}}, "/runs/maxTimeout"),
-        ({"runs": {"podSecurityLevels": ["privileged"]}}, "/runs/podSecurityLevels/0"),
+        ({"runs": {"podSecurityLevels": ["open"]}}, "/runs/podSecurityLevels/0"),
+        ({"faults": {"kinds": ["meteor"]}}, "/faults/kinds/0"),
+        ({"faults": {"maxPods": "0%"}}, "/faults/maxPods"),
+        (
+            {"faults": {"delegated": [{"apiVersion": "v1", "kind": "Pod", "resource": "pods"}]}},
+            "/faults/delegated/0/apiVersion",
+        ),
         ({"runs": {"podSecurityLevels": []}}, "/runs/podSecurityLevels"),
         ({"runs": {"quota": {"pods": "lots"}}}, "/runs/quota/pods"),
         ({"runs": {"limits": {"defaults": {}}}}, "'defaults' not allowed"),

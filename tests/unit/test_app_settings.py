@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from seatrial.app.settings import read_settings
+from seatrial.plan.settings import FaultCeiling
 
 NEEDED = {"SEATRIAL_RUNNER_IMAGE": "runner:1", "SEATRIAL_NAMESPACE": "seatrial-system"}
 
@@ -30,6 +31,10 @@ def test_everything_can_be_given():
             **NEEDED,
             "SEATRIAL_IMAGE_PULL_SECRETS": "a, b",
             "SEATRIAL_POD_SECURITY_LEVELS": "restricted,baseline",
+            "SEATRIAL_FAULT_KINDS": "kill,latency",
+            "SEATRIAL_FAULT_MAX_DURATION": "5m",
+            "SEATRIAL_FAULT_MAX_PODS": "50%",
+            "SEATRIAL_FAULT_DELEGATED": "chaos-mesh.org/v1alpha1/PodChaos",
             "SEATRIAL_MAX_CONCURRENT_RUNS": "3",
             "SEATRIAL_MAX_TIMEOUT": "90m",
             "SEATRIAL_READ_SECRETS": "false",
@@ -40,6 +45,12 @@ def test_everything_can_be_given():
         }
     )
     assert settings.plan.image_pull_secrets == ("a", "b")
+    assert settings.plan.faults == FaultCeiling(
+        kinds=frozenset({"kill", "latency"}),
+        max_duration=timedelta(minutes=5),
+        max_pods=50,
+        delegated=frozenset({"chaos-mesh.org/v1alpha1/PodChaos"}),
+    )
     assert settings.plan.max_timeout == timedelta(minutes=90)
     assert settings.plan.quota == {"pods": "5"}
     assert settings.plan.limits == {"default": {"memory": "1Gi"}}
@@ -54,7 +65,11 @@ def test_everything_can_be_given():
         ("RUNNER_IMAGE", ""),
         ("NAMESPACE", ""),
         ("RUNNER_PULL_POLICY", "Sometimes"),
-        ("POD_SECURITY_LEVELS", "restricted,privileged"),
+        ("POD_SECURITY_LEVELS", "restricted,open"),
+        ("FAULT_KINDS", "kill,meteor"),
+        ("FAULT_MAX_DURATION", "long"),
+        ("FAULT_MAX_PODS", "0%"),
+        ("FAULT_MAX_PODS", "half"),
         ("MAX_CONCURRENT_RUNS", "0"),
         ("MAX_CONCURRENT_RUNS", "many"),
         ("MAX_TIMEOUT", "4 hours"),

@@ -49,3 +49,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ .image.repository }}:{{ $tag }}
 {{- end }}
 {{- end }}
+
+{{/* Head of a ClusterRole of conductors, for some kinds of faults. */}}
+{{- define "seatrial.conductorRole" -}}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: seatrial-conductor-{{ .name }}
+  labels:
+    {{- include "seatrial.labels" .root | nindent 4 }}
+{{- end }}

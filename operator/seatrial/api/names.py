@@ -1,8 +1,10 @@
-"""Names, labels and limits that more than one part must agree on. Nothing of ours is imported."""
+"""Names, labels and limits that more than one part must agree on. Plain: the pods use it too."""
 
 from __future__ import annotations
 
 import zlib
+
+from seatrial.api import families
 
 GROUP = "seatrial.dev"
 VERSION = "v1alpha1"
@@ -41,7 +43,18 @@ COMPONENT_REPORT = "report"  # the ConfigMap that outlives the namespace
 # Objects in the run's namespace. Fixed names: a retried create meets its own object.
 CONDUCTOR = "seatrial-conductor"  # pod, ServiceAccount, RoleBinding, Service, ClusterRole (chart)
 CONDUCTOR_PORT = 7777
-GATEWAY = "seatrial-gateway"  # pod, Service of its control, Secret of its token, ConfigMap of Envoy
+# ClusterRoles of the chart that the conductor is bound to in runs that declare such a fault.
+CONDUCTOR_ROLES = {
+    "seatrial-conductor-gateway": families.GATEWAY,  # the token of the gateway's control
+    "seatrial-conductor-evict": ("evict",),
+    "seatrial-conductor-services": ("noEndpoints",),
+    "seatrial-conductor-configuration": ("configuration",),
+    "seatrial-conductor-agents": families.POD,  # ephemeral containers
+    "seatrial-conductor-delegated": families.DELEGATED,
+}
+# Deployment, Service of its control, Secret of its token, ConfigMap of Envoy; its pod has the label
+# of its component.
+GATEWAY = "seatrial-gateway"
 GATEWAY_PORT = 7778  # its control; the ports it carries begin at GATEWAY_FIRST_LISTEN
 GATEWAY_FIRST_LISTEN = 20001
 ENVOY_ADMIN_PORT = 7779  # of Envoy beside it, on loopback

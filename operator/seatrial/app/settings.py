@@ -6,10 +6,18 @@ variable                       default                meaning
 =============================  =====================  ============================================
 SEATRIAL_RUNNER_IMAGE          (required)             image of the conductor, the gate and pytest
 SEATRIAL_RUNNER_PULL_POLICY    IfNotPresent           its imagePullPolicy
+SEATRIAL_AGENT_IMAGE           (none)                 image of faults inside pods
+SEATRIAL_ENVOY_IMAGE           (none)                 image of HTTP faults
 SEATRIAL_IMAGE_PULL_SECRETS    (none)                 names, comma-separated: Secrets copied from
                                                       the run's own namespace, labelled
                                                       seatrial.dev/readable-by=runs
 SEATRIAL_POD_SECURITY_LEVELS   restricted             levels a run may ask for, comma-separated
+SEATRIAL_FAULT_KINDS           all                    kinds a run may declare, comma-separated;
+                                                      none
+SEATRIAL_FAULT_MAX_DURATION    1h                     longest time of a fault
+SEATRIAL_FAULT_MAX_PODS        100%                   largest share of a service's pods
+SEATRIAL_FAULT_DELEGATED       (none)                 GROUP/VERSION/KIND of other chaos tools,
+                                                      comma-separated
 SEATRIAL_MAX_CONCURRENT_RUNS   20                     runs outside the queue at a time
 SEATRIAL_MAX_TIMEOUT           4h                     longest spec.timeout
 SEATRIAL_READ_SECRETS          true                   whether runs may refer to Secrets at all
@@ -36,11 +44,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from seatrial.api.duration import parse_duration
-from seatrial.plan.settings import PlanSettings
+from seatrial.api.families import KINDS
+from seatrial.plan.settings import FaultCeiling, PlanSettings
 
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _LOG_FORMATS = ("json", "text")
-_POD_SECURITY_LEVELS = ("restricted", "baseline")
+_POD_SECURITY_LEVELS = ("restricted", "baseline", "privileged")
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 _T = TypeVar("_T")
 
@@ -73,10 +82,13 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             runner_pull_policy=env.one_of(
                 "RUNNER_PULL_POLICY", defaults.runner_pull_policy, _PULL_POLICIES
             ),
+            agent_image=env.text("AGENT_IMAGE"),
+            envoy_image=env.text("ENVOY_IMAGE"),
             image_pull_secrets=env.names("IMAGE_PULL_SECRETS", ()),
             pod_security_levels=env.names(
                 "POD_SECURITY_LEVELS", defaults.pod_security_levels, _POD_SECURITY_LEVELS
             ),
+            faults=_faults(env, defaults.faults),
             max_concurrent_runs=env.number("MAX_CONCURRENT_RUNS", defaults.max_concurrent_runs),
             max_timeout=env.convert("MAX_TIMEOUT", parse_duration) or defaults.max_timeout,
             quota=env.convert("QUOTA", _quota) or defaults.quota,
@@ -89,6 +101,16 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         http_port=env.number("HTTP_PORT", 8080, least=0),
         log_level=env.one_of("LOG_LEVEL", "INFO", _LOG_LEVELS),
         log_format=env.one_of("LOG_FORMAT", "json", _LOG_FORMATS),
+    )
+
+
+def _faults(env: _Variables, default: FaultCeiling) -> FaultCeiling:
+    kinds = env.names("FAULT_KINDS", KINDS, (*KINDS, "none"))
+    return FaultCeiling(
+        kinds=frozenset(kinds) - {"none"},
+        max_duration=env.convert("FAULT_MAX_DURATION", parse_duration) or default.max_duration,
+        max_pods=env.convert("FAULT_MAX_PODS", _percent) or default.max_pods,
+        delegated=frozenset(env.names("FAULT_DELEGATED", ())),
     )
 
 
@@ -136,6 +158,13 @@ class _Variables:
             return convert(value)
         except ValueError as error:
             raise ValueError(f"SEATRIAL_{name}: {error}") from error
+
+
+def _percent(text: str) -> int:
+    number = text.removesuffix("%")
+    if not number.isdecimal() or not 1 <= int(number) <= 100:
+        raise ValueError(f"{text}: use a share from 1% to 100%")
+    return int(number)
 
 
 def _quota(text: str) -> dict[str, str]:

@@ -12,6 +12,8 @@ from seatrial.api.errors import InvalidSpecError, SpecError
 from seatrial.api.journal import PortDoc, WorkloadDoc
 from seatrial.api.run import Metadata
 from seatrial.api.spec import PodSecurity, RunSpec, Service
+from seatrial.plan.fronts import fronts_of
+from seatrial.plan.gateway import GatewayPlan, plan_gateway
 from seatrial.plan.manifests import confine, contents, read_manifests
 from seatrial.plan.settings import PlanSettings
 from seatrial.plan.validation import Found, Limits, references, validate
@@ -42,6 +44,7 @@ class Blueprint:
     spec: RunSpec
     services: tuple[ServicePlan, ...]
     found: Found
+    gateway: GatewayPlan | None = None  # if a fault needs one
 
     @property
     def name(self) -> str:
@@ -99,7 +102,8 @@ def draw(metadata: Metadata, spec: RunSpec, found: Found, settings: PlanSettings
         _service_plan(metadata, service, index, waves[service.name], found)
         for index, service in enumerate(spec.services)
     )
-    return Blueprint(metadata, spec, services, found)
+    fronts = {each.name: fronts_of(each.spec, each.objects) for each in services}
+    return Blueprint(metadata, spec, services, found, plan_gateway(spec.faults, fronts))
 
 
 def limits(settings: PlanSettings) -> Limits:

@@ -36,6 +36,10 @@ _SECRET_TYPES = (
     *("kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg"),
 )
 _OWN_LABELS = f"{names.GROUP}/"
+# Keeps every selector to the system under test. All pods of a run share some labels, and an
+# expression such as DoesNotExist matches any pod: a workload would adopt the conductor, a Service
+# would lead to the gateway, and from there to itself.
+_SELECTED = {names.LABEL_COMPONENT: names.COMPONENT_SERVICE}
 _ALLOWED = f"Allowed are: {', '.join(ALLOWED_KINDS)}."
 
 
@@ -237,9 +241,14 @@ def _confined(document: Object, namespace: str, labels: Mapping[str, str]) -> Ob
         **_labelled(given, labels),
     }
     match document["kind"]:
+        case "Service":
+            if selector := _map(body["spec"].get("selector")):
+                body["spec"]["selector"] = {**selector, **_SELECTED}
         case "Pod":
             _hold(body["spec"])
         case "Deployment" | "StatefulSet" | "Job":
+            if selector := _map(body["spec"].get("selector")):
+                selector["matchLabels"] = {**_map(selector.get("matchLabels")), **_SELECTED}
             template = body["spec"]["template"]
             template["metadata"] = _labelled(_map(template.get("metadata")), labels)
             _hold(template["spec"])

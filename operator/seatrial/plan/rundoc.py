@@ -6,14 +6,16 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from seatrial.api import families
 from seatrial.api.fields import Model
 from seatrial.api.journal import ControlDoc, RunDoc, ServiceDoc
 from seatrial.plan.blueprint import Blueprint, ServicePlan
+from seatrial.plan.settings import PlanSettings
 
 VERSION = 1
 
 
-def run_document(run: Blueprint, started: datetime) -> RunDoc:
+def run_document(run: Blueprint, settings: PlanSettings, started: datetime) -> RunDoc:
     """
     Write the run as the conductor reads it, without pydantic.
 
@@ -32,13 +34,17 @@ def run_document(run: Blueprint, started: datetime) -> RunDoc:
         testsTimeout=timeouts.tests.total_seconds(),
         collectingTimeout=timeouts.collecting.total_seconds(),
         parallelism=run.spec.parallelism,
-        services=[_service(service) for service in run.services],
+        services=[_service(run, service) for service in run.services],
         faults=[_plain(fault) for fault in run.spec.faults],
         tests=[_plain(test) for test in run.spec.tests],
         access=run.has_test_pods,
     )
     if run.spec.probes:
         document["probes"] = [_plain(probe) for probe in run.spec.probes]
+    if run.gateway is not None:
+        document["gateway"] = True
+    if any(fault.kind in families.POD for fault in run.spec.faults):
+        document["agentImage"] = settings.agent_image
     return document
 
 
@@ -70,13 +76,14 @@ def rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _service(service: ServicePlan) -> ServiceDoc:
+def _service(run: Blueprint, service: ServicePlan) -> ServiceDoc:
     return ServiceDoc(
         name=service.name,
         wave=service.wave,
         hosts=list(service.hosts),
         ports=list(service.ports),
         workloads=list(service.workloads),
+        direct=run.gateway.direct(service.name) if run.gateway else {},
     )
 
 

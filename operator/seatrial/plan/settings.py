@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from seatrial.api.families import KINDS
+
 
 def _default_quota() -> Mapping[str, str]:
     # Far above what a run needs, far below what would hurt a cluster.
@@ -25,13 +27,26 @@ def _default_limits() -> Mapping[str, Mapping[str, str]]:
 
 
 @dataclass(frozen=True)
+class FaultCeiling:
+    """What faults may do at most, in every run."""
+
+    kinds: frozenset[str] = frozenset(KINDS)
+    max_duration: timedelta = timedelta(hours=1)
+    max_pods: int = 100  # percent of a service's pods
+    delegated: frozenset[str] = frozenset()  # such as chaos-mesh.org/v1alpha1/NetworkChaos
+
+
+@dataclass(frozen=True)
 class PlanSettings:
     """Bounds and defaults of every run; ``seatrial.app.settings`` names their variables."""
 
     runner_image: str
     runner_pull_policy: str = "IfNotPresent"
+    agent_image: str = ""  # of faults inside pods
+    envoy_image: str = ""  # of HTTP faults
     image_pull_secrets: tuple[str, ...] = ()
     pod_security_levels: tuple[str, ...] = ("restricted",)
+    faults: FaultCeiling = FaultCeiling()
     max_concurrent_runs: int = 20
     max_timeout: timedelta = timedelta(hours=4)
     quota: Mapping[str, str] = field(default_factory=_default_quota)

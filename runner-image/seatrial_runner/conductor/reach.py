@@ -29,8 +29,14 @@ async def until_reachable(services: Iterable[ServiceDoc], *, within_s: float = L
 
     What is not reached by then may speak UDP, or refuse strangers: that is for the tests to find.
     """
-    targets = [(each["hosts"], port["port"]) for each in services for port in each["ports"]]
-    targets = [(hosts, port) for hosts, port in targets if hosts]
+    targets = [
+        (hosts, port["port"])
+        for each in services
+        # The gateway accepts for pods that it may not reach yet: ask behind it as well.
+        for hosts in (each["hosts"], list(each.get("direct", {}).values()))
+        for port in each["ports"]
+        if hosts
+    ]
     if not targets or within_s <= 0:
         return
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
+from typing import Any
 
 from seatrial.plan.blueprint import Blueprint
 from seatrial.plan.objects.accounts import accounts
@@ -19,11 +20,12 @@ from seatrial.plan.objects.exchange import (
     control_manifest,
     run_configmap,
 )
+from seatrial.plan.objects.gateway import front, gateway_objects
 from seatrial.plan.objects.jobs import job_objects
 from seatrial.plan.objects.manifest import Manifest, Mode, ObjectKey, Stage
 from seatrial.plan.objects.namespace import bounds, namespace
 from seatrial.plan.objects.policies import network_policies
-from seatrial.plan.objects.workloads import service_objects
+from seatrial.plan.objects.workloads import service_body, service_objects
 from seatrial.plan.rundoc import run_document
 from seatrial.plan.settings import PlanSettings
 
@@ -59,7 +61,7 @@ def environment(
     secrets = pull_secrets(run, settings.image_pull_secrets)
     yield namespace(run)
     yield from accounts(run, secrets)
-    yield run_configmap(run, run_document(run, started))
+    yield run_configmap(run, run_document(run, settings, started))
     yield from conductor_configmaps(run)
     yield from network_policies(run)
     yield from copies(run, secrets)
@@ -71,12 +73,27 @@ def environment(
     if run.has_test_pods:
         yield access_secret(run)
         yield conductor_service(run)
+    if run.gateway is not None:
+        yield from gateway_objects(run, run.gateway, settings, _services(run))
     for service in run.services:
         if not set(service.spec.depends_on or ()) <= set(ready):
             continue
         if service.objects:
-            yield from (Manifest(each) for each in service.objects)
+            yield from (Manifest(_turned(run, each)) for each in service.objects)
         else:
             yield from service_objects(run, service.spec)
     for test in run.spec.tests:
         yield from job_objects(run, test, settings)
+
+
+def _services(run: Blueprint) -> Iterator[Mapping[str, Any]]:
+    """Give the Services of the system under test as they would be without a gateway."""
+    for service in run.services:
+        if service.objects:
+            yield from (each for each in service.objects if each["kind"] == "Service")
+        elif service.spec.ports:
+            yield service_body(run, service.spec, service.spec.ports)
+
+
+def _turned(run: Blueprint, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    return front(run, body) if body["kind"] == "Service" else body

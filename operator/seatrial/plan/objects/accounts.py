@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from seatrial.api import names
+from seatrial.api.spec import RunSpec
 from seatrial.plan.blueprint import Blueprint
 from seatrial.plan.objects.copies import copy_name
 from seatrial.plan.objects.manifest import Json, Manifest, metadata
@@ -12,7 +13,7 @@ from seatrial.plan.objects.manifest import Json, Manifest, metadata
 
 def accounts(run: Blueprint, pull_secrets: tuple[str, ...]) -> Iterator[Manifest]:
     """
-    Make the accounts and the conductor's RoleBinding.
+    Make the accounts and the conductor's RoleBindings.
 
     No pod gets a token by mounting: the conductor's pod asks for its own by a projected volume,
     and nobody else needs one.
@@ -20,23 +21,31 @@ def accounts(run: Blueprint, pull_secrets: tuple[str, ...]) -> Iterator[Manifest
     yield _account(run, names.CONDUCTOR, pull_secrets)
     if not run.is_plain:
         yield _account(run, names.WORKLOAD_ACCOUNT, pull_secrets)
-    yield Manifest(
+    for role in conductor_roles(run.spec):
+        yield _binding(run, role)
+
+
+def conductor_roles(spec: RunSpec) -> list[str]:
+    """
+    Name the ClusterRoles of the chart that the conductor needs in its namespace.
+
+    The first is enough for most runs; each of the others comes with a kind of fault.
+    """
+    kinds = {fault.kind for fault in spec.faults}
+    further = [role for role, of in names.CONDUCTOR_ROLES.items() if kinds & set(of)]
+    return [names.CONDUCTOR, *further]
+
+
+def _binding(run: Blueprint, role: str) -> Manifest:
+    group = "rbac.authorization.k8s.io"
+    account = {"kind": "ServiceAccount", "name": names.CONDUCTOR, "namespace": run.environment}
+    return Manifest(
         {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "apiVersion": f"{group}/v1",
             "kind": "RoleBinding",
-            "metadata": metadata(run, names.CONDUCTOR, names.COMPONENT_ENVIRONMENT),
-            "roleRef": {
-                "apiGroup": "rbac.authorization.k8s.io",
-                "kind": "ClusterRole",
-                "name": names.CONDUCTOR,
-            },
-            "subjects": [
-                {
-                    "kind": "ServiceAccount",
-                    "name": names.CONDUCTOR,
-                    "namespace": run.environment,
-                }
-            ],
+            "metadata": metadata(run, role, names.COMPONENT_ENVIRONMENT),
+            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": role},
+            "subjects": [account],
         }
     )
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from seatrial.api import names
+from seatrial.api import families, names
 from seatrial.plan.blueprint import Blueprint
+from seatrial.plan.gateway import GatewayPlan
 from seatrial.plan.objects.manifest import Json, Manifest, metadata
 
 # A policy cannot select the API server: it is no pod, and its address differs from cluster to
@@ -20,21 +21,25 @@ _DNS = {
 }
 _SAME_NAMESPACE: Json = {"podSelector": {}}
 _CONDUCTOR: Json = {"matchLabels": {names.LABEL_COMPONENT: names.COMPONENT_CONDUCTOR}}
-_OTHERS: Json = {
-    "matchExpressions": [
-        {
-            "key": names.LABEL_COMPONENT,
-            "operator": "NotIn",
-            "values": [names.COMPONENT_CONDUCTOR],
-        }
-    ]
-}
+_GATEWAY: Json = {"matchLabels": {names.LABEL_COMPONENT: names.COMPONENT_GATEWAY}}
 # Of all pods only those of tests have anything to say to the conductor: the system under test
 # could keep its connections busy, even without a token.
 _FROM_TESTS: Json = {
     "from": [{"podSelector": {"matchLabels": {names.LABEL_COMPONENT: names.COMPONENT_TEST}}}],
     "ports": [{"protocol": "TCP", "port": names.CONDUCTOR_PORT}],
 }
+# Where agents listen in pods under test: on every port but theirs, and on that from the conductor.
+_BESIDE_AGENTS: list[Json] = [
+    {
+        "from": [_SAME_NAMESPACE],
+        "ports": [
+            {"protocol": "TCP", "port": 1, "endPort": names.AGENT_PORT - 1},
+            {"protocol": "TCP", "port": names.AGENT_PORT + 1, "endPort": 65535},
+            {"protocol": "UDP", "port": 1, "endPort": 65535},
+        ],
+    },
+    {"from": [{"podSelector": _CONDUCTOR}]},
+]
 
 
 def network_policies(run: Blueprint) -> Iterator[Manifest]:
@@ -44,11 +49,12 @@ def network_policies(run: Blueprint) -> Iterator[Manifest]:
         yield _policy(run, "seatrial-default-deny", egress=[_API_SERVER])
         return
     yield _policy(run, "seatrial-default-deny")
+    has_agents = any(fault.kind in families.POD for fault in run.spec.faults)
     yield _policy(
         run,
         "seatrial-allow-within",
-        pods=_OTHERS,
-        ingress=[{"from": [_SAME_NAMESPACE]}],
+        pods=_all_but(names.COMPONENT_CONDUCTOR, names.COMPONENT_GATEWAY),
+        ingress=_BESIDE_AGENTS if has_agents else [{"from": [_SAME_NAMESPACE]}],
         egress=[{"to": [_SAME_NAMESPACE]}, _DNS],
     )
     yield _policy(
@@ -58,6 +64,29 @@ def network_policies(run: Blueprint) -> Iterator[Manifest]:
         ingress=[_FROM_TESTS] if run.has_test_pods else [],
         egress=[{"to": [_SAME_NAMESPACE]}, _DNS, _API_SERVER],
     )
+    if run.gateway is not None:
+        yield _policy(
+            run,
+            "seatrial-allow-gateway",
+            pods=_GATEWAY,
+            ingress=list(_to_gateway(run.gateway)),
+            egress=[{"to": [_SAME_NAMESPACE]}, _DNS],
+        )
+
+
+def _all_but(*components: str) -> Json:
+    expression = {"key": names.LABEL_COMPONENT, "operator": "NotIn", "values": list(components)}
+    return {"matchExpressions": [expression]}
+
+
+def _to_gateway(gateway: GatewayPlan) -> Iterator[Json]:
+    """Let everyone use the ports it carries, and the conductor alone its control."""
+    listen = [each["listen"] for each in gateway.document["listeners"]]
+    if listen:
+        carried = {"protocol": "TCP", "port": min(listen), "endPort": max(listen)}
+        yield {"from": [_SAME_NAMESPACE], "ports": [carried]}
+    control = {"protocol": "TCP", "port": names.GATEWAY_PORT}
+    yield {"from": [{"podSelector": _CONDUCTOR}], "ports": [control]}
 
 
 def _policy(

@@ -16,6 +16,7 @@ from seatrial.plan.objects.containers import (
     probe,
     resources,
 )
+from seatrial.plan.objects.gateway import front
 from seatrial.plan.objects.manifest import Json, Manifest, metadata
 
 
@@ -24,30 +25,29 @@ def service_objects(run: Blueprint, service: Service) -> Iterator[Manifest]:
     files = Files(run, f"service.{service.name}", service.files)
     yield from files.manifests(names.COMPONENT_SERVICE)
     if service.ports:
-        yield _service(run, service, service.ports)
+        yield Manifest(front(run, service_body(run, service, service.ports)))
     yield _deployment(run, service, files)
 
 
-def _service(run: Blueprint, service: Service, ports: list[PortSpec]) -> Manifest:
-    return Manifest(
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": _metadata(run, service),
-            "spec": {
-                "selector": {names.LABEL_SERVICE: service.name},
-                "ports": [
-                    {
-                        "name": port.name,
-                        "port": port.port,
-                        "targetPort": port.target_port or port.port,
-                        "protocol": port.protocol,
-                    }
-                    for port in ports
-                ],
-            },
-        }
-    )
+def service_body(run: Blueprint, service: Service, ports: list[PortSpec]) -> Json:
+    """Write the Service that leads to the service's pods."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": _metadata(run, service),
+        "spec": {
+            "selector": {names.LABEL_SERVICE: service.name},
+            "ports": [
+                {
+                    "name": port.name,
+                    "port": port.port,
+                    "targetPort": port.target_port or port.port,
+                    "protocol": port.protocol,
+                }
+                for port in ports
+            ],
+        },
+    }
 
 
 def _deployment(run: Blueprint, service: Service, files: Files) -> Manifest:
