@@ -7,6 +7,7 @@ import json
 from datetime import timedelta
 from typing import Any
 
+from seatrial.api.families import KINDS
 from seatrial.api.journal import ControlDoc, RunDoc, ServiceDoc
 from seatrial_runner.clock import rfc3339
 from seatrial_runner.conductor.conducting import conduct
@@ -46,7 +47,7 @@ def a_service_doc(name: str = "orders", *, ports: bool = False, wave: int = 0) -
 
 def a_fault_doc(name: str = "lose-a-pod", service: str = "orders", **more: Any) -> dict[str, Any]:
     """A kill with the opening of the gate, unless told otherwise."""
-    kind = {} if {"kill", "restart", "scale"} & more.keys() else {"kill": {"gracePeriod": "0s"}}
+    kind = {} if set(KINDS) & more.keys() else {"kill": {"gracePeriod": "0s"}}
     return {
         "name": name,
         "target": {"service": service},

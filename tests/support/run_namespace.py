@@ -38,6 +38,7 @@ class RunNamespace:
         self.before_write: Callable[[int, str], None] = lambda number, what: None
         self.after_write: Callable[[int, str], None] = lambda number, what: None
         self.away = False  # no request is answered
+        self.no_disruption = ""  # what evictions are refused with
         self._version = itertools.count(1)
         self._uids = itertools.count(1)
         self._watches: list[tuple[str, asyncio.Queue[Object]]] = []
@@ -76,6 +77,12 @@ class RunNamespace:
         self.add("deployments", {"metadata": {"name": name}, "spec": spec})
         self._reconcile(name)
 
+    def service(self, name: str, *, of: str = "") -> None:
+        """Add a Service that selects the pods of a Deployment, and have its slices kept."""
+        selector = {"seatrial.dev/service": of or name}
+        self.add("services", {"metadata": {"name": name}, "spec": {"selector": selector}})
+        self._slice(name)
+
     # What the conductor calls ---------------------------------------------------------------------
 
     @property
@@ -100,11 +107,27 @@ class RunNamespace:
             raise ClusterError(f"no log of {key}", status=400)
         return self.logs[key]
 
+    async def post(self, path: str, body: Object, *, patience_s: float | None = None) -> Object:
+        await self._answer()
+        plural, name, subresource = _parts(path)
+        self._note_write(f"post {plural}/{name or body['metadata']['name']}{subresource}")
+        if subresource == "/eviction":
+            self._evict(name, body["deleteOptions"]["preconditions"]["uid"])
+            self.after_write(len(self.writes), self.writes[-1])
+            return {}
+        if (plural, body["metadata"]["name"]) in self.objects:
+            raise ConflictError(f"{body['metadata']['name']} already exists", status=409)
+        item = self.add(plural, body)
+        self.after_write(len(self.writes), self.writes[-1])
+        return copy.deepcopy(item)
+
     async def patch(self, path: str, body: Object, *, patience_s: float | None = None) -> Object:
         await self._answer()
         plural, name, subresource = _parts(path)
         self._note_write(f"patch {plural}/{name}{subresource}")
         item = copy.deepcopy(self._find(plural, name))
+        if body.get("metadata", {}).get("uid") not in (None, item["metadata"]["uid"]):
+            raise ConflictError(f"{name} is another one", status=409)
         version = body.get("metadata", {}).get("resourceVersion")
         if version not in (None, item["metadata"]["resourceVersion"]):
             raise ConflictError(f"{name} has changed", status=409)
@@ -112,6 +135,8 @@ class RunNamespace:
         if "spec" in body:
             item["metadata"]["generation"] += 1
         self._store(plural, item, "MODIFIED")
+        if plural == "services":
+            self._slice(name)
         if plural == "deployments":
             if "template" in body.get("spec", {}):
                 self._roll(name)
@@ -126,7 +151,10 @@ class RunNamespace:
         item = self._find(plural, name)
         if body["preconditions"]["uid"] != item["metadata"]["uid"]:
             raise ConflictError(f"{name} is another one", status=409)
-        self._begin_to_go(name)
+        if plural == "pods":
+            self._begin_to_go(name)
+        else:
+            self._remove(plural, name)
         self.after_write(len(self.writes), self.writes[-1])
         return {}
 
@@ -208,14 +236,15 @@ class RunNamespace:
             self.change("deployments", name, lambda item: item.update(status=status))
 
     def _create_pod(self, deployment: str) -> None:
-        name = f"{deployment}-6d56dc878d-{next(self._uids):05d}"
+        owner = f"{deployment}-6d56dc878d"
+        name = f"{owner}-{next(self._uids):05d}"
         self.add(
             "pods",
             {
                 "metadata": {
                     "name": name,
                     "labels": {"seatrial.dev/service": deployment},
-                    "ownerReferences": [{"kind": "ReplicaSet", "name": "x", "controller": True}],
+                    "ownerReferences": [{"kind": "ReplicaSet", "name": owner, "controller": True}],
                 },
                 "spec": {"containers": [{"name": "main"}]},
                 "status": {"phase": "Pending"},
@@ -237,6 +266,7 @@ class RunNamespace:
 
         self.change("pods", name, ready)
         self._reconcile(deployment)
+        self._slice_all()
 
     def _begin_to_go(self, name: str) -> None:
         pod = self.objects["pods", name]
@@ -253,10 +283,54 @@ class RunNamespace:
             loop().call_later(0.01, self._reconcile, owner)
 
     def _be_gone(self, name: str) -> None:
-        pod = self.objects.pop(("pods", name), None)
-        if pod is not None:
-            pod["metadata"]["resourceVersion"] = str(next(self._version))
-            self._tell("pods", "DELETED", pod)
+        if ("pods", name) in self.objects:
+            self._remove("pods", name)
+            self._slice_all()
+
+    def _remove(self, plural: str, name: str) -> None:
+        item = self.objects.pop((plural, name))
+        item["metadata"]["resourceVersion"] = str(next(self._version))
+        self._tell(plural, "DELETED", item)
+
+    def _evict(self, name: str, uid: str) -> None:
+        pod = self._find("pods", name)
+        if uid != pod["metadata"]["uid"]:
+            raise ConflictError(f"{name} is another one", status=409)
+        if self.no_disruption:
+            raise ClusterError(f"429 {self.no_disruption}", status=429)
+
+        def disrupted(item: Object) -> None:
+            reason = {"reason": "EvictionByEvictionAPI", "message": "evicting"}
+            condition = {"type": "DisruptionTarget", "status": "True", **reason}
+            item["status"].setdefault("conditions", []).append(condition)
+
+        self.change("pods", name, disrupted)
+        self._begin_to_go(name)
+
+    def _slice(self, service: str) -> None:
+        """Do what the EndpointSlice controller does, a moment later."""
+        loop().call_later(0.02, self._write_slice, service)
+
+    def _slice_all(self) -> None:
+        for service in self.all("services"):
+            self._slice(service["metadata"]["name"])
+
+    def _write_slice(self, service: str) -> None:
+        selector = self.objects["services", service]["spec"].get("selector") or {}
+        found = [
+            pod
+            for pod in self.all("pods")
+            if selector.items() <= pod["metadata"]["labels"].items() and _is_ready(pod)
+        ]
+        endpoints = [{"targetRef": {"name": pod["metadata"]["name"]}} for pod in found]
+        name = f"{service}-x"
+        if ("endpointslices", name) in self.objects:
+            self.change("endpointslices", name, lambda item: item.update(endpoints=endpoints))
+            return
+        labels = {"kubernetes.io/service-name": service}
+        self.add(
+            "endpointslices", {"metadata": {"name": name, "labels": labels}, "endpoints": endpoints}
+        )
 
     def _roll(self, name: str) -> None:
         """Replace every pod of a Deployment."""
@@ -292,6 +366,9 @@ class MortalClient:
     async def text(self, *args: Any, **more: Any) -> str:
         await self._alive()
         return await self._namespace.text(*args, **more)
+
+    async def post(self, *args: Any, **more: Any) -> Object:
+        return await self._write(lambda: self._namespace.post(*args, **more))
 
     async def patch(self, *args: Any, **more: Any) -> Object:
         return await self._write(lambda: self._namespace.patch(*args, **more))
@@ -339,6 +416,8 @@ def _merge(item: Object, patch: Object) -> None:
     for key, value in patch.items():
         if isinstance(value, dict):
             _merge(item.setdefault(key, {}), value)
+        elif value is None:
+            item.pop(key, None)
         elif key != "resourceVersion":
             item[key] = value
 

@@ -3,71 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
 
 import pytest
-from seatrial.api import journal
 from seatrial.api.errors import ClusterError, FaultError
 from seatrial_runner.clock import parse
-from seatrial_runner.conductor.faults import Director, Hands
-from seatrial_runner.conductor.seen import DEPLOYMENTS, EVENTS, PODS, keep_seen
+from seatrial_runner.conductor.faults import Director
 
-from tests.support.conducted import a_fault_doc, a_run_doc, a_scenario, a_service_doc, a_stage
-from tests.support.run_namespace import NAMESPACE, RunNamespace
-from tests.support.virtual_time import in_virtual_time, loop
-
-Course = Callable[[Director, RunNamespace], Awaitable[None]]
-
-
-async def no_logs(pod: str) -> None:
-    pass
-
-
-def played(
-    *faults: dict[str, Any], course: Course, replicas: int = 2, start_s: float = 0.5
-) -> tuple[dict[str, journal.FaultState], RunNamespace]:
-    """Play a course with a director whose service orders is ready; give states and namespace."""
-
-    async def whole() -> tuple[dict[str, journal.FaultState], RunNamespace]:
-        namespace = RunNamespace(start_s=start_s)
-        run = a_run_doc(
-            services=[a_service_doc(), a_service_doc("web")],
-            faults=list(faults),
-            tests=[a_scenario("paid"), a_scenario("sent")],
-        )
-        stage = await a_stage(namespace, run)
-        namespace.deployment("orders", replicas=replicas)
-        namespace.deployment("web")
-        director = Director(stage, Hands(namespace.api, NAMESPACE, stage.seen, no_logs))
-        background = [
-            asyncio.create_task(stage.journal.keep_written()),
-            *(
-                asyncio.create_task(keep_seen(namespace.api, NAMESPACE, kind, stage.seen))
-                for kind in (PODS, DEPLOYMENTS, EVENTS)
-            ),
-        ]
-        await asyncio.sleep(start_s + 0.1)
-        await course(director, namespace)
-        await stage.journal.save()
-        for task in background:
-            task.cancel()
-        await asyncio.gather(*background, return_exceptions=True)
-        return {state["name"]: state for state in stage.journal.summary["faults"]}, namespace
-
-    return in_virtual_time(whole())
-
-
-async def one_test(director: Director, namespace: RunNamespace) -> None:
-    """The gate opens, and test paid runs for two seconds with a request each half second."""
-    await director.gate_opened()
-    await director.begin_with("paid")
-    for _ in range(4):
-        director.met(loop().now(), "orders")
-        await asyncio.sleep(0.5)
-    await director.end_with("paid")
-    await director.settle()
+from tests.support.conducted import a_fault_doc
+from tests.support.played_faults import one_test, played
+from tests.support.run_namespace import RunNamespace
+from tests.support.virtual_time import loop
 
 
 def test_a_killed_pod_is_replaced_and_everything_is_proven() -> None:

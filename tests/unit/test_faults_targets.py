@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from seatrial.api.errors import NotInjectedError
-from seatrial_runner.conductor.faults.kill import Kill, choose, how_many
+from seatrial_runner.conductor.faults.kill import Kill
 from seatrial_runner.conductor.faults.kinds import Aim
+from seatrial_runner.conductor.faults.targets import choose, how_many
 from seatrial_runner.conductor.seen import PODS, Seen
 
 from tests.support.conducted import a_fault_doc, a_service_doc
@@ -71,7 +72,7 @@ def aimed(*pods: dict[str, Any], **target: Any) -> list[str]:
     seen = Seen()
     seen.replace(PODS, pods)
     fault = a_fault_doc(target={"service": "orders", **target})
-    intent = Kill().aim(Aim(fault, a_service_doc(), seen, "seed", "now"))
+    intent = Kill().aim(Aim(fault, a_service_doc(), seen, 7, "now"))
     return [each["name"] for each in intent.targets]
 
 
@@ -107,9 +108,8 @@ def test_without_a_target_nothing_is_injected(pods: list[dict[str, Any]], words:
 def test_the_seed_and_who_was_there_are_in_the_intent() -> None:
     seen = Seen()
     seen.replace(PODS, [a_pod("orders-a", ready=True), a_pod("orders-b", ready=True)])
-    intent = Kill().aim(Aim(a_fault_doc(), a_service_doc(), seen, "seed", "now"))
+    intent = Kill().aim(Aim(a_fault_doc(), a_service_doc(), seen, 7, "now"))
     assert intent.undo == {
-        "seed": "seed",
         "grace": 1,
         "before": ["uid-of-orders-a", "uid-of-orders-b"],
     }

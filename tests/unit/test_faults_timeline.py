@@ -7,11 +7,15 @@ from typing import Any
 import pytest
 from seatrial_runner.conductor.faults.timeline import (
     Moment,
+    Repeats,
     Trigger,
     lasts_s,
     moment,
     never_came,
     recovery_within_s,
+    repeats,
+    seed_of,
+    seed_of_round,
 )
 
 
@@ -26,6 +30,8 @@ def a_fault(**when: Any) -> dict[str, Any]:
         ({"after": "20s"}, Moment(Trigger.GATE, "", 20.0)),
         ({"test": "paid"}, Moment(Trigger.TEST, "paid", 0.0)),
         ({"test": "paid", "after": "500ms"}, Moment(Trigger.TEST, "paid", 0.5)),
+        ({"fault": "other"}, Moment(Trigger.FAULT, "", 0.0, "other")),
+        ({"fault": "other", "after": "3s"}, Moment(Trigger.FAULT, "", 3.0, "other")),
         ({"manual": {}}, Moment(Trigger.MANUAL, "", 0.0)),
     ],
 )
@@ -43,6 +49,7 @@ def test_without_when_a_fault_begins_with_the_gate() -> None:
         ({"after": "20s"}, "NotInjected", ["tests ended after 3.2s", "(20s)", "when.after"]),
         ({"test": "paid"}, "Skipped", ["test paid did not run"]),
         ({"test": "paid", "after": "9s"}, "NotInjected", ["test paid ended after 3.2s", "(9s)"]),
+        ({"fault": "x", "after": "9s"}, "NotInjected", ["3.2s", "9s after fault x was undone"]),
         ({"manual": {}}, "Skipped", ["no test started it"]),
     ],
 )
@@ -59,3 +66,21 @@ def test_spans_are_read_with_their_defaults() -> None:
     assert lasts_s({"name": "f", "for": "1m30s"}) == 90.0
     assert recovery_within_s({"name": "f"}) == 60.0
     assert recovery_within_s({"name": "f", "recovery": {"within": "5s"}}) == 5.0
+
+
+def test_a_fault_happens_once_unless_it_is_repeated() -> None:
+    assert repeats(a_fault()) == Repeats(1, 0.0)
+    assert repeats(a_fault(every="10s", times=3)) == Repeats(3, 10.0)
+
+
+def test_the_seed_is_the_faults_own_or_one_from_the_run() -> None:
+    assert seed_of({"name": "f", "seed": 0}, "uid") == 0
+    drawn = seed_of({"name": "f"}, "uid")
+    assert drawn == seed_of({"name": "f"}, "uid")
+    assert 0 <= drawn < 2**31
+    assert len({drawn, seed_of({"name": "g"}, "uid"), seed_of({"name": "f"}, "other")}) == 3
+
+
+def test_each_round_has_a_seed_of_its_own_within_the_bounds() -> None:
+    assert seed_of_round(7, 1) == 7
+    assert [seed_of_round(2**31 - 1, number) for number in (1, 2)] == [2**31 - 1, 0]

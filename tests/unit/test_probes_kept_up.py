@@ -148,7 +148,8 @@ def recovery_of(
         began = loop().time()
         service = a_service_doc()
         service["workloads"] = []  # nothing but the probe is waited for
-        waiting = asyncio.create_task(recovers(stage, a_fault_doc("f"), service, within_s=within_s))
+        fault = a_fault_doc("f")
+        waiting = asyncio.create_task(recovers(stage, fault, [service], within_s=within_s))
         await asyncio.sleep(0)
         await course(probing, stage)
         found.append((await waiting, round(loop().time() - began, 1)))

@@ -12,6 +12,7 @@ Everything Seatrial raises on purpose.
     │   └── NotFoundError   404
     └── FaultError
         ├── NotInjectedError   nothing happened, so nothing was proved: Inconclusive
+        ├── NoEffectError      it was carried out, but nothing was seen of it: Inconclusive
         └── NotRevertedError   it may still be there: never Passed, and clean-up goes on
 """
 
@@ -98,6 +99,12 @@ class NotInjectedError(FaultError):
     """Nothing happened, so nothing was proved."""
 
     reason = "FaultNotInjected"
+
+
+class NoEffectError(FaultError):
+    """It was carried out, but nothing was seen of it from outside."""
+
+    reason = "FaultWithoutEffect"
 
 
 class NotRevertedError(FaultError):

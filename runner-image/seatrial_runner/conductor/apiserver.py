@@ -53,6 +53,14 @@ class ApiServer:
         """Read an object or a list."""
         return await self._json("GET", path, query)
 
+    async def post(self, path: str, body: Json, *, patience_s: float | None = None) -> Json:
+        """
+        Make an object, or ask for an action on one.
+
+        Repeated like any request: of one whose answer got lost, the second is a ConflictError.
+        """
+        return await self._json("POST", path, None, body, patience_s=patience_s)
+
     async def patch(self, path: str, body: Json, *, patience_s: float | None = None) -> Json:
         """Change an object by a JSON merge patch."""
         return await self._json("PATCH", path, None, body, MERGE_PATCH, patience_s=patience_s)

@@ -78,10 +78,9 @@ class Conducting:
         self._kept: Keepsakes | None = None
         self._direction: Direction = NoFaults(stage)
         if stage.run["faults"]:
-            from seatrial_runner.conductor.faults import Director, Hands
+            from seatrial_runner.conductor.faults import Director, hands_of
 
-            hands = Hands(stage.api, stage.namespace, stage.seen, self._keepsakes().save_logs)
-            self._direction = Director(stage, hands)
+            self._direction = Director(stage, hands_of(stage, self._keepsakes().save_logs))
         if stage.run.get("probes"):
             from seatrial_runner.conductor.probing import Probing
 
@@ -128,6 +127,7 @@ class Conducting:
             stage.journal.keep_written(),
             self._follow_control(),
             *(keep_seen(stage.api, stage.namespace, kind, stage.seen) for kind in kinds),
+            *self._direction.background(),
         ]
 
     def _kinds_to_watch(self) -> list[Kind]:
@@ -261,7 +261,7 @@ class Conducting:
             return None  # test pods are looked at when their turn has come
         from seatrial_runner.conductor.gate import pass_gate
 
-        return await pass_gate(self._stage)
+        return await pass_gate(self._stage) or await self._direction.prepare()
 
     async def _environment_breaks(self) -> FinishedDoc:
         from seatrial_runner.conductor.vigil import keep_vigil

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
+
+from seatrial.api.journal import FailureDoc
 
 from seatrial_runner.conductor.workers import Json
 
@@ -37,6 +40,12 @@ class Orders(Protocol):
 
 class Direction(Orders, Protocol):
     """Has every fault come and go at its moment."""
+
+    def background(self) -> list[Coroutine[Any, Any, None]]:
+        """Give what has to run as long as the faults do."""
+
+    async def prepare(self) -> FailureDoc | None:
+        """Make ready what the faults need, before the gate opens; or say what cannot be had."""
 
     async def gate_opened(self, *, ago_s: float = 0.0) -> None:
         """Begin what begins with the gate; return when what has no offset is in effect."""

@@ -16,6 +16,7 @@ from seatrial_runner.conductor.logs import tail
 from seatrial_runner.conductor.reach import until_reachable
 from seatrial_runner.conductor.readiness import is_well, service_state, subject_of
 from seatrial_runner.conductor.seen import (
+    ENDPOINT_SLICES,
     EVENTS,
     PODS,
     WORKLOADS,
@@ -37,7 +38,13 @@ def kinds_to_watch(stage: Stage) -> list[Kind]:
     workloads = {doc["kind"] for each in stage.run["services"] for doc in each["workloads"]}
     if not workloads and not stage.run["access"]:
         return []
-    return [PODS, EVENTS, *(WORKLOADS[kind] for kind in sorted(workloads - {"Pod"}))]
+    cut_off = any(fault.get("noEndpoints") is not None for fault in stage.run["faults"])
+    return [
+        PODS,
+        EVENTS,
+        *(WORKLOADS[kind] for kind in sorted(workloads - {"Pod"})),
+        *([ENDPOINT_SLICES] if cut_off else []),
+    ]
 
 
 async def pass_gate(stage: Stage) -> FailureDoc | None:

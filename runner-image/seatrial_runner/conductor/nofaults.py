@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from datetime import datetime
+from typing import Any
 
 from seatrial.api.errors import FaultError
+from seatrial.api.journal import FailureDoc
 
 from seatrial_runner.conductor.stage import Stage
 from seatrial_runner.conductor.workers import Json
@@ -15,6 +18,14 @@ class NoFaults:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
+
+    def background(self) -> list[Coroutine[Any, Any, None]]:
+        """Nothing to do."""
+        return []
+
+    async def prepare(self) -> FailureDoc | None:
+        """Nothing is needed."""
+        return None
 
     async def gate_opened(self, *, ago_s: float = 0.0) -> None:
         """Nothing begins with the gate."""

@@ -41,6 +41,8 @@ EVENTS = Kind("Event", "/api/v1", "events", "type=Warning")
 DEPLOYMENTS = Kind("Deployment", "/apis/apps/v1", "deployments")
 STATEFULSETS = Kind("StatefulSet", "/apis/apps/v1", "statefulsets")
 JOBS = Kind("Job", "/apis/batch/v1", "jobs")
+SERVICES = Kind("Service", "/api/v1", "services")
+ENDPOINT_SLICES = Kind("EndpointSlice", "/apis/discovery.k8s.io/v1", "endpointslices")
 CONTROL = Kind("ConfigMap", "/api/v1", "configmaps", f"metadata.name={RUN_CONFIGMAP}")
 WORKLOADS = {kind.name: kind for kind in (DEPLOYMENTS, STATEFULSETS, JOBS, PODS)}
 

@@ -18,7 +18,7 @@ async def keep_vigil(stage: Stage) -> str:
     the environment if something does.
 
     A crash of the system under test is what tests are there to find: it is noted, no more. An
-    evicted pod or a lost node is not the system's doing.
+    evicted pod or a lost node is not the system's doing, unless a fault has evicted it.
     """
     known: dict[tuple[str, str], int] = {}
     _new_restarts(stage, known)  # what restarted before the gate opened is no news
@@ -37,7 +37,7 @@ def _broken(stage: Stage) -> list[str]:
         f" by the cluster ({why})."
         for service in stage.run["services"]
         for pod in pods_of(service, stage.seen)
-        if (why := pods.disruption(pod)) is not None
+        if pods.uid(pod) not in stage.taken and (why := pods.disruption(pod)) is not None
     ]
 
 

@@ -104,7 +104,7 @@ class Entries:
 
 # Room for the line that says how many were dropped.
 _HEAD = 64
-_FOR_UNDOING = frozenset({"fault.requested", "fault.reverted", "gate.opened"})
+_FOR_UNDOING = frozenset({"fault.requested", "fault.reverted", "fault.failed", "gate.opened"})
 
 
 def _is_minor(entry: Entry) -> bool:

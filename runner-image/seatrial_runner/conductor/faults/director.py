@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from datetime import datetime
 from typing import Any, cast
 
 from seatrial.api.errors import FaultError
-from seatrial.api.journal import FaultState
+from seatrial.api.journal import FailureDoc, FaultState, ServiceDoc
 
 from seatrial_runner.clock import parse, rfc3339
 from seatrial_runner.conductor.faults.kinds import Hands, Intent, Json
-from seatrial_runner.conductor.faults.kinds import Kind as FaultKind
-from seatrial_runner.conductor.faults.round import Round, kind_of
-from seatrial_runner.conductor.faults.timeline import Trigger, lasts_s, moment, never_came
+from seatrial_runner.conductor.faults.resuming import Resuming
+from seatrial_runner.conductor.faults.series import Series
+from seatrial_runner.conductor.faults.timeline import Trigger, moment, never_came, seed_of
 from seatrial_runner.conductor.stage import Stage
-from seatrial_runner.journal import new_summary
 
 _UNSEEN = (
     "test {test} was over before it was seen to run: it is too short, or it ran while the"
     " conductor was restarted"
 )
-_LOOK_AGAIN_S = 1.0
-_OPEN = ("Requested", "Active")
-_TO_BE_SEEN = ("Requested", "Active", "Reverted")
 
 
 class Director:
@@ -38,12 +35,24 @@ class Director:
         self._stage = stage
         self._hands = hands
         self._faults: dict[str, Json] = {fault["name"]: fault for fault in stage.run["faults"]}
-        self._rounds: dict[str, Round] = {}
+        self._series: dict[str, Series] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._timers: dict[str, asyncio.Task[None]] = {}
+        self._resuming = Resuming(stage, hands)
         self._began = stage.monotonic()
         self._test_began: dict[str, float] = {}
         self._proof_is_new = False
+        self._settling = False
+        for state in stage.journal.summary["faults"]:
+            state["seed"] = seed_of(self._faults[state["name"]], stage.run["uid"])
+
+    def background(self) -> list[Coroutine[Any, Any, None]]:
+        """Give what has to run as long as the faults do."""
+        return []
+
+    async def prepare(self) -> FailureDoc | None:
+        """Make ready what the faults need, before the gate opens; or say what cannot be had."""
+        return None
 
     # Moments -------------------------------------------------------------------------------------
 
@@ -51,29 +60,36 @@ class Director:
         """Begin what begins with the gate; return when what has no offset is in effect."""
         self._began = self._stage.monotonic() - ago_s
         await self._begin(Trigger.GATE, "", self._began)
+        for name in self._faults:
+            reverted = self._state(name)["reverted"]
+            if reverted is not None and not self._is_played(name):  # by an earlier conductor
+                ago_s = (self._stage.now() - parse(reverted)).total_seconds()
+                await self._begin(Trigger.FAULT, name, self._stage.monotonic() - ago_s)
 
     async def begin_with(self, test: str) -> None:
         """Begin what is bound to a test; return when what has no offset is in effect."""
         self._stage.running.add(test)
         self._test_began[test] = self._stage.monotonic()
-        for round_ in self._rounds.values():
-            round_.expose(test)
+        for series in self._series.values():
+            series.round.expose(test)
         await self._begin(Trigger.TEST, test, self._test_began[test])
 
-    async def _begin(self, trigger: Trigger, test: str, since: float) -> None:
+    async def _begin(self, trigger: Trigger, of: str, since: float) -> None:
+        """Begin what is bound to the gate, to a test or to another fault, by its name."""
         at_once = []
-        for fault in self._faults.values():
+        for name, fault in self._faults.items():
             when = moment(fault)
-            if when.trigger is not trigger or when.test != test or not self._pending(fault):
+            bound_to = when.fault if trigger is Trigger.FAULT else when.test
+            if when.trigger is not trigger or bound_to != of or not self._is_pending(name):
                 continue
             if when.at_once:
-                at_once.append(self._play(fault, test))
+                at_once.append(self._play(fault, when.test))
             else:
-                self._timers[fault["name"]] = asyncio.create_task(
-                    self._play_at(since + when.after_s, fault, test)
+                self._timers[name] = asyncio.create_task(
+                    self._play_at(since + when.after_s, fault, when.test)
                 )
-        for round_ in at_once:
-            await round_.in_effect.wait()
+        for series in at_once:
+            await series.in_effect.wait()
 
     async def _play_at(self, deadline: float, fault: Json, test: str) -> None:
         await asyncio.sleep(max(deadline - self._stage.monotonic(), 0.0))
@@ -87,42 +103,48 @@ class Director:
         """
         self._stage.running.discard(test)
         ran_s = self._stage.monotonic() - self._test_began.get(test, self._stage.monotonic())
-        bound = [f for f in self._faults.values() if moment(f).test == test]
-        for fault in bound:
-            self._stop_timer(fault["name"])
-            if self._pending(fault) and test in self._test_began:
-                self._give_up(fault, *never_came(fault, ran_s=ran_s))
-            elif self._pending(fault):
-                self._give_up(fault, "NotInjected", _UNSEEN.format(test=test))
-        mine = [name for name, round_ in self._rounds.items() if round_.test == test]
+        for name, fault in self._faults.items():
+            if moment(fault).test != test:
+                continue
+            self._stop_timer(name)
+            if self._is_pending(name) and test in self._test_began:
+                self._give_up(name, *never_came(fault, ran_s=ran_s))
+            elif self._is_pending(name):
+                self._give_up(name, "NotInjected", _UNSEEN.format(test=test))
+        mine = [name for name, series in self._series.items() if series.test == test]
         for name in mine:
-            self._rounds[name].end("test")
+            bound = moment(self._faults[name]).trigger is Trigger.TEST
+            self._series[name].end("test", what=f"test {test}" if bound else "")
         await self._wait_for(mine)
 
     async def settle(self) -> None:
         """After the last test: give up what never came, wait until all others are over."""
+        self._settling = True
         ran_s = self._stage.monotonic() - self._began
         for name, fault in self._faults.items():
             self._stop_timer(name)
-            if self._pending(fault):
-                self._give_up(fault, *never_came(fault, ran_s=ran_s))
-            elif name in self._rounds and moment(fault).trigger is Trigger.MANUAL:
-                self._rounds[name].end("conductor")
+            if self._is_pending(name):
+                self._give_up(name, *never_came(fault, ran_s=ran_s))
+            elif name in self._series and moment(fault).trigger is Trigger.MANUAL:
+                self._series[name].end("conductor")
+            elif name in self._series:
+                self._series[name].no_more("the tests")
         await self._wait_for(list(self._tasks))
 
     async def abandon(self, why: str) -> None:
         """End for good: give up what is pending, undo what is open, wait for no recovery."""
-        for fault in self._faults.values():
-            if self._pending(fault):
-                self._give_up(fault, "Skipped", why)
+        for name in self._faults:
+            if self._is_pending(name):
+                self._give_up(name, "Skipped", why)
         await self.undo_open(why)
 
     async def undo_open(self, why: str) -> None:
         """Undo whatever is open, at once and without waiting for recovery."""
+        self._settling = True
         for name in self._faults:
             self._stop_timer(name)
-        for round_ in self._rounds.values():
-            round_.hurry(why)
+        for series in self._series.values():
+            series.hurry(why)
         await self._wait_for(list(self._tasks))
 
     async def _wait_for(self, names: list[str]) -> None:
@@ -151,13 +173,12 @@ class Director:
             raise FaultError(
                 f"fault {fault} begins by itself; give it when: {{manual: {{}}}} to start it"
             )
-        running = self._tasks.get(fault)
-        if running is not None and not running.done():
+        if self._is_played(fault):
             raise FaultError(f"fault {fault} is not over yet: stop it first, and wait for recovery")
-        round_ = self._play(declared, test)
-        await round_.in_effect.wait()
+        series = self._play(declared, test)
+        await series.in_effect.wait()
         state = self._state(fault)
-        if state["state"] == "NotInjected":
+        if state["applied"] is None:
             raise FaultError(f"fault {fault} was not injected: {state['message']}")
         return cast("Json", state)
 
@@ -168,14 +189,14 @@ class Director:
         Raises:
             FaultError: There is none of that name, or it was never started.
         """
-        round_ = self._rounds.get(fault)
-        if round_ is None:
+        series = self._series.get(fault)
+        if series is None:
             state = self.fault(fault)
             if state is not None and state["applied"] is not None:
                 return state  # ended by the conductor before this one
             raise FaultError(f"fault {fault[:60]!r} was not started, so it cannot be stopped")
-        round_.end("test")
-        await round_.reverted.wait()
+        series.end("test")
+        await series.reverted.wait()
         return cast("Json", self._state(fault))
 
     async def recovered(self, fault: str) -> Json:
@@ -186,17 +207,20 @@ class Director:
     def met(self, at: datetime, host: str) -> None:
         """Count a request of a test in the windows of all faults it falls into."""
         for window in self._stage.windows.meet(at, host):
+            series = self._series.get(window.fault)
+            if series is not None and series.round.counts_itself:
+                continue  # the gateway knows which of them met it
             state = self._state(window.fault)
             self._proof_is_new |= not state["hits"]
             if window.total == 1:
                 self._stage.journal.note(
                     "fault.hit", fault=window.fault, host=host, sent=rfc3339(at)
                 )
-            round_ = self._rounds.get(window.fault)
-            if round_ is not None and round_.window is window:
-                state["hits"] = round_.hits_before + window.hits
+            if series is not None and series.round.window is window:
+                before = series.round.hits_before
+                state["hits"] = before + window.hits
                 first = window.first_hit
-                if first is not None and round_.hits_before == 0:
+                if first is not None and before == 0:
                     state["firstHit"] = rfc3339(first)
             else:  # told late, of a window that is over or of an earlier conductor
                 state["hits"] += 1
@@ -218,89 +242,74 @@ class Director:
         A fault that still has tests to meet is played anew from its beginning; of another, the
         proof is completed with what can still be seen.
         """
-        intents = self._intents()
-        for name, fault in self._faults.items():
-            state = self._state(name)
-            if state["applied"] is not None:
-                end = state["recovered"]
-                self._stage.windows.restore(
-                    name, parse(state["applied"]), parse(end) if end else None
-                )
-            if state["state"] not in _TO_BE_SEEN:
-                continue
-            intent = intents.get(name, Intent(targets=[]))
-            intent.targets = state["targets"] or intent.targets
-            if state["state"] in _OPEN:
-                await self._undo_left(fault, intent, state)
-            self._stage.windows.close(name, self._stage.now())
-            if self._has_tests_to_meet(fault) or state["applied"] is None:
-                self._reset(state)
-            else:
-                self._watch_end(fault, intent)
+        for name, intent in await self._resuming.resume(self._faults):
+            series = self._new_series(self._faults[name], "")
+            self._tasks[name] = asyncio.create_task(self._see_end(series, intent))
 
-    async def _undo_left(self, fault: Json, intent: Intent, state: FaultState) -> None:
-        if lasts_s(fault) is None:
-            return
-        kind, service = kind_of(fault), self._stage.service(fault["target"]["service"])
-        await kind.undo(self._hands, intent)
-        assert service is not None  # the operator has checked it
-        while not kind.is_undone(intent, service, self._stage.seen):
-            await self._stage.seen.wait(_LOOK_AGAIN_S)
-        state["reverted"] = self._stage.at()
-        state["revertedBy"] = "conductor"
-        self._stage.journal.note("fault.reverted", fault=fault["name"], by="conductor")
-        self._stage.lost(
-            f"Fault {fault['name']} was ended early, because the conductor was restarted."
-        )
-
-    def _has_tests_to_meet(self, fault: Json) -> bool:
-        when = moment(fault)
-        if when.trigger is Trigger.MANUAL:
-            return False
-        tests = self._stage.journal.summary["tests"]
-        return any(
-            test["outcome"] in ("Pending", "Running") and when.test in ("", test["name"])
-            for test in tests
-        )
-
-    def _intents(self) -> dict[str, Intent]:
-        return {
-            entry["fault"]: Intent(targets=entry.get("targets", []), undo=entry.get("undo", {}))
-            for entry in self._stage.journal.entries
-            if entry["kind"] == "fault.requested"
-        }
-
-    def _watch_end(self, fault: Json, intent: Intent) -> None:
-        round_ = self._round(fault, "")
-        self._tasks[fault["name"]] = asyncio.create_task(round_.see_end(intent))
-
-    def _reset(self, state: FaultState) -> None:
-        fresh = new_summary(self._stage.run, at=self._stage.at())["faults"]
-        state.update(next(each for each in fresh if each["name"] == state["name"]))
+    async def _see_end(self, series: Series, intent: Intent) -> None:
+        await series.see_end(intent)
 
     # Details -------------------------------------------------------------------------------------
 
-    def _play(self, fault: Json, test: str) -> Round:
-        round_ = self._round(fault, test)
-        self._tasks[fault["name"]] = asyncio.create_task(round_.play())
-        return round_
+    def _play(self, fault: Json, test: str) -> Series:
+        series = self._new_series(fault, test)
+        self._tasks[fault["name"]] = asyncio.create_task(self._play_out(fault["name"], series))
+        return series
 
-    def _round(self, fault: Json, test: str) -> Round:
-        service = self._stage.service(fault["target"]["service"])
+    async def _play_out(self, name: str, series: Series) -> None:
+        """Play a fault to its end; what follows it begins when it has been undone."""
+        follow = asyncio.create_task(self._follow(name, series))
+        try:
+            await series.play()
+        finally:
+            await follow
+
+    async def _follow(self, name: str, series: Series) -> None:
+        await series.reverted.wait()
+        if self._settling:
+            return
+        if self._state(name)["reverted"] is None:
+            self._give_up_followers(name)
+        else:
+            await self._begin(Trigger.FAULT, name, self._stage.monotonic())
+
+    def _give_up_followers(self, name: str) -> None:
+        for each, fault in self._faults.items():
+            if moment(fault).fault == name and self._is_pending(each):
+                self._give_up(each, "Skipped", f"it follows fault {name}, which did not happen")
+                self._give_up_followers(each)
+
+    def _new_series(self, fault: Json, test: str) -> Series:
+        name = fault["name"]
+        first, flaw = self._resuming.where(name)
+        series = Series(
+            self._stage,
+            self._hands,
+            fault,
+            self._services_of(fault),
+            test=test,
+            first=first,
+            flaw=flaw,
+        )
+        self._series[name] = series
+        return series
+
+    def _services_of(self, fault: Json) -> list[ServiceDoc]:
+        target = fault.get("target")
+        if not target:
+            return list(self._stage.run["services"])
+        service = self._stage.service(target["service"])
         assert service is not None  # the operator has checked it
-        kind: FaultKind = kind_of(fault)
-        round_ = Round(self._stage, self._hands, fault, service, kind, test)
-        self._rounds[fault["name"]] = round_
-        return round_
+        return [service]
 
     def _state(self, name: str) -> FaultState:
         return next(each for each in self._stage.journal.summary["faults"] if each["name"] == name)
 
-    def _pending(self, fault: Json) -> bool:
-        return self._state(fault["name"])["state"] == "Pending" and not self._is_played(fault)
+    def _is_pending(self, name: str) -> bool:
+        return self._state(name)["state"] == "Pending" and not self._is_played(name)
 
-    def _is_played(self, fault: Json) -> bool:
-        task = self._tasks.get(fault["name"])
+    def _is_played(self, name: str) -> bool:
+        task = self._tasks.get(name)
         return task is not None and not task.done()
 
     def _stop_timer(self, name: str) -> None:
@@ -308,8 +317,8 @@ class Director:
         if timer is not None:
             timer.cancel()
 
-    def _give_up(self, fault: Json, outcome: str, why: str) -> None:
-        state = self._state(fault["name"])
+    def _give_up(self, name: str, outcome: str, why: str) -> None:
+        state = self._state(name)
         state["state"] = cast("Any", outcome)
         state["message"] = why
-        self._stage.journal.note("fault.failed", fault=fault["name"], state=outcome, message=why)
+        self._stage.journal.note("fault.failed", fault=name, state=outcome, message=why)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -19,10 +20,17 @@ class Aim:
     """What a fault is about to hit."""
 
     fault: Json
-    service: ServiceDoc
+    target: ServiceDoc | None  # None: of a resource that brings its own selector
     seen: Seen
-    seed: str  # the same for every try of this fault in this run
+    seed: int  # the same for every try of this fault in this run
     stamp: str  # the present moment
+    services: Sequence[ServiceDoc] = ()  # all of the run
+
+    @property
+    def service(self) -> ServiceDoc:
+        """The service that is hit, of a kind that must have one."""
+        assert self.target is not None  # the schema has checked it
+        return self.target
 
 
 @dataclass
@@ -39,6 +47,25 @@ class Intent:
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """What whoever carries a fault out has told of it until now."""
+
+    hits: int = 0
+    first_hit: str | None = None
+    counts: dict[str, int] = field(default_factory=dict)  # what was done: bytes, connections, ...
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The end of a fault that came without our doing."""
+
+    by: str  # deadline, or what else ended it
+    at: str
+    early: str = ""  # why it ended before its time; empty: it did not
+    undone: bool = True  # False: it has still to be undone
+
+
+@dataclass(frozen=True)
 class Hands:
     """What a fault acts with."""
 
@@ -46,10 +73,21 @@ class Hands:
     namespace: str
     seen: Seen
     save_logs: Callable[[str], Awaitable[None]]  # of a pod that is about to go
+    at: Callable[[], str]  # the present moment, as the journal writes it
+    services: Sequence[ServiceDoc] = ()
+    faults: Mapping[str, Json] = field(default_factory=dict)  # the spec's, by name
+
+
+Tell = Callable[[Evidence], None]
 
 
 class Kind(Protocol):
     """One kind of fault."""
+
+    # Hits are counted by whoever carries it out; else they are the requests that tests have sent.
+    counts_itself: bool
+    # Whoever carries it out ends it at its deadline; else we do.
+    keeps_time: bool
 
     def aim(self, aim: Aim) -> Intent:
         """
@@ -61,18 +99,64 @@ class Kind(Protocol):
 
     async def apply(self, hands: Hands, intent: Intent) -> None:
         """
-        Do it, and return when it is in effect.
+        Do it, and return when it is in effect, as far as whoever carries it out can tell.
 
         Raises:
             NotInjectedError: Nothing happened.
             ClusterError: The API server refused.
         """
 
-    async def undo(self, hands: Hands, intent: Intent) -> None:
-        """Undo it; harmless if it is undone already. Nothing to do for what a controller undoes."""
+    async def see_effect(self, hands: Hands, intent: Intent) -> str:
+        """
+        Return the moment when the effect was seen from outside; cancelled when the fault ends.
 
-    def is_undone(self, intent: Intent, service: ServiceDoc, seen: Seen) -> bool:
+        Raises:
+            NoEffectError: It is certain that there is none.
+        """
+
+    def without_effect(self, fault: Json) -> str:
+        """Say, of a fault that ended before its effect was seen, what was looked for in vain."""
+
+    async def watch(self, hands: Hands, intent: Intent, tell: Tell) -> Ended:
+        """Tell what happens while the fault lasts; return only when it has ended by itself."""
+
+    async def undo(self, hands: Hands, intent: Intent) -> Evidence | None:
+        """
+        Undo it; harmless if it is undone already. Nothing to do for what a controller undoes.
+
+        Returns:
+            The last that is known of it, of a kind that counts itself.
+
+        Raises:
+            NotRevertedError, ClusterError: It may still be there.
+        """
+
+    def is_undone(self, intent: Intent, services: Sequence[ServiceDoc], seen: Seen) -> bool:
         """Tell whether it is undone, and note in the targets what took their place."""
+
+
+class ThroughApi:
+    """
+    What holds for a fault that is made through the API server.
+
+    ``apply`` returns when the API server's own view, or its watch, shows the effect.
+    """
+
+    counts_itself = False
+    keeps_time = False
+
+    async def see_effect(self, hands: Hands, intent: Intent) -> str:
+        """Give the present moment: ``apply`` has seen it."""
+        return hands.at()
+
+    def without_effect(self, fault: Json) -> str:
+        """Say that what was asked for was not seen."""
+        return "its effect was not seen before its end"
+
+    async def watch(self, hands: Hands, intent: Intent, tell: Tell) -> Ended:
+        """Nothing ends it but we."""
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
 
 
 SCALABLE = ("Deployment", "StatefulSet")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -20,22 +21,23 @@ _LOOK_AGAIN_S = 1.0
 
 
 async def recovers(
-    stage: Stage, fault: dict[str, Any], service: ServiceDoc, *, within_s: float
+    stage: Stage, fault: dict[str, Any], services: Sequence[ServiceDoc], *, within_s: float
 ) -> str | None:
     """Return None once the system is well again, or after ``within_s`` what is still missing."""
     deadline = stage.monotonic() + within_s
     try:
         async with asyncio.timeout(within_s):
-            while not is_well(service, stage.seen):
+            while not all(is_well(service, stage.seen) for service in services):
                 await stage.seen.wait(_LOOK_AGAIN_S)
     except TimeoutError:
-        state = service_state(service, stage.seen)
+        ill = next((each for each in services if not is_well(each, stage.seen)), services[0])
+        state = service_state(ill, stage.seen)
         return (
-            f"service {service['name']} had {state['readyReplicas']} of {state['replicas']} pods"
+            f"service {ill['name']} had {state['readyReplicas']} of {state['replicas']} pods"
             f" ready {format_duration(timedelta(seconds=within_s))} after the fault's end"
             + (f": {state['message']}" if state["message"] else "")
         )
-    await until_reachable([service], within_s=min(LONGEST_S, deadline - stage.monotonic()))
+    await until_reachable(services, within_s=min(LONGEST_S, deadline - stage.monotonic()))
     until = (fault.get("recovery") or {}).get("until")
     if until is not None:
         left_s = max(deadline - stage.monotonic(), 0.1)

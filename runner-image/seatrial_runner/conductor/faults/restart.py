@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from seatrial.api.errors import NotInjectedError
 from seatrial.api.journal import ServiceDoc
 
@@ -10,6 +12,7 @@ from seatrial_runner.conductor.faults.kinds import (
     Aim,
     Hands,
     Intent,
+    ThroughApi,
     scalable,
     target,
     workload_path,
@@ -19,9 +22,10 @@ from seatrial_runner.conductor.seen import WORKLOADS, Seen
 
 # The annotation kubectl uses, so that `kubectl rollout history` and people recognise it.
 ANNOTATION = "kubectl.kubernetes.io/restartedAt"
+_LOOK_AGAIN_S = 1.0
 
 
-class Restart:
+class Restart(ThroughApi):
     """Changes the pod template's annotation; the controller replaces all pods."""
 
     def aim(self, aim: Aim) -> Intent:
@@ -46,13 +50,25 @@ class Restart:
             body = {"spec": {"template": {"metadata": {"annotations": annotations}}}}
             await hands.api.patch(workload_path(hands, kind, name), body)
 
+    async def see_effect(self, hands: Hands, intent: Intent) -> str:
+        """Return when the watch shows the first pod that is no longer the one of before."""
+        while all(
+            (pod := hands.seen.get(WORKLOADS["Pod"], each["name"])) is not None
+            and pods.uid(pod) == each["uid"]
+            and not pods.is_going(pod)
+            for each in intent.targets
+        ):
+            await hands.seen.wait(_LOOK_AGAIN_S)
+        return hands.at()
+
     async def undo(self, hands: Hands, intent: Intent) -> None:
         """Nothing: the controller does it."""
 
-    def is_undone(self, intent: Intent, service: ServiceDoc, seen: Seen) -> bool:
+    def is_undone(self, intent: Intent, services: Sequence[ServiceDoc], seen: Seen) -> bool:
         """Tell whether the controller has replaced every pod of before."""
         old = {each["uid"] for each in intent.targets}
-        there = [pod for pod in pods_of(service, seen) if not pods.is_going(pod)]
+        own = [pod for service in services for pod in pods_of(service, seen)]
+        there = [pod for pod in own if not pods.is_going(pod)]
         new = [pod for pod in there if pods.uid(pod) not in old]
         new.sort(key=lambda pod: str(pod["metadata"].get("creationTimestamp")))
         for each, pod in zip(intent.targets, new, strict=False):

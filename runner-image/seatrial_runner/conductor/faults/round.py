@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from seatrial.api.duration import format_duration
-from seatrial.api.errors import ClusterError, NotInjectedError
+from seatrial.api.errors import ClusterError, FaultError, NoEffectError, NotInjectedError
 from seatrial.api.journal import FaultState, ServiceDoc
 
-from seatrial_runner.conductor.faults.kill import Kill
-from seatrial_runner.conductor.faults.kinds import Aim, Hands, Intent, Json, Kind
+from seatrial_runner.conductor.faults.kinds import (
+    Aim,
+    Ended,
+    Evidence,
+    Hands,
+    Intent,
+    Json,
+    Kind,
+)
 from seatrial_runner.conductor.faults.recovery import recovers
-from seatrial_runner.conductor.faults.restart import Restart
-from seatrial_runner.conductor.faults.scale import Scale
-from seatrial_runner.conductor.faults.timeline import lasts_s, recovery_within_s
+from seatrial_runner.conductor.faults.timeline import lasts_s, recovery_within_s, seed_of_round
 from seatrial_runner.conductor.stage import Stage
 from seatrial_runner.conductor.windows import Window
 
@@ -23,13 +30,24 @@ _MAX_TARGETS = 20
 _LOOK_AGAIN_S = 1.0
 # What fails from now on may still be the fault's doing: its window stays open.
 _STILL_THERE = ("NotReverted", "NotRecovered")
+# States of a fault that is not proven, the worst first: of several, it keeps that.
+_WORST_FIRST = (
+    "NotRecovered", "NotReverted", "NotInjected", "NoEffect", "EndedEarly", "Skipped",
+)  # fmt: skip
 
 
-def kind_of(fault: Json) -> Kind:
-    """Give the module that can do a fault."""
-    if fault.get("kill") is not None:
-        return Kill()
-    return Restart() if fault.get("restart") is not None else Scale()
+@dataclass(frozen=True)
+class Flaw:
+    """Why a fault is not proven: a state, and what is missing."""
+
+    state: str
+    message: str
+
+
+def worse(one: Flaw | None, other: Flaw | None) -> Flaw | None:
+    """Give the one that proves less; of two alike, the first."""
+    flaws = [flaw for flaw in (one, other) if flaw is not None]
+    return min(flaws, key=lambda flaw: _WORST_FIRST.index(flaw.state), default=None)
 
 
 class Round:
@@ -37,7 +55,10 @@ class Round:
     One playing of one fault.
 
     Args:
+        services: What it hits: the target's service, or all of them where a resource has none.
+        number: Which time it is, from 1.
         test: The test it is bound to, or that started it; empty if there is none.
+        flaw: What is missing of the times before.
     """
 
     def __init__(
@@ -45,20 +66,25 @@ class Round:
         stage: Stage,
         hands: Hands,
         fault: Json,
-        service: ServiceDoc,
+        services: Sequence[ServiceDoc],
         kind: Kind,
-        test: str,
+        *,
+        test: str = "",
+        number: int = 1,
+        flaw: Flaw | None = None,
     ) -> None:
         self._stage = stage
         self._hands = hands
         self._fault = fault
-        self._service = service
+        self._services = services
         self._kind = kind
+        self.number = number
         self._ending = asyncio.Event()
         self._ended_by = "deadline"
         self._hurried = asyncio.Event()
         self._why_hurried = ""
         self.test = test
+        self.flaw = flaw
         self.window: Window | None = None
         self._since = stage.now()
         self.hits_before = self.state["hits"]
@@ -70,6 +96,11 @@ class Round:
         """What the summary says of the fault, to be changed in place."""
         name = self._fault["name"]
         return next(each for each in self._stage.journal.summary["faults"] if each["name"] == name)
+
+    @property
+    def counts_itself(self) -> bool:
+        """Tell whether hits are told by whoever carries the fault out."""
+        return self._kind.counts_itself
 
     def end(self, by: str) -> None:
         """End a fault that lasts; harmless for one that is over."""
@@ -93,12 +124,20 @@ class Round:
 
     async def play(self) -> None:
         """Play the fault to its end; what goes wrong is in its state."""
+        effect: asyncio.Task[None] | None = None
         try:
             intent = await self._inject()
-            if intent is not None:
-                await self._hold(intent)
-                await self._revert(intent)
+            if intent is None:
+                return
+            effect = asyncio.create_task(self._see_effect(intent))
+            if lasts_s(self._fault) is not None:
+                await self._last(intent, effect)
+            else:
+                await self._revert_by_controller(intent, effect)
         finally:
+            if effect is not None:
+                effect.cancel()
+            self._settle_state()
             self.in_effect.set()
             self.reverted.set()
 
@@ -106,28 +145,43 @@ class Round:
         """Complete the proof of a fault that an earlier conductor has applied."""
         self.in_effect.set()
         try:
-            await self._revert(intent, already=True)
+            if lasts_s(self._fault) is not None:
+                await self._see_end_of_undone(intent)
+            else:
+                await self._revert_by_controller(intent, None)
         finally:
+            self._settle_state()
             self.reverted.set()
+
+    # Beginning -----------------------------------------------------------------------------------
 
     async def _inject(self) -> Intent | None:
         state, journal = self.state, self._stage.journal
         state.update(
-            {"requested": self._stage.at(), "message": "", "reverted": None, "recovered": None}
+            {
+                "requested": self._stage.at(),
+                "applied": None,
+                "effective": None,
+                "reverted": None,
+                "revertedBy": None,
+                "recovered": None,
+                "message": "",
+            }
         )
-        seed = f"{self._stage.run['uid']}/{self._fault['name']}"
-        aim = Aim(self._fault, self._service, self._stage.seen, seed, self._stage.at())
         try:
-            intent = self._kind.aim(aim)
+            intent = self._kind.aim(self._aim())
         except NotInjectedError as error:
             self._failed("NotInjected", str(error))
             return None
         state["state"] = "Requested"
         state["targets"] = intent.targets[:_MAX_TARGETS]
+        self._stage.taken.update(each["uid"] for each in intent.targets)
         journal.note(
             "fault.requested",
             fault=self._fault["name"],
+            round=self.number,
             test=self.test,
+            seed=state["seed"],
             targets=intent.targets,
             undo=intent.undo,
         )
@@ -141,11 +195,24 @@ class Round:
         self._applied(intent)
         return intent
 
+    def _aim(self) -> Aim:
+        seed = self.state["seed"]
+        assert seed is not None  # set when the fault began
+        target = self._services[0] if self._fault.get("target") else None
+        return Aim(
+            self._fault,
+            target,
+            self._stage.seen,
+            seed_of_round(seed, self.number),
+            self._stage.at(),
+            self._stage.run["services"],
+        )
+
     async def _take_back(self, intent: Intent, why: str) -> None:
         """Undo what may have been done of a fault that has not taken effect."""
         try:
             await self._kind.undo(self._hands, intent)
-        except ClusterError as error:
+        except (ClusterError, FaultError) as error:
             self._failed("NotReverted", f"{why}; and it could not be undone: {error}")
         else:
             self._failed("NotInjected", why)
@@ -153,65 +220,125 @@ class Round:
     def _applied(self, intent: Intent) -> None:
         state, now = self.state, self._stage.now()
         state["state"] = "Active"
+        state["times"] += 1
         state["targets"] = intent.targets[:_MAX_TARGETS]
         state["applied"] = self._stage.at()
-        hosts = frozenset(self._service["hosts"])
+        hosts = frozenset(host for service in self._services for host in service["hosts"])
         # To the millisecond, as requests are written, or one sent at once would seem to be earlier.
         begin = now.replace(microsecond=now.microsecond // 1000 * 1000)
         self.window = self._stage.windows.open(self._fault["name"], hosts, begin, since=self._since)
         for test in sorted(self._stage.running):
             self.expose(test)
-        self._stage.journal.note("fault.applied", fault=self._fault["name"])
+        self._note("fault.applied")
         self._stage.journal.save_soon()
         self.in_effect.set()
 
-    async def _hold(self, intent: Intent) -> None:
-        lasts = lasts_s(self._fault)
-        if lasts is None:
-            return
+    async def _see_effect(self, intent: Intent) -> None:
         try:
-            async with asyncio.timeout(lasts):
-                await self._ending.wait()
-        except TimeoutError:
-            self._ended_by = "deadline"
-
-    async def _revert(self, intent: Intent, *, already: bool = False) -> None:
-        lasting = lasts_s(self._fault) is not None
-        if lasting:
-            if not already and not await self._undo(intent):
-                return
-            self._reverted(self._ended_by)
-        within_s = recovery_within_s(self._fault)
-        # NB: also for what we have undone ourselves. Until the watch tells of it, the objects look
-        # as if the fault's number of pods were all that is wanted, and all of them were there.
-        if not await self._is_undone(intent, within_s):
-            if not self._hurried.is_set():
-                self._failed("NotReverted", self._not_undone(intent, within_s))
+            moment = await self._kind.see_effect(self._hands, intent)
+        except NoEffectError as error:
+            self._flawed("NoEffect", str(error))
             return
-        if not lasting:
-            self._reverted("controller")
-        await self._see_recovery(within_s)
+        self.state["effective"] = moment
+        self._note("fault.effective", seen=moment)
+
+    def _take(self, evidence: Evidence) -> None:
+        """Take in what whoever carries the fault out has counted."""
+        state = self.state
+        hits = self.hits_before + evidence.hits
+        if hits <= state["hits"]:
+            return
+        if state["hits"] == self.hits_before:
+            self._note("fault.hit", first=evidence.first_hit, counts=evidence.counts)
+        state["hits"] = hits
+        state["firstHit"] = state["firstHit"] or evidence.first_hit
+        self._stage.journal.changed()
+
+    # A fault that lasts --------------------------------------------------------------------------
+
+    async def _last(self, intent: Intent, effect: asyncio.Task[None]) -> None:
+        ended = await self._hold(intent)
+        if ended is not None and ended.early:
+            self._flawed("EndedEarly", ended.early)
+        if (ended is None or not ended.undone) and not await self._undo(intent):
+            return
+        await self._effect_was_seen(effect)
+        self._reverted(
+            ended.by if ended is not None else self._ended_by,
+            at=ended.at if ended is not None and ended.undone else None,
+        )
+        await self._see_end_of_undone(intent)
+
+    async def _hold(self, intent: Intent) -> Ended | None:
+        """Return when the fault is to end; with what ended it, if that was not our doing."""
+        ending = asyncio.create_task(self._ending.wait())
+        watch = asyncio.create_task(self._kind.watch(self._hands, intent, self._take))
+        try:
+            lasts = None if self._kind.keeps_time else lasts_s(self._fault)
+            await asyncio.wait((ending, watch), timeout=lasts, return_when=asyncio.FIRST_COMPLETED)
+            return watch.result() if watch.done() else None
+        finally:
+            ending.cancel()
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
 
     async def _undo(self, intent: Intent) -> bool:
         try:
-            await self._kind.undo(self._hands, intent)
-        except ClusterError as error:
+            evidence = await self._kind.undo(self._hands, intent)
+        except (ClusterError, FaultError) as error:
             self._failed("NotReverted", f"it could not be undone: {error}")
             return False
+        if evidence is not None:
+            self._take(evidence)
         return True
 
-    def _not_undone(self, intent: Intent, within_s: float) -> str:
+    async def _effect_was_seen(self, effect: asyncio.Task[None]) -> None:
+        """Take note, at a fault's end, if its effect has not been seen."""
+        await asyncio.sleep(0)  # what has been seen until now counts
+        effect.cancel()
+        await asyncio.gather(effect, return_exceptions=True)
+        if self.state["effective"] is None:
+            self._flawed("NoEffect", self._kind.without_effect(self._fault))
+
+    async def _see_end_of_undone(self, intent: Intent) -> None:
+        within_s = recovery_within_s(self._fault)
+        # NB: also for what we have undone ourselves. Until the watch tells of it, the objects look
+        # as if the fault's number of pods were all that is wanted, and all of them were there.
+        if await self._is_undone(intent, within_s):
+            await self._see_recovery(within_s)
+        elif not self._hurried.is_set():
+            within = format_duration(timedelta(seconds=within_s))
+            self._failed("NotReverted", f"its end was not seen within {within}")
+
+    # A fault that is over at once ----------------------------------------------------------------
+
+    async def _revert_by_controller(
+        self, intent: Intent, effect: asyncio.Task[None] | None
+    ) -> None:
+        within_s = recovery_within_s(self._fault)
+        if not await self._is_undone(intent, within_s):
+            if not self._hurried.is_set():
+                self._failed("NotReverted", self._not_replaced(intent, within_s))
+            return
+        if effect is not None:
+            await effect  # what has been replaced has been taken away before
+        self._reverted("controller")
+        await self._see_recovery(within_s)
+
+    def _not_replaced(self, intent: Intent, within_s: float) -> str:
         missing = [each["name"] for each in intent.targets if not each["replacedBy"]]
         within = format_duration(timedelta(seconds=within_s))
         return (
-            f"the controller of service {self._service['name']} has not replaced"
+            f"the controller of service {self._services[0]['name']} has not replaced"
             f" {', '.join(missing[:5]) or 'its pods'} within {within}"
         )
+
+    # The end -------------------------------------------------------------------------------------
 
     async def _see_recovery(self, within_s: float) -> None:
         """Wait until the system is well again, or until we are in a hurry."""
         recovery = asyncio.create_task(
-            recovers(self._stage, self._fault, self._service, within_s=within_s)
+            recovers(self._stage, self._fault, self._services, within_s=within_s)
         )
         hurried = asyncio.create_task(self._hurried.wait())
         try:
@@ -227,24 +354,19 @@ class Round:
 
     async def _is_undone(self, intent: Intent, within_s: float) -> bool:
         give_up = self._stage.monotonic() + within_s
-        while not self._kind.is_undone(intent, self._service, self._stage.seen):
+        while not self._kind.is_undone(intent, self._services, self._stage.seen):
             left = give_up - self._stage.monotonic()
             if left <= 0 or self._hurried.is_set():
                 return False
             await self._stage.seen.wait(min(left, _LOOK_AGAIN_S))
         return True
 
-    def _reverted(self, by: str) -> None:
+    def _reverted(self, by: str, *, at: str | None = None) -> None:
         state = self.state
         if state["reverted"] is None:
-            state["reverted"] = self._stage.at()
+            state["reverted"] = at or self._stage.at()
             state["revertedBy"] = by
-            self._stage.journal.note(
-                "fault.reverted",
-                fault=self._fault["name"],
-                by=by,
-                targets=state["targets"],
-            )
+            self._note("fault.reverted", by=by, targets=state["targets"])
         state["state"] = "Reverted"
         self._stage.journal.save_soon()
         self.reverted.set()
@@ -257,7 +379,7 @@ class Round:
         state = self.state
         state["state"] = "Recovered"
         state["recovered"] = self._stage.at()
-        self._stage.journal.note("fault.recovered", fault=self._fault["name"], hits=state["hits"])
+        self._note("fault.recovered", hits=state["hits"])
         self._stage.journal.save_soon()
 
     def _close(self) -> None:
@@ -265,11 +387,29 @@ class Round:
             self.window.end = self._stage.now()
 
     def _failed(self, outcome: Any, message: str) -> None:
+        """Note what is missing, of a fault for which nothing better can come."""
         if outcome not in _STILL_THERE:
             self._close()
+        self._flawed(outcome, message)
         self.state["state"] = outcome
         self.state["message"] = message[:1024]
-        self._stage.journal.note(
-            "fault.failed", fault=self._fault["name"], state=outcome, message=message
-        )
+
+    def _flawed(self, outcome: str, message: str) -> None:
+        """Note what is missing; the rest of the fault is played, and told, all the same."""
+        self.flaw = worse(self.flaw, Flaw(outcome, message))
+        self._note("fault.failed", state=outcome, message=message)
         self._stage.journal.save_soon()
+
+    def fell_short(self, message: str) -> None:
+        """Note that the fault has not happened as often as it should."""
+        self._flawed("NotInjected", message)
+        self._settle_state()
+
+    def _settle_state(self) -> None:
+        """Say what the fault came to: the worst of all times it has happened."""
+        if self.flaw is not None and self.state["state"] in ("Recovered", *_WORST_FIRST):
+            self.state["state"] = self.flaw.state  # type: ignore[typeddict-item]  # one of these
+            self.state["message"] = self.flaw.message[:1024]
+
+    def _note(self, kind: str, **fields: Any) -> None:
+        self._stage.journal.note(kind, fault=self._fault["name"], round=self.number, **fields)

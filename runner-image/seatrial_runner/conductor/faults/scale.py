@@ -1,8 +1,9 @@
-"""Scale: another number of pods for a while."""
+"""Scale and outage: another number of pods for a while, or none."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from seatrial.api.errors import NotFoundError, NotInjectedError
@@ -13,29 +14,33 @@ from seatrial_runner.conductor.faults.kinds import (
     Aim,
     Hands,
     Intent,
+    Json,
+    ThroughApi,
     scalable,
     target,
     workload_path,
 )
+from seatrial_runner.conductor.readiness import pods_of
 from seatrial_runner.conductor.seen import PODS, WORKLOADS, Seen
 
-# Pods that are taken away have their terminationGracePeriodSeconds, 30 by default, and many images
-# use all of it.
-_IN_EFFECT_S = 60.0
+# New pods are made, or ended ones have gone, by then; each pod's own grace comes on top.
+_IN_EFFECT_S = 30.0
+_GRACE_S = 30  # Kubernetes' default of terminationGracePeriodSeconds
 
 
-class Scale:
+class Scale(ThroughApi):
     """Writes the scale subresource, and the old number back in the end."""
 
     def aim(self, aim: Aim) -> Intent:
         """Take all of the service's workloads, with the number of pods they have now."""
-        wanted = int(aim.fault["scale"]["replicas"])
+        wanted = self._wanted(aim.fault)
         originals: dict[str, int] = {}
         targets = []
         for kind, name in scalable(aim.service):
             item = aim.seen.get(WORKLOADS[kind], name)
             if item is None:
                 raise NotInjectedError(f"{kind} {name} of service {aim.service['name']} is gone")
+            self._check(f"{kind} {name}", item)
             originals[f"{kind}/{name}"] = _replicas(item)
             targets.append(target(kind, name, str(item["metadata"].get("uid") or "")))
         if not targets:
@@ -46,20 +51,35 @@ class Scale:
             raise NotInjectedError(
                 f"service {aim.service['name']} already has {wanted} replicas: nothing would change"
             )
-        return Intent(targets=targets, undo={"originals": originals, "replicas": wanted})
+        graces = [_grace_s(pod) for pod in pods_of(aim.service, aim.seen)]
+        return Intent(
+            targets=targets,
+            undo={
+                "originals": originals,
+                "replicas": wanted,
+                "withinS": _IN_EFFECT_S + max(graces, default=0),
+            },
+        )
+
+    def _wanted(self, fault: Json) -> int:
+        return int(fault["scale"]["replicas"])
+
+    def _check(self, name: str, workload: Json) -> None:
+        """Nothing to check: what scaling does to volumes is what the user wants to see."""
 
     async def apply(self, hands: Hands, intent: Intent) -> None:
         """Write the number, and wait until the pods are made, or have ended and are gone."""
         for workload in intent.undo["originals"]:
             await _write(hands, workload, intent.undo["replicas"])
+        within_s = intent.undo["withinS"]
         try:
-            async with asyncio.timeout(_IN_EFFECT_S):
+            async with asyncio.timeout(within_s):
                 while not _in_effect(intent, hands.seen):
-                    await hands.seen.wait(_IN_EFFECT_S)
+                    await hands.seen.wait(within_s)
         except TimeoutError:
             raise NotInjectedError(
                 f"the number of pods has not changed to {intent.undo['replicas']} within"
-                f" {_IN_EFFECT_S:g} s"
+                f" {within_s:g} s"
             ) from None
 
     async def undo(self, hands: Hands, intent: Intent) -> None:
@@ -70,12 +90,27 @@ class Scale:
             except NotFoundError:
                 continue
 
-    def is_undone(self, intent: Intent, service: ServiceDoc, seen: Seen) -> bool:
+    def is_undone(self, intent: Intent, services: Sequence[ServiceDoc], seen: Seen) -> bool:
         """Tell whether the workloads ask for their old numbers again."""
         return all(
             (item := _seen(workload, seen)) is None or _replicas(item) == original
             for workload, original in intent.undo["originals"].items()
         )
+
+
+class Outage(Scale):
+    """Takes all pods away and brings them back; claims of volumes stay."""
+
+    def _wanted(self, fault: Json) -> int:
+        return 0
+
+    def _check(self, name: str, workload: Json) -> None:
+        policy = workload["spec"].get("persistentVolumeClaimRetentionPolicy") or {}
+        if policy.get("whenScaled") == "Delete":
+            raise NotInjectedError(
+                f"an outage keeps what is on volumes, but {name} would delete its claims: set"
+                " persistentVolumeClaimRetentionPolicy.whenScaled to Retain, or use scale"
+            )
 
 
 async def _write(hands: Hands, workload: str, replicas: int) -> None:
@@ -102,6 +137,11 @@ def _belongs(pod: dict[str, Any], workload: str) -> bool:
     kind, _, name = workload.partition("/")
     owner = str((pods.owner(pod) or {}).get("name") or "")
     return (owner.rpartition("-")[0] if kind == "Deployment" else owner) == name
+
+
+def _grace_s(pod: Json) -> int:
+    grace = (pod.get("spec") or {}).get("terminationGracePeriodSeconds")
+    return _GRACE_S if grace is None else int(grace)
 
 
 def _seen(workload: str, seen: Seen) -> dict[str, Any] | None:

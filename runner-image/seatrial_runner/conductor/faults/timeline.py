@@ -1,5 +1,5 @@
 """
-When a fault begins. Pure.
+When a fault begins, how often, and how long it lasts. Pure.
 
 A fault without an offset is in effect *before* the first step of what it is bound to: the test's
 worker is forked, or its pods are let through the gate, once the fault has been applied. A scenario
@@ -9,7 +9,9 @@ have met nothing. With an offset it comes into the middle of the test.
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum, auto
 from typing import Any
 
@@ -17,12 +19,15 @@ from seatrial.api.duration import format_duration, parse_duration
 
 Fault = dict[str, Any]
 
+_SEEDS = 2**31  # as many as the schema admits
+
 
 class Trigger(Enum):
     """What a fault waits for."""
 
     GATE = auto()
     TEST = auto()
+    FAULT = auto()  # another one that has been undone
     MANUAL = auto()
 
 
@@ -33,6 +38,7 @@ class Moment:
     trigger: Trigger
     test: str  # empty unless it is bound to one
     after_s: float
+    fault: str = ""  # likewise
 
     @property
     def at_once(self) -> bool:
@@ -48,7 +54,39 @@ def moment(fault: Fault) -> Moment:
     after_s = parse_duration(when["after"]).total_seconds() if when.get("after") else 0.0
     if when.get("test"):
         return Moment(Trigger.TEST, when["test"], after_s)
+    if when.get("fault"):
+        return Moment(Trigger.FAULT, "", after_s, when["fault"])
     return Moment(Trigger.GATE, "", after_s)
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """How often a fault happens, and how far one beginning is from the next."""
+
+    times: int
+    every_s: float
+
+
+def repeats(fault: Fault) -> Repeats:
+    """Read ``when.times`` and ``when.every``; without them a fault happens once."""
+    when = fault.get("when") or {}
+    if not when.get("times"):
+        return Repeats(1, 0.0)
+    every_s = parse_duration(when["every"]).total_seconds() if when.get("every") else 0.0
+    return Repeats(int(when["times"]), every_s)
+
+
+def seed_of(fault: Fault, run_uid: str) -> int:
+    """Give the seed of what is left to chance: the fault's own, or else one from the run's UID."""
+    given = fault.get("seed")
+    if given is not None:
+        return int(given)
+    return zlib.crc32(f"{run_uid}/{fault['name']}".encode()) % _SEEDS
+
+
+def seed_of_round(seed: int, number: int) -> int:
+    """Give the seed of one time that a fault happens, from 1: each chooses anew, and alike."""
+    return (seed + number - 1) % _SEEDS
 
 
 def lasts_s(fault: Fault) -> float | None:
@@ -82,6 +120,11 @@ def never_came(fault: Fault, *, ran_s: float) -> tuple[str, str]:
                 f"test {when.test} ended after {_span(ran_s)}, before the fault's moment"
                 f" ({planned}); lower when.after"
             )
+        case Trigger.FAULT:
+            return "NotInjected", (
+                f"the tests ended after {_span(ran_s)}, before the fault's moment ({planned} after"
+                f" fault {when.fault} was undone); have fault {when.fault} begin or end earlier"
+            )
         case Trigger.GATE:
             return "NotInjected", (
                 f"the tests ended after {_span(ran_s)}, before the fault's moment ({planned});"
@@ -89,7 +132,14 @@ def never_came(fault: Fault, *, ran_s: float) -> tuple[str, str]:
             )
 
 
-def _span(seconds: float) -> str:
-    from datetime import timedelta
+def not_as_often(happened: int, asked: Repeats, *, what: str) -> str:
+    """Say that a fault has not happened as often as it should, because ``what`` ended."""
+    every = format_duration(timedelta(seconds=asked.every_s))
+    return (
+        f"it happened {happened} of {asked.times} times, each {every}, before {what} ended; lower"
+        " when.every or when.times"
+    )
 
+
+def _span(seconds: float) -> str:
     return format_duration(timedelta(seconds=round(seconds, 1)))

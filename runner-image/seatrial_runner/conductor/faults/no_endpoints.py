@@ -1,0 +1,88 @@
+"""No endpoints: a Service finds no pods for a while; the pods themselves go on running."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from seatrial.api import names
+from seatrial.api.errors import NotFoundError, NotInjectedError
+from seatrial.api.journal import ServiceDoc
+
+from seatrial_runner.conductor import pods
+from seatrial_runner.conductor.faults.kinds import Aim, Hands, Intent, Json, ThroughApi, target
+from seatrial_runner.conductor.readiness import pods_of
+from seatrial_runner.conductor.seen import ENDPOINT_SLICES, SERVICES, Seen
+
+# No pod has such a label, so a selector that asks for it finds none. To undo that is to take it out
+# of the selector again, whatever else is there: exact without knowing what was there before.
+_PREFIX = f"no-endpoints.{names.GROUP}/"
+_SERVICE_NAME = "kubernetes.io/service-name"  # label of EndpointSlices
+_IN_EFFECT_S = 30.0
+
+
+class NoEndpoints(ThroughApi):
+    """Adds to the selectors of the target's Services a label that no pod has."""
+
+    def aim(self, aim: Aim) -> Intent:
+        """Take all Services of the target; behind a gateway, those that lead to the pods."""
+        direct = aim.service.get("direct") or {}
+        services = [direct.get(host, host) for host in aim.service["hosts"]]
+        services = [name for name in services if _endpoints(name, aim.seen)]
+        if not services:
+            raise NotInjectedError(
+                f"no Service of service {aim.service['name']} has endpoints at that moment: there"
+                " is nothing to cut off"
+            )
+        return Intent(
+            targets=[target("Service", name, "") for name in services],
+            undo={"services": services, "label": f"{_PREFIX}{aim.fault['name']}"},
+        )
+
+    async def apply(self, hands: Hands, intent: Intent) -> None:
+        """Change the selectors, and wait until the Services have no endpoints."""
+        for each in intent.targets:
+            path = SERVICES.path(hands.namespace, each["name"])
+            found = await hands.api.get(path)
+            if not found["spec"].get("selector"):
+                raise NotInjectedError(
+                    f"Service {each['name']} has no selector: nothing here decides its endpoints"
+                )
+            each["uid"] = str(found["metadata"].get("uid") or "")
+            await hands.api.patch(path, _selector(intent.undo["label"], "true"))
+        try:
+            async with asyncio.timeout(_IN_EFFECT_S):
+                while any(_endpoints(name, hands.seen) for name in intent.undo["services"]):
+                    await hands.seen.wait(_IN_EFFECT_S)
+        except TimeoutError:
+            raise NotInjectedError(
+                f"Service {', '.join(intent.undo['services'])} still had endpoints after"
+                f" {_IN_EFFECT_S:g} s"
+            ) from None
+
+    async def undo(self, hands: Hands, intent: Intent) -> None:
+        """Take the label out of the selectors; a Service that is gone needs none."""
+        for name in intent.undo["services"]:
+            body = _selector(intent.undo["label"], None)
+            try:
+                await hands.api.patch(SERVICES.path(hands.namespace, name), body)
+            except NotFoundError:
+                continue
+
+    def is_undone(self, intent: Intent, services: Sequence[ServiceDoc], seen: Seen) -> bool:
+        """Tell whether every Service that was cut off leads to pods again."""
+        ready = any(pods.is_ready(pod) for service in services for pod in pods_of(service, seen))
+        return not ready or all(_endpoints(name, seen) for name in intent.undo["services"])
+
+
+def _selector(label: str, value: str | None) -> Json:
+    return {"spec": {"selector": {label: value}}}
+
+
+def _endpoints(service: str, seen: Seen) -> int:
+    """Count the endpoints of a Service, whether ready or not."""
+    return sum(
+        len(each.get("endpoints") or [])
+        for each in seen.all(ENDPOINT_SLICES)
+        if (each["metadata"].get("labels") or {}).get(_SERVICE_NAME) == service
+    )

@@ -1,0 +1,153 @@
+"""What a conductor does with the faults that an earlier one has left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from seatrial.api.errors import ClusterError, FaultError
+from seatrial.api.journal import FaultState
+
+from seatrial_runner.clock import parse
+from seatrial_runner.conductor.faults.kinds import Hands, Intent, Json
+from seatrial_runner.conductor.faults.round import Flaw, worse
+from seatrial_runner.conductor.faults.table import kind_of
+from seatrial_runner.conductor.faults.timeline import Trigger, lasts_s, moment, repeats
+from seatrial_runner.conductor.stage import Stage
+from seatrial_runner.journal import Entry, new_summary
+
+_OPEN = ("Requested", "Active")
+_TO_BE_SEEN = ("Requested", "Active", "Reverted")
+_LOOK_AGAIN_S = 1.0
+# Objects that are as before by then, or it is told.
+_UNDONE_S = 60.0
+
+
+class Resuming:
+    """Undoes what an earlier conductor left open, and knows where each fault goes on."""
+
+    def __init__(self, stage: Stage, hands: Hands) -> None:
+        self._stage = stage
+        self._hands = hands
+        self._where: dict[str, tuple[int, Flaw | None]] = {}
+
+    def where(self, name: str) -> tuple[int, Flaw | None]:
+        """
+        Tell with which round a fault goes on, once, and what is missing of those before.
+
+        Whatever begins after that (a manual fault that is started again) begins anew.
+        """
+        return self._where.pop(name, (1, None))
+
+    async def resume(self, faults: Mapping[str, Json]) -> list[tuple[str, Intent]]:
+        """
+        Undo what is open; give the faults whose end has still to be seen, with their intents.
+
+        A fault that has still tests to meet is set back instead, so that it is played again.
+        """
+        stage = self._stage
+        intents = self._intents()
+        to_be_seen = []
+        for name, fault in faults.items():
+            state = self._state(name)
+            if state["applied"] is not None:
+                end = state["recovered"]
+                stage.windows.restore(name, parse(state["applied"]), parse(end) if end else None)
+            entry = intents.get(name, {})
+            intent = Intent(targets=entry.get("targets", []), undo=entry.get("undo", {}))
+            stage.taken.update(each["uid"] for each in intent.targets)
+            if state["state"] not in _TO_BE_SEEN:
+                self._go_on_after(fault, state, entry)
+                continue
+            intent.targets = state["targets"] or intent.targets
+            is_open = state["state"] in _OPEN and lasts_s(fault) is not None
+            if is_open and not await self._undo(fault, intent, state):
+                continue
+            stage.windows.close(name, stage.now())
+            number = int(entry.get("round", 1))
+            if self._has_tests_to_meet(fault) or state["applied"] is None:
+                self._set_back(fault, state, number)
+            else:
+                self._where[name] = (number, self._flaw(name, before=number + 1))
+                to_be_seen.append((name, intent))
+        return to_be_seen
+
+    async def _undo(self, fault: Json, intent: Intent, state: FaultState) -> bool:
+        name, kind = fault["name"], kind_of(fault)
+        try:
+            evidence = await kind.undo(self._hands, intent)
+        except (ClusterError, FaultError) as error:
+            self._fail(state, "NotReverted", f"it could not be undone after a restart: {error}")
+            return False
+        give_up = self._stage.monotonic() + _UNDONE_S
+        services = self._stage.run["services"]
+        target = (fault.get("target") or {}).get("service")
+        mine = [each for each in services if target in (None, each["name"])]
+        while not kind.is_undone(intent, mine, self._stage.seen):
+            if self._stage.monotonic() > give_up:
+                self._fail(state, "NotReverted", "its end was not seen after a restart")
+                return False
+            await self._stage.seen.wait(_LOOK_AGAIN_S)
+        state["reverted"] = self._stage.at()
+        state["revertedBy"] = "conductor"
+        told: Json = {}
+        if evidence is not None:
+            told = {"hits": evidence.hits, "counts": evidence.counts}
+        self._stage.journal.note("fault.reverted", fault=name, by="conductor", **told)
+        self._stage.lost(f"Fault {name} was ended early, because the conductor was restarted.")
+        return True
+
+    def _fail(self, state: FaultState, outcome: str, message: str) -> None:
+        state["state"] = outcome  # type: ignore[typeddict-item]  # one of these
+        state["message"] = message[:1024]
+        self._stage.journal.note(
+            "fault.failed", fault=state["name"], state=outcome, message=message
+        )
+
+    def _go_on_after(self, fault: Json, state: FaultState, entry: Entry) -> None:
+        """Have a fault that is repeated go on with its next round."""
+        number = int(entry.get("round", 0))
+        if not 0 < number < repeats(fault).times or not self._has_tests_to_meet(fault):
+            return
+        self._where[fault["name"]] = (number + 1, self._flaw(fault["name"], before=number + 1))
+        state["state"] = "Pending"
+
+    def _set_back(self, fault: Json, state: FaultState, number: int) -> None:
+        """Have a round be played again; what came of those before it stays."""
+        fresh = new_summary(self._stage.run, at=self._stage.at())["faults"]
+        new = next(each for each in fresh if each["name"] == state["name"])
+        kept: Json = {"seed": state["seed"]}
+        if number > 1:
+            self._where[fault["name"]] = (number, self._flaw(fault["name"], before=number))
+            kept |= {"times": number - 1, "hits": state["hits"], "firstHit": state["firstHit"]}
+            kept |= {"exposedTests": state["exposedTests"]}
+        state.update({**new, **kept})  # type: ignore[typeddict-item]  # fields of FaultState
+
+    def _flaw(self, name: str, *, before: int) -> Flaw | None:
+        """Give what is missing of the rounds before one."""
+        flaw = None
+        for entry in self._stage.journal.entries:
+            mine = entry["kind"] == "fault.failed" and entry["fault"] == name
+            if mine and 0 < int(entry.get("round", 0)) < before:
+                flaw = worse(flaw, Flaw(entry["state"], entry["message"]))
+        return flaw
+
+    def _has_tests_to_meet(self, fault: Json) -> bool:
+        when = moment(fault)
+        if when.trigger is Trigger.MANUAL:
+            return False
+        tests = self._stage.journal.summary["tests"]
+        return any(
+            test["outcome"] in ("Pending", "Running") and when.test in ("", test["name"])
+            for test in tests
+        )
+
+    def _intents(self) -> dict[str, Entry]:
+        """Give the last intent of each fault."""
+        return {
+            entry["fault"]: entry
+            for entry in self._stage.journal.entries
+            if entry["kind"] == "fault.requested"
+        }
+
+    def _state(self, name: str) -> FaultState:
+        return next(each for each in self._stage.journal.summary["faults"] if each["name"] == name)

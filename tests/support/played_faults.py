@@ -1,0 +1,74 @@
+"""Plays faults with a director on a namespace in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from seatrial.api import journal
+from seatrial_runner.conductor.faults import Director, hands_of
+from seatrial_runner.conductor.seen import DEPLOYMENTS, ENDPOINT_SLICES, EVENTS, PODS, keep_seen
+
+from tests.support.conducted import a_run_doc, a_scenario, a_service_doc, a_stage
+from tests.support.run_namespace import NAMESPACE, RunNamespace
+from tests.support.virtual_time import in_virtual_time, loop
+
+Course = Callable[[Director, RunNamespace], Awaitable[None]]
+
+
+async def no_logs(pod: str) -> None:
+    pass
+
+
+def played(
+    *faults: dict[str, Any],
+    course: Course,
+    replicas: int = 2,
+    start_s: float = 0.5,
+    direct: dict[str, str] | None = None,
+) -> tuple[dict[str, journal.FaultState], RunNamespace]:
+    """Play a course with a director whose service orders is ready; give states and namespace."""
+
+    async def whole() -> tuple[dict[str, journal.FaultState], RunNamespace]:
+        namespace = RunNamespace(start_s=start_s)
+        orders = a_service_doc()
+        if direct is not None:
+            orders["direct"] = direct
+        run = a_run_doc(
+            services=[orders, a_service_doc("web")],
+            faults=list(faults),
+            tests=[a_scenario("paid"), a_scenario("sent")],
+        )
+        stage = await a_stage(namespace, run)
+        namespace.deployment("orders", replicas=replicas)
+        namespace.deployment("web")
+        namespace.service("orders")
+        director = Director(stage, hands_of(stage, no_logs))
+        background = [
+            asyncio.create_task(stage.journal.keep_written()),
+            *(
+                asyncio.create_task(keep_seen(namespace.api, NAMESPACE, kind, stage.seen))
+                for kind in (PODS, DEPLOYMENTS, EVENTS, ENDPOINT_SLICES)
+            ),
+        ]
+        await asyncio.sleep(start_s + 0.1)
+        await course(director, namespace)
+        await stage.journal.save()
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+        return {state["name"]: state for state in stage.journal.summary["faults"]}, namespace
+
+    return in_virtual_time(whole())
+
+
+async def one_test(director: Director, namespace: RunNamespace) -> None:
+    """The gate opens, and test paid runs for two seconds with a request each half second."""
+    await director.gate_opened()
+    await director.begin_with("paid")
+    for _ in range(4):
+        director.met(loop().now(), "orders")
+        await asyncio.sleep(0.5)
+    await director.end_with("paid")
+    await director.settle()
