@@ -33,15 +33,23 @@ class FakeTime:
 class FaultsByName:
     """Faults that do what they are told, except those in ``broken``."""
 
-    def __init__(self, broken: str = "") -> None:
+    def __init__(self, broken: str = "", **states: Any) -> None:
         self.broken = broken
         self.orders: list[str] = []
+        # By fault (``_`` for ``-``), its states in order; the last one stays.
+        self.states = {name.replace("_", "-"): list(words) for name, words in states.items()}
 
     def start(self, name: str) -> None:
         self._order("start", name)
 
     def stop(self, name: str) -> None:
         self._order("stop", name)
+
+    def status(self, name: str) -> dict[str, Any]:
+        words = self.states.get(name)
+        if words is None:
+            raise RuntimeError(f"there is no fault {name!r}")
+        return {"state": words.pop(0) if len(words) > 1 else words[0], "message": ""}
 
     def _order(self, verb: str, name: str) -> None:
         self.orders.append(f"{verb} {name}")

@@ -111,6 +111,13 @@ def test_fault_steps_are_skipped_on_a_laptop_with_a_reason(pytester):
     assert "start fault lose: fault 'lose': there is no conductor here" in done.stdout
 
 
+def test_a_failure_that_is_expected_is_skipped_on_a_laptop_with_a_reason(pytester):
+    step = "http: {get: 'http://orders:8080/'}, expectFailure: {during: lose}"
+    write(pytester.path, {"x.yaml": f"scenario:\n- {{{step}}}\n- expect: ['false']\n"})
+    done = run_pytest(pytester, "x.yaml")
+    assert "GET http://orders:8080/: fault 'lose': there is no conductor here" in done.stdout
+
+
 def test_a_scenario_without_any_step_carried_out_is_a_skip(pytester):
     write(pytester.path, {"x.yaml": "scenario:\n- fault: {start: lose}\n"})
     done = run_pytest(pytester, "x.yaml", "-rs")

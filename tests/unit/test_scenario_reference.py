@@ -48,6 +48,8 @@ def shop():
         each.answer("PUT /orders/o-1", status=307, json={}, headers={"Location": "/orders/o-3"})
         each.answer("PUT /orders/o-3", json={})
         each.answer("POST /orders/o-1/copies", json={}, status=201)
+        told = {"error": "payments do not answer"}
+        each.answer("POST /refunds", json=told, status=503)
         each.answer("GET /features", json={"gifts": True})
         each.answer("GET /gifts", json={})
         each.answer("GET /slow", json={"ready": False})
@@ -63,7 +65,7 @@ def test_an_example_is_valid_and_does_what_it_says(example, shop):
     assert list(scenario_problems(spec, None)) == []
     time = FakeTime()
     world = World(
-        faults=FaultsByName(),
+        faults=FaultsByName(payments_slow=["Active"]),
         services={"orders": {"port": 8080}},
         base_urls={"orders": shop.url},
         now=time.now,
@@ -107,7 +109,7 @@ def test_the_page_shows_every_kind_of_step():
     shown = str(EXAMPLES)
     for word in ("http", "fault", "set", "parallel", "when", "expect", "capture", "eventually",
                  "retries", "matrix", "query", "headers", "bearer", "basicAuth", "form", "body",
-                 "timeout", "followRedirects", "every"):  # fmt: skip
+                 "timeout", "followRedirects", "every", "expectFailure", "within"):  # fmt: skip
         assert f"'{word}'" in shown, word
 
 

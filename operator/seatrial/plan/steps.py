@@ -13,7 +13,7 @@ from seatrial.api.errors import SpecError
 from seatrial.api.paths import below
 from seatrial.api.probes import SteadyState
 from seatrial.api.rules import did_you_mean
-from seatrial.api.scenario import HTTP_VERBS, HttpRequest, LeafStep, Step
+from seatrial.api.scenario import HTTP_VERBS, ExpectFailure, HttpRequest, LeafStep, Step
 from seatrial.api.spec import Fault, RunSpec, Test
 from seatrial.plan.expressions import expression_problem, name_problem, template_problem
 
@@ -36,6 +36,9 @@ def scenario_problems(spec: RunSpec, hosts: Hosts | None) -> Iterator[SpecError]
         yield from _matrix(test, f"spec.tests[{index}]")
         for step, field in steps_of(test, f"spec.tests[{index}]"):
             yield from _step(step, field, test, spec.faults, hosts)
+            if step.expect_failure is not None:
+                failure = f"{field}.expectFailure"
+                yield from _expected_failure(step.expect_failure, failure, test, spec)
     for index, fault in enumerate(spec.faults):
         if until := fault.recovery.until:
             field = f"spec.faults[{index}].recovery.until"
@@ -109,6 +112,24 @@ def _step(
         if nothing and not (isinstance(step, Step) and step.parallel):
             problem = "has nothing to wait for."
             yield SpecError(f"{field}.eventually", problem, "Give the step http or expect.")
+
+
+def _expected_failure(
+    expected: ExpectFailure, field: str, test: Test, spec: RunSpec
+) -> Iterator[SpecError]:
+    by_name = {fault.name: fault for fault in spec.faults}
+    if (fault := by_name.get(expected.during)) is None:
+        problem = f"no fault of this run is named {expected.during!r}."
+        yield SpecError(f"{field}.during", problem, did_you_mean(expected.during, by_name))
+    elif fault.when.test not in (None, test.name) and spec.parallelism == 1:
+        problem = f"fault {fault.name} is over before this test: it ends with {fault.when.test}."
+        yield SpecError(f"{field}.during", problem, "Bind it to this test with when.test.")
+    default = ExpectFailure.model_fields["expect"].get_default(call_default_factory=True)
+    if expected.no_response and expected.expect != default:
+        problem = "has no response to judge, because of noResponse."
+        yield SpecError(f"{field}.expect", problem, "Leave one of them out.")
+    yield from _expressions(expected.expect, f"{field}.expect")
+    yield from _fits(expected.within, test, f"{field}.within")
 
 
 def _fits(duration: timedelta | None, test: Test, field: str) -> Iterator[SpecError]:

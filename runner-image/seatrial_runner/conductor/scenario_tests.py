@@ -105,10 +105,14 @@ class _FaultsByChannel:
     def stop(self, name: str) -> None:
         self._order("stop", name)
 
-    def _order(self, what: str, name: str) -> None:
+    def status(self, name: str) -> Json:
+        return self._order("status", name)
+
+    def _order(self, what: str, name: str) -> Json:
         answer = self._channel.ask({what: name})
         if "error" in answer:
             raise RuntimeError(answer["error"])
+        return answer
 
 
 async def _serve(orders: Orders, test: str, message: Json) -> Json:
@@ -122,6 +126,9 @@ async def _serve(orders: Orders, test: str, message: Json) -> Json:
                 return await orders.start(fault, test=test)
             case {"stop": fault}:
                 return await orders.stop(fault)
+            case {"status": fault}:
+                unknown = {"error": f"there is no fault {fault[:60]!r} in spec.faults"}
+                return orders.fault(fault) or unknown
     except SeatrialError as error:
         return {"error": str(error)}
     return {}

@@ -9,6 +9,7 @@ from typing import Any
 
 from seatrial_runner.clock import rfc3339
 from seatrial_runner.scenario.exchange import Client
+from seatrial_runner.scenario.expected_failure import fail_as_expected
 from seatrial_runner.scenario.matrix import Instance
 from seatrial_runner.scenario.redaction import Redactor
 from seatrial_runner.scenario.repetition import Repetition
@@ -148,6 +149,8 @@ class _Run:
             inner.clear()  # of the try before
             self._parallel(branches, scope, inner)
             conclude(step, scope)
+        elif step.get("expectFailure"):
+            fail_as_expected(step, scope, self.tools, seconds)
         else:
             act(step, scope, self.tools, seconds)
 

@@ -41,11 +41,20 @@ class ExchangeError(Exception):
     No response came; the message says why.
 
     ``permanent``: the request itself is wrong. ``out_of_time``: nothing came in time.
+    ``answered``: one did come, and cannot be used.
     """
 
-    def __init__(self, message: str, *, permanent: bool = False, out_of_time: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        permanent: bool = False,
+        out_of_time: bool = False,
+        answered: bool = False,
+    ) -> None:
         self.permanent = permanent
         self.out_of_time = out_of_time
+        self.answered = answered
         super().__init__(message)
 
 
@@ -103,7 +112,7 @@ class Client:
                 host = hop.url.host
             finally:
                 response.close()
-        raise ExchangeError(f"more than {MAX_REDIRECTS} redirects")
+        raise ExchangeError(f"more than {MAX_REDIRECTS} redirects", answered=True)
 
     def _next(self, client: httpx.Client, hop: httpx.Request, deadline: float) -> httpx.Request:
         from seatrial_runner.scenario.transport import DEADLINE
@@ -126,14 +135,16 @@ class Client:
         # One coding makes at most a thousand bytes of one, and is read piece by piece. Of two, the
         # first piece may already be gigabytes.
         if len(response.headers.get_list("content-encoding", split_commas=True)) > 1:
-            raise ExchangeError("the response is compressed more than once, which is not read")
+            text = "the response is compressed more than once, which is not read"
+            raise ExchangeError(text, answered=True)
         parts, size = [], 0
         for part in response.iter_bytes():
             size += len(part)
             if size > MAX_RESPONSE_BYTES:
                 raise ExchangeError(
                     f"the response ({response.status_code}) is larger than"
-                    f" {MAX_RESPONSE_BYTES // 2**20} MiB, the most a scenario reads"
+                    f" {MAX_RESPONSE_BYTES // 2**20} MiB, the most a scenario reads",
+                    answered=True,
                 )
             parts.append(part)
         elapsed = timedelta(seconds=time.monotonic() - started)
@@ -220,7 +231,7 @@ def _explained(error: Exception, url: str, seconds: float) -> ExchangeError:
             text = f"it cannot be sent: {error}"
             return ExchangeError(text, permanent=True)
         case httpx.DecodingError():
-            text = f"the response cannot be decoded: {error}"
+            return ExchangeError(f"the response cannot be decoded: {error}", answered=True)
         case _:
             text = f"{type(error).__name__}: {error}"
     return ExchangeError(text)

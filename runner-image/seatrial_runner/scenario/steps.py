@@ -11,7 +11,7 @@ from seatrial_runner.scenario.explain import judge, why_no_value
 from seatrial_runner.scenario.expressions import ExpressionError, evaluate
 from seatrial_runner.scenario.interpolation import TemplateError
 from seatrial_runner.scenario.redaction import Redactor
-from seatrial_runner.scenario.request import VERBS, RequestError, prepare
+from seatrial_runner.scenario.request import VERBS, Request, RequestError, prepare
 from seatrial_runner.scenario.results import Outcome
 from seatrial_runner.scenario.scope import Scope, bad_name
 from seatrial_runner.scenario.transcript import request_text, response_text, unmet_text
@@ -126,12 +126,22 @@ def conclude(step: dict[str, Any], scope: Scope, sent: str = "") -> None:
         _define(name, expression, scope, "capture", sent)
 
 
-def _send(http: dict[str, Any], scope: Scope, tools: Tools, seconds: Callable[[], float]) -> str:
-    """Send, put the response into the scope, and give the text of both."""
+def prepared(http: dict[str, Any], scope: Scope, tools: Tools) -> Request:
+    """
+    Fill a request in.
+
+    Raises:
+        StepFailure: It is none.
+    """
     try:
-        request = prepare(http, scope.template_variables(), tools.redactor)
+        return prepare(http, scope.template_variables(), tools.redactor)
     except (TemplateError, RequestError) as error:
         raise StepFailure(str(error), permanent=True) from error
+
+
+def _send(http: dict[str, Any], scope: Scope, tools: Tools, seconds: Callable[[], float]) -> str:
+    """Send, put the response into the scope, and give the text of both."""
+    request = prepared(http, scope, tools)
     try:
         scope.response = tools.client.send(request, at_most_s=seconds())
     except ExchangeError as error:

@@ -12,13 +12,16 @@ from seatrial_runner import clock
 
 
 class Faults(Protocol):
-    """Starts and stops the manual faults of the run."""
+    """Starts and stops the manual faults of the run, and tells how each fault is."""
 
     def start(self, name: str) -> None:
         """Return once the fault is in effect; raise with a sentence if it cannot be."""
 
     def stop(self, name: str) -> None:
         """Return once the fault is undone; raise with a sentence if it cannot be."""
+
+    def status(self, name: str) -> Mapping[str, Any]:
+        """Give a fault's entry of ``status.faults``; raise with a sentence if there is none."""
 
 
 class FaultsUnavailableError(Exception):
@@ -35,6 +38,13 @@ class NoFaults:
     def stop(self, name: str) -> None:
         """Refuse."""
         raise FaultsUnavailableError(f"fault {name!r} is not stopped: there is no conductor here")
+
+    def status(self, name: str) -> Mapping[str, Any]:
+        """Refuse."""
+        raise FaultsUnavailableError(
+            f"fault {name!r} is not in effect: there is no conductor here, so nothing can be"
+            " expected to fail"
+        )
 
 
 def _nobody_listens(at: datetime, host: str) -> None:
