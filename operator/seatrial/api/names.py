@@ -59,6 +59,12 @@ GATEWAY_PORT = 7778  # its control; the ports it carries begin at GATEWAY_FIRST_
 GATEWAY_FIRST_LISTEN = 20001
 ENVOY_ADMIN_PORT = 7779  # of Envoy beside it, on loopback
 ENVOY_FIRST_LISTEN = 30001  # on loopback
+ENVOY_DIRECTORY = "/run/seatrial"  # a volume that it shares with the gateway
+ENVOY_LOG = "requests.jsonl"  # there: what has met a fault's route
+ENVOY_SWITCHBOARD = "switchboard.sock"  # there: tells which faults are on
+ENVOY_CONFIG = "envoy.json"  # key of ConfigMap GATEWAY
+# In the answer to a probe by Envoy: name of the fault that it has met.
+PROBE_HEADER = "x-seatrial-fault"
 AGENT_PORT = 17779  # control of the agent in a pod under test
 AGENT_PREFIX = "seatrial-agent"  # names of its ephemeral containers
 # Local ports from which the conductor's own probes connect: the gateway knows them by these.
@@ -128,6 +134,16 @@ def direct_service(host: str) -> str:
     if len(name) <= 63:
         return name
     return f"{name[:54]}-{zlib.crc32(host.encode()):08x}"
+
+
+def envoy_key(fault: str) -> str:
+    """Name Envoy's runtime key that says which share of requests meets the fault."""
+    return f"seatrial.{fault}"
+
+
+def envoy_probe_key(fault: str) -> str:
+    """Likewise for probes, which meet a fault that is on always."""
+    return f"seatrial-probe.{fault}"
 
 
 def report_name(run_name: str) -> str:
