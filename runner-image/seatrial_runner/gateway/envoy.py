@@ -1,0 +1,264 @@
+"""
+HTTP faults, carried out by the Envoy beside the gateway.
+
+Envoy has a route for each of them from the start (``seatrial.plan.objects.envoy``). Here they are
+switched on and off, and what met them is counted. What Envoy cannot take back by itself ends here:
+requests that are held up (``lanes``), and changes of responses that are still to come (a file for
+each fault that is on).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seatrial.api import names
+from seatrial.api.amounts import parse_quantity, parse_share
+from seatrial.api.control import FaultOrder, ListenerDoc
+from seatrial.api.duration import parse_duration
+from seatrial.api.errors import NotInjectedError, NotRevertedError
+
+from seatrial_runner import clock
+from seatrial_runner.control.carrier import Evidence
+from seatrial_runner.gateway.admin import Admin, EnvoyError
+from seatrial_runner.gateway.lanes import Hold, Lanes
+from seatrial_runner.gateway.requestlog import RequestLog
+
+logger = logging.getLogger("seatrial.gateway.envoy")
+
+_READ_EVERY_S = 0.2
+Lost = Callable[[str], Awaitable[None]]
+
+
+async def _nobody(name: str) -> None:
+    """Tell nobody that a fault was lost."""
+
+
+@dataclass
+class _Active:
+    order: str  # its name
+    timer: asyncio.TimerHandle
+
+
+class Envoy:
+    """
+    Carries out orders of kind ``http``: ``seatrial_runner.control.Carrier`` for these.
+
+    The name of an order is that of a declared fault, with or without a suffix after a dot.
+    """
+
+    def __init__(
+        self,
+        listeners: Sequence[ListenerDoc],
+        faults: Sequence[str],
+        *,
+        lost: Lost = _nobody,
+        directory: Path = Path(names.ENVOY_DIRECTORY),
+        admin_port: int = names.ENVOY_ADMIN_PORT,
+    ) -> None:
+        """
+        Make it; it does nothing before ``start``.
+
+        Args:
+            listeners: What the gateway carries.
+            faults: Names of the faults that Envoy has been configured for.
+            lost: Is told the name of an order that has ended early, because Envoy ended.
+            directory: What it shares with Envoy.
+            admin_port: Of Envoy.
+        """
+        self._faults = tuple(faults)
+        self._directory = directory
+        self._lost = lost
+        self._admin = Admin(directory, admin_port)
+        self._log = RequestLog(directory / names.ENVOY_LOG)
+        through = [doc for doc in listeners if doc["envoy"] is not None]
+        self._lanes = {fault: Lanes(fault, through, directory) for fault in faults}
+        self._active: dict[str, _Active] = {}  # by fault
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_up = False
+
+    async def start(self) -> None:
+        """Begin: as soon as Envoy serves, what a gateway before us may have left is ended."""
+        for fault in self._faults:
+            self._switch_file(fault).unlink(missing_ok=True)
+        self._log.skip()
+        self._spawn(self._watch())
+        self._spawn(self._keep_reading())
+
+    def ready(self) -> str:
+        """Give an empty text, or why it cannot serve yet."""
+        return "" if self._is_up else "Envoy does not answer"
+
+    async def stop(self) -> None:
+        """End everything; Envoy goes on by itself."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for fault in list(self._active):
+            self._let_go(fault)
+        with contextlib.suppress(EnvoyError):
+            await self._admin.switch(dict.fromkeys(self._faults, 0.0))
+        for lanes in self._lanes.values():
+            await lanes.close()
+        self._log.close()
+
+    async def put(self, name: str, order: FaultOrder, deadline: float) -> None:
+        """
+        Put a fault into effect; see ``Carrier``.
+
+        Raises:
+            ValueError: ``params`` are not those of an ``http`` fault.
+            NotInjectedError: Envoy is not there, or not configured for it.
+        """
+        fault = self._fault(name)
+        share, hold = _read(order["params"])
+        if not self._is_up:
+            raise NotInjectedError("Envoy is not running; it is being started again")
+        self._log.begin(fault, clock.now())
+        if hold is not None:
+            await self._lanes[fault].open(hold)
+        self._switch_file(fault).touch()
+        self._set_timer(fault, name, deadline)
+        try:
+            await self._admin.switch({fault: share})
+        except EnvoyError as error:
+            self._let_go(fault)
+            self._spawn(self._undo_until_done(fault))
+            raise NotInjectedError(str(error)) from error
+
+    async def renew(self, name: str, order: FaultOrder, deadline: float) -> None:
+        """Move the deadline; see ``Carrier``."""
+        fault = self._fault(name)
+        if fault not in self._active:
+            await self.put(name, order, deadline)
+            return
+        self._set_timer(fault, name, deadline)
+
+    async def delete(self, name: str) -> None:
+        """
+        End a fault; see ``Carrier``.
+
+        Raises:
+            NotRevertedError: It may still be there.
+        """
+        fault = self._fault(name)
+        active = self._active.get(fault)
+        if active is not None and active.order != name:
+            return  # an earlier order of the same fault; that one has ended
+        await self._undo(fault)
+
+    async def evidence(self, name: str) -> Evidence:
+        """Give what a fault has met."""
+        self._log.read()
+        return self._log.evidence(self._fault(name))
+
+    async def abilities(self) -> dict[str, str]:
+        """Say whether ``http`` faults can be carried out."""
+        return {"http": self.ready()}
+
+    def knows(self, name: str) -> bool:
+        """Tell whether an order's name is that of a fault Envoy has been configured for."""
+        return name.partition(".")[0] in self._faults
+
+    def _fault(self, name: str) -> str:
+        if not self.knows(name):
+            raise NotInjectedError(f"Envoy has not been configured for a fault named {name}")
+        return name.partition(".")[0]
+
+    def _switch_file(self, fault: str) -> Path:
+        return self._directory / f"{fault}.on"
+
+    def _set_timer(self, fault: str, name: str, deadline: float) -> None:
+        if (active := self._active.get(fault)) is not None:
+            active.timer.cancel()
+        # Both are time.monotonic on Linux; with uvloop a loop's time is rounded to milliseconds.
+        loop = asyncio.get_running_loop()
+        timer = loop.call_at(deadline, self._ring, fault)
+        self._active[fault] = _Active(name, timer)
+
+    def _ring(self, fault: str) -> None:
+        self._let_go(fault)
+        self._spawn(self._undo_until_done(fault))
+
+    async def _undo_until_done(self, fault: str) -> None:
+        """End a fault whose time is up; Envoy may be overloaded, but not for ever."""
+        while fault not in self._active:
+            try:
+                await self._undo(fault)
+                return
+            except NotRevertedError:
+                logger.exception("an http fault is past its time", extra={"fault": fault})
+                await asyncio.sleep(_READ_EVERY_S)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _let_go(self, fault: str) -> None:
+        """End what is not Envoy's: at once, and without it."""
+        if (active := self._active.pop(fault, None)) is not None:
+            active.timer.cancel()
+        self._lanes[fault].let_go()
+        self._switch_file(fault).unlink(missing_ok=True)
+
+    async def _undo(self, fault: str) -> None:
+        self._let_go(fault)
+        try:
+            await self._admin.switch({fault: 0.0})
+        except EnvoyError as error:
+            if self._is_up:
+                raise NotRevertedError(f"{fault} may still be there: {error}") from error
+
+    async def _begin_anew(self) -> None:
+        while not self._is_up:
+            with contextlib.suppress(EnvoyError):
+                await self._admin.wait_until_ready()
+                await self._admin.switch(dict.fromkeys(self._faults, 0.0))
+                self._is_up = True
+                logger.info("Envoy serves")
+
+    async def _watch(self) -> None:
+        """Wait for Envoy, and notice when it has ended: with it every fault has, too."""
+        while True:
+            await self._begin_anew()
+            await self._admin.wait_until_gone()
+            self._is_up = False
+            logger.warning("Envoy has ended", extra={"faults": sorted(self._active)})
+            for fault, active in list(self._active.items()):
+                self._let_go(fault)
+                await self._lost(active.order)
+
+    async def _keep_reading(self) -> None:
+        """Keep the log short, and what is left to read of it."""
+        while True:
+            await asyncio.sleep(_READ_EVERY_S)
+            if self._active:
+                self._log.read()
+            if self._log.is_long():
+                self._log.put_aside()
+                with contextlib.suppress(EnvoyError):
+                    await self._admin.reopen_log()
+
+
+def _read(params: dict[str, Any]) -> tuple[float, Hold | None]:
+    """
+    Read what there is to do here: the share, and how requests are held up.
+
+    Raises:
+        ValueError: The message names the field.
+    """
+    try:
+        share = parse_share(params.get("share") or "100%")
+        if (delay := params.get("delay")) is not None:
+            return share, Hold(delay_s=parse_duration(delay).total_seconds())
+        if (rate := params.get("rate")) is not None:
+            return share, Hold(rate=float(parse_quantity(rate)))
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"params: {error}") from error
+    return share, None

@@ -1,0 +1,418 @@
+"""Each http fault is seen from outside while it is on, and not a moment longer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from seatrial.api.control import PROBE_HOST
+from seatrial.api.errors import NotInjectedError
+from seatrial.api.faults import Fault
+from seatrial.api.names import PROBE_HEADER
+
+from tests.support.envoy_process import EnvoyProcess, a_listener, an_http_fault
+from tests.support.http_origin import Came, HttpOrigin, exchange
+
+
+@asynccontextmanager
+async def behind_envoy(
+    directory: Path, *faults: Fault, sources: tuple[str, ...] = ()
+) -> AsyncIterator[tuple[HttpOrigin, EnvoyProcess, httpx.AsyncClient]]:
+    async with AsyncExitStack() as stack:
+        origin = await stack.enter_async_context(HttpOrigin())
+        listener = a_listener(origin.port, sources=sources)
+        envoy = await stack.enter_async_context(EnvoyProcess(directory, faults, [listener]))
+        client = await stack.enter_async_context(httpx.AsyncClient(base_url=envoy.url, timeout=10))
+        yield origin, envoy, client
+
+
+async def until(seen: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not seen():  # noqa: ASYNC110 - what is waited for is in another process
+            await asyncio.sleep(0.01)
+
+
+async def elapsed(client: httpx.AsyncClient, path: str = "/") -> float:
+    begun = time.monotonic()
+    (await client.get(path)).raise_for_status()
+    return time.monotonic() - begun
+
+
+async def test_an_abort_answers_instead_of_the_service(tmp_path: Path) -> None:
+    fault = an_http_fault("fails", abort={"status": 503})
+    async with behind_envoy(tmp_path, fault) as (origin, envoy, client):
+        assert (await client.get("/")).text == "hello"
+        await envoy.order("fails")
+        during = [(await client.get("/")).status_code for _ in range(5)]
+        await envoy.end("fails")
+        after = await client.get("/")
+
+        assert during == [503] * 5
+        assert (after.status_code, after.text) == (200, "hello")
+        assert len(origin.came) == 2
+        assert origin.connections == 1  # the client's one connection, fault or not
+        assert await envoy.hits("fails") == 5
+
+
+async def test_a_grpc_abort_is_in_the_words_of_grpc(tmp_path: Path) -> None:
+    fault = an_http_fault("fails", abort={"grpcStatus": 8})
+    async with behind_envoy(tmp_path, fault) as (_, envoy, client):
+        await envoy.order("fails")
+        answer = await client.post("/shop.Orders/Get", headers={"content-type": "application/grpc"})
+
+        assert (answer.status_code, answer.headers["grpc-status"]) == (200, "8")
+
+
+async def test_a_delay_holds_requests_up(tmp_path: Path) -> None:
+    fault = an_http_fault("slow", delay="300ms")
+    async with behind_envoy(tmp_path, fault) as (_, envoy, client):
+        before = await elapsed(client)
+        await envoy.order("slow")
+        during = await elapsed(client)
+        await envoy.end("slow")
+        after = await elapsed(client)
+
+        assert before < 0.2
+        assert 0.3 <= during < 0.5
+        assert after < 0.2
+        assert await envoy.hits("slow") == 1
+
+
+async def test_a_request_that_is_held_up_goes_on_when_the_fault_ends(tmp_path: Path) -> None:
+    fault = an_http_fault("slow", delay="1m")
+    async with behind_envoy(tmp_path, fault) as (_, envoy, client):
+        await envoy.order("slow", for_s=0.5)
+        assert await elapsed(client) < 1.0
+
+
+async def test_a_rate_makes_the_response_trickle_until_the_fault_ends(tmp_path: Path) -> None:
+    fault = an_http_fault("slow", rate="100k")
+    async with behind_envoy(tmp_path, fault) as (origin, envoy, client):
+        body = b"x" * 1_000_000
+        origin.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + body
+        await envoy.order("slow", for_s=0.8)
+        begun = time.monotonic()
+        async with client.stream("GET", "/") as response:
+            got = 0
+            async for data in response.aiter_raw():
+                got += len(data)
+                if time.monotonic() - begun < 0.5:
+                    at_half = got
+        whole = time.monotonic() - begun
+
+        assert 30_000 < at_half < 70_000  # 50,000 at 100 kB/s
+        assert got == 1_000_000
+        assert 0.7 < whole < 1.5  # at that rate it would take 10 s
+
+
+LONG = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+
+
+@pytest.mark.parametrize("size", [0, 2, 5_000_000], ids=["empty", "short", "long"])
+async def test_a_body_is_replaced(tmp_path: Path, size: int) -> None:
+    fault = an_http_fault("wrong", body={"replace": "<html>"})
+    async with behind_envoy(tmp_path, fault) as (origin, envoy, client):
+        origin.answer = LONG % size + b"x" * size
+        await envoy.order("wrong")
+        during = await client.get("/")
+        head = await client.head("/")
+        await envoy.end("wrong")
+        after = await client.get("/")
+
+        assert (during.status_code, during.text) == (200, "<html>")
+        assert head.text == ""
+        assert len(after.content) == size
+
+
+async def test_a_body_in_chunks_is_replaced(tmp_path: Path) -> None:
+    fault = an_http_fault("wrong", body={"replace": "{}"})
+    async with behind_envoy(tmp_path, fault) as (origin, envoy, client):
+
+        async def answer(_: Came, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            for _ in range(3):
+                writer.write(b"5\r\nhello\r\n")
+                await asyncio.sleep(0.02)
+            writer.write(b"0\r\n\r\n")
+
+        origin.answers["/"] = answer
+        await envoy.order("wrong")
+        assert (await client.get("/")).text == "{}"
+
+
+@pytest.mark.parametrize("size", [100, 3_000_000])
+async def test_a_truncated_body_is_shorter_than_its_length_says(tmp_path: Path, size: int) -> None:
+    fault = an_http_fault("cut", body={"truncate": 10})
+    async with behind_envoy(tmp_path, fault) as (origin, envoy, client):
+        origin.answer = LONG % size + b"x" * size
+        await envoy.order("cut")
+        raw = await exchange(envoy.port, b"GET / HTTP/1.1\r\nHost: orders\r\n\r\n")
+        with pytest.raises(httpx.RemoteProtocolError):
+            await client.get("/")
+        await envoy.end("cut")
+
+        head, _, body = raw.partition(b"\r\n\r\n")
+        assert b"Content-Length: %d" % size in head
+        assert body == b"x" * 10
+        assert len((await client.get("/")).content) == size
+
+
+async def test_a_content_type_is_changed_and_nothing_else(tmp_path: Path) -> None:
+    fault = an_http_fault("odd", body={"contentType": "text/html"})
+    async with behind_envoy(tmp_path, fault) as (origin, envoy, client):
+        origin.answer = LONG % 2 + b"{}"
+        await envoy.order("odd")
+        during = await client.get("/")
+
+        assert (during.headers["content-type"], during.text) == ("text/html", "{}")
+
+
+async def test_a_response_after_the_fault_is_not_changed(tmp_path: Path) -> None:
+    fault = an_http_fault("wrong", body={"replace": "<html>"})
+    async with behind_envoy(tmp_path, fault) as (origin, envoy, client):
+        go_on = asyncio.Event()
+
+        async def answer(_: Came, writer: asyncio.StreamWriter) -> None:
+            await go_on.wait()
+            writer.write(origin.answer)
+
+        origin.answers["/"] = answer
+        await envoy.order("wrong")
+        request = asyncio.create_task(client.get("/"))
+        await until(lambda: bool(origin.came))
+        await envoy.end("wrong")
+        go_on.set()
+
+        assert (await request).text == "hello"
+        assert await envoy.hits("wrong") == 1
+
+
+MATCHES: list[Any] = [
+    pytest.param({"methods": ["post"]}, ("POST", "/a", {}), ("GET", "/a", {}), id="method"),
+    pytest.param({"path": "/a"}, ("GET", "/a?x=1", {}), ("GET", "/a/b", {}), id="path"),
+    pytest.param({"pathPrefix": "/a"}, ("GET", "/a/b", {}), ("GET", "/b/a", {}), id="prefix"),
+    pytest.param(
+        {"headers": {"X-Tenant": "7"}},
+        ("GET", "/", {"x-tenant": "7"}),
+        ("GET", "/", {"x-tenant": "77"}),
+        id="header",
+    ),
+    pytest.param(
+        {"headers": {"Host": "orders:8080"}},
+        ("GET", "/", {"host": "orders:8080"}),
+        ("GET", "/", {"host": "orders"}),
+        id="host",
+    ),
+]
+
+
+@pytest.mark.parametrize(("match", "met", "not_met"), MATCHES)
+async def test_only_what_is_named_is_met(
+    tmp_path: Path, match: dict[str, Any], met: tuple[Any, ...], not_met: tuple[Any, ...]
+) -> None:
+    fault = an_http_fault("fails", match=match, abort={"status": 500})
+    async with behind_envoy(tmp_path, fault) as (_, envoy, client):
+        await envoy.order("fails")
+
+        def ask(request: tuple[Any, ...]) -> Any:
+            method, path, headers = request
+            return client.request(method, path, headers=headers)
+
+        assert (await ask(met)).status_code == 500
+        assert (await ask(not_met)).status_code == 200
+        assert await envoy.hits("fails") == 1
+
+
+async def test_a_share_of_requests_is_met(tmp_path: Path) -> None:
+    fault = an_http_fault("fails", share="25%", abort={"status": 500})
+    rare = an_http_fault("rare", share="0.1%", abort={"status": 501})
+    async with behind_envoy(tmp_path, fault, rare) as (_, envoy, client):
+        await envoy.order("fails")
+        answers = [(await client.get("/")).status_code for _ in range(400)]
+        await envoy.end("fails")
+        await envoy.order("rare")
+        seldom = [(await client.get("/")).status_code for _ in range(400)]
+
+        assert 60 <= answers.count(500) <= 140  # 100; five deviations are 43
+        assert await envoy.hits("fails") == answers.count(500)
+        assert seldom.count(501) <= 5  # 0.4
+
+
+async def test_a_source_is_met_and_no_other(tmp_path: Path) -> None:
+    fault = an_http_fault("fails", target={"from": ["shop"]}, abort={"status": 500})
+    everyone = an_http_fault("gone", match={"path": "/gone"}, abort={"status": 410})
+    async with behind_envoy(tmp_path, fault, everyone, sources=("shop",)) as (_, envoy, client):
+        await envoy.order("fails")
+        await envoy.order("gone")
+        shop = f"http://127.0.0.1:{envoy.port_of('shop')}"
+
+        assert (await client.get(f"{shop}/")).status_code == 500
+        assert (await client.get("/")).status_code == 200
+        assert (await client.get("/gone")).status_code == 410
+
+
+async def test_of_two_faults_on_one_request_the_first_declared_wins(tmp_path: Path) -> None:
+    first = an_http_fault("first", match={"path": "/a"}, abort={"status": 500})
+    second = an_http_fault("second", abort={"status": 501})
+    async with behind_envoy(tmp_path, first, second) as (_, envoy, client):
+        await envoy.order("second")
+        await envoy.order("first")
+
+        assert (await client.get("/a")).status_code == 500
+        assert (await client.get("/b")).status_code == 501
+        assert (await envoy.hits("first"), await envoy.hits("second")) == (1, 1)
+
+
+async def test_a_fault_ends_at_its_deadline_by_itself(tmp_path: Path) -> None:
+    fault = an_http_fault("fails", abort={"status": 503})
+    async with behind_envoy(tmp_path, fault) as (_, envoy, client):
+        begun = time.monotonic()
+        await envoy.order("fails", for_s=0.4)
+        statuses = []
+        while (now := time.monotonic() - begun) < 0.8:
+            statuses.append((now, (await client.get("/")).status_code))
+
+        last = max(at for at, status in statuses if status == 503)
+        first_well = min(at for at, status in statuses if status == 200)
+        assert 0.3 < last < 0.45
+        assert 0.35 < first_well < 0.5
+
+
+async def test_an_order_that_is_renewed_lasts_longer(tmp_path: Path) -> None:
+    fault = an_http_fault("fails", abort={"status": 503})
+    async with behind_envoy(tmp_path, fault) as (_, envoy, client):
+        await envoy.order("fails", for_s=0.2)
+        order: Any = {"kind": "http", "params": {}, "forS": 60.0, "seed": 1}
+        await envoy.switches.renew("fails", order, time.monotonic() + 60)
+        await asyncio.sleep(0.3)
+
+        assert (await client.get("/")).status_code == 503
+
+
+async def test_a_repeated_fault_is_counted_anew(tmp_path: Path) -> None:
+    fault = an_http_fault("fails", abort={"status": 503})
+    async with behind_envoy(tmp_path, fault) as (_, envoy, client):
+        await envoy.order("fails.1")
+        await client.get("/")
+        await envoy.end("fails.1")
+        await asyncio.sleep(0.002)  # lines of the log are told apart by their millisecond
+        await envoy.order("fails.2")
+        await envoy.end("fails.1")  # again: it must not end the second
+        statuses = [(await client.get("/")).status_code for _ in range(2)]
+
+        assert statuses == [503, 503]
+        assert await envoy.hits("fails.2") == 2
+
+
+async def test_evidence_has_the_first_and_the_last_hit(tmp_path: Path) -> None:
+    fault = an_http_fault("slow", delay="100ms")
+    async with behind_envoy(tmp_path, fault) as (_, envoy, client):
+        await envoy.order("slow")
+        begun = time.time()
+        await client.get("/one")
+        await client.get("/two")
+        await envoy.end("slow")
+        evidence = await envoy.switches.evidence("slow")
+
+        assert evidence.first_hit is not None
+        assert evidence.last_hit is not None
+        assert abs(evidence.first_hit.timestamp() - begun) < 0.1
+        assert 0.1 <= (evidence.last_hit - evidence.first_hit).total_seconds() < 0.3
+        assert evidence.counts == {"requests": 2, "answered": 2}
+
+
+async def test_a_request_counts_while_it_is_still_held_up(tmp_path: Path) -> None:
+    fault = an_http_fault("slow", delay="1m")
+    async with behind_envoy(tmp_path, fault) as (_, envoy, client):
+        await envoy.order("slow")
+        request = asyncio.create_task(client.get("/"))
+        await until(lambda: envoy.has_hits("slow"))
+        await envoy.end("slow")
+        assert (await request).status_code == 200
+
+
+PROBED: list[Any] = [
+    pytest.param({"abort": {"status": 503}}, id="abort"),
+    pytest.param({"abort": {"grpcStatus": 14}}, id="grpc"),
+    pytest.param({"delay": "200ms"}, id="delay"),
+    pytest.param({"rate": "4Ki"}, id="rate"),
+    pytest.param({"body": {"replace": "<html>"}}, id="replace"),
+    pytest.param({"body": {"contentType": "text/x"}}, id="contentType"),
+    pytest.param({"body": {"truncate": 2000}}, id="truncate"),
+]
+
+
+@pytest.mark.parametrize("http", PROBED)
+async def test_a_probe_meets_the_fault_whatever_its_share_and_is_no_hit(
+    tmp_path: Path, http: dict[str, Any]
+) -> None:
+    fault = an_http_fault("odd", share="0.1%", match={"pathPrefix": "/a"}, **http)
+    async with behind_envoy(tmp_path, fault) as (origin, envoy, client):
+        probe = {"host": PROBE_HOST}
+        before = await client.get("/a", headers=probe)
+        await envoy.order("odd")
+        begun = time.monotonic()
+        during = await client.get("/a", headers=probe)
+        took = time.monotonic() - begun
+        elsewhere = await client.get("/b", headers=probe)
+        await envoy.end("odd")
+        after = await client.get("/a", headers=probe)
+
+        assert before.status_code == after.status_code == elsewhere.status_code == 204
+        assert not any(PROBE_HEADER in each.headers for each in (before, after, elsewhere))
+        assert during.headers[PROBE_HEADER] == "odd"
+        if "delay" in http or "rate" in http:
+            assert took >= 0.2
+        assert origin.came == []
+        assert await envoy.hits("odd") == 0
+
+
+async def test_what_envoy_was_not_configured_for_is_refused(tmp_path: Path) -> None:
+    fault = an_http_fault("fails", abort={"status": 503})
+    async with behind_envoy(tmp_path, fault) as (_, envoy, _client):
+        envoy.faults["other"] = fault
+        with pytest.raises(NotInjectedError, match="not been configured for a fault named other"):
+            await envoy.order("other")
+
+
+async def test_a_new_gateway_ends_what_the_one_before_has_left(tmp_path: Path) -> None:
+    faults = [
+        an_http_fault("fails", match={"path": "/fails"}, abort={"status": 503}),
+        an_http_fault("wrong", body={"replace": "<html>"}),
+    ]
+    async with behind_envoy(tmp_path, *faults) as (_, envoy, client):
+        await envoy.order("fails")
+        await envoy.order("wrong")
+        assert (await client.get("/fails")).status_code == 503
+        await envoy.new_switches()  # as after SIGKILL: nothing of the old ones is called any more
+
+        assert (await client.get("/fails")).text == "hello"
+        assert (await client.get("/")).text == "hello"
+
+
+@pytest.mark.parametrize(
+    "http", [{"abort": {"status": 503}}, {"delay": "1m"}], ids=["abort", "delay"]
+)
+async def test_with_envoy_its_faults_end_and_it_is_said(
+    tmp_path: Path, http: dict[str, Any]
+) -> None:
+    fault = an_http_fault("odd", **http)
+    async with behind_envoy(tmp_path, fault) as (_, envoy, client):
+        await envoy.order("odd")
+        envoy.kill()
+        await until(lambda: bool(envoy.lost))
+        with pytest.raises(NotInjectedError, match="Envoy is not running"):
+            await envoy.order("odd")
+        await envoy.end("odd")  # there is nothing left to end
+        envoy.launch()
+        await envoy.serving()
+
+        assert envoy.lost == ["odd"]
+        assert await elapsed(client) < 0.2
+        await envoy.order("odd")  # and can be had again

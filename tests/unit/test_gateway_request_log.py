@@ -1,0 +1,114 @@
+"""What met an http fault is counted once, whatever becomes of the log."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+from seatrial_runner.gateway.requestlog import RequestLog
+
+T0 = datetime(2026, 11, 20, 12, tzinfo=UTC)
+T0_MS = int(T0.timestamp() * 1000)
+
+
+def a_line(after_ms: int = 0, fault: str = "slow", kind: str = "Start", status: int = 0) -> bytes:
+    entry = {
+        "fault": fault,
+        "type": f"Downstream{kind}",
+        "at": str(T0_MS + after_ms),
+        "status": status,
+    }
+    return json.dumps(entry).encode() + b"\n"
+
+
+def write(path: Path, *lines: bytes) -> None:
+    with path.open("ab") as log:
+        log.write(b"".join(lines))
+
+
+def test_hits_are_counted_by_fault_and_since_its_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "requests.jsonl"
+    log = RequestLog(path)
+    log.begin("slow", T0)
+    write(
+        path,
+        a_line(-1),
+        a_line(5),
+        a_line(9),
+        a_line(7, "other"),
+        a_line(5, kind="End", status=200),
+    )
+    log.read()
+    evidence = log.evidence("slow")
+    log.close()
+
+    assert evidence.hits == 2
+    assert evidence.first_hit is not None
+    assert evidence.last_hit is not None
+    assert (evidence.first_hit - T0).total_seconds() == 0.005
+    assert (evidence.last_hit - T0).total_seconds() == 0.009
+    assert evidence.counts == {"requests": 2, "answered": 1}
+
+
+def test_a_line_that_is_being_written_is_read_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "requests.jsonl"
+    log = RequestLog(path)
+    log.begin("slow", T0)
+    line = a_line()
+    write(path, line[:20])
+    log.read()
+    before = log.evidence("slow").hits
+    write(path, line[20:])
+    log.read()
+    after = log.evidence("slow").hits
+    log.close()
+
+    assert (before, after) == (0, 1)
+
+
+def test_the_torn_line_of_an_envoy_that_was_killed_does_not_hide_others(tmp_path: Path) -> None:
+    path = tmp_path / "requests.jsonl"
+    log = RequestLog(path)
+    log.begin("slow", T0)
+    write(path, a_line(1)[:20] + b"\n", b"null\n", b"[1]\n", a_line(2))
+    log.read()
+    evidence = log.evidence("slow")
+    log.close()
+
+    assert evidence.hits == 1
+
+
+def test_what_an_earlier_gateway_has_seen_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "requests.jsonl"
+    write(path, a_line(1), a_line(2))
+    log = RequestLog(path)
+    log.skip()
+    log.begin("slow", T0)
+    write(path, a_line(3))
+    log.read()
+    evidence = log.evidence("slow")
+    log.close()
+
+    assert evidence.hits == 1
+
+
+def test_a_long_log_is_put_aside_and_nothing_is_lost(tmp_path: Path) -> None:
+    path = tmp_path / "requests.jsonl"
+    log = RequestLog(path, most=150)
+    log.begin("slow", T0)
+    write(path, a_line(1), a_line(2))
+    log.read()
+    was_long = log.is_long()
+    with path.open("ab") as old:  # Envoy goes on writing there until it has opened the new one
+        log.put_aside()
+        old.write(a_line(3))
+    log.read()
+    write(path, a_line(4))
+    log.read()
+    evidence = log.evidence("slow")
+    log.close()
+
+    assert was_long
+    assert evidence.hits == 4
+    assert [each.name for each in tmp_path.iterdir()] == ["requests.jsonl"]
