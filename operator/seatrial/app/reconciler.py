@@ -188,6 +188,7 @@ class Reconciler:
         record = entry.record
         return Seen(
             ticket=self.world.ticket(uid),
+            others_start=self.world.others_start(uid),
             namespace=record.namespace,
             conductor=record.conductor,
             summary=entry.summary,

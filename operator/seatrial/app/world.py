@@ -16,7 +16,7 @@ from seatrial.api.verdict import Phase
 from seatrial.app.workqueue import WorkQueue
 from seatrial.cluster.client import Object
 from seatrial.cluster.record import Record
-from seatrial.plan.admission import Brief, Standing, Ticket, brief, tickets
+from seatrial.plan.admission import Brief, Standing, Ticket, brief, starting, tickets
 from seatrial.plan.blueprint import Blueprint
 from seatrial.plan.objects import ObjectKey
 from seatrial.plan.objects.manifest import FOUND
@@ -72,10 +72,15 @@ class World:
         self._limit = limit
         self._briefs: dict[str, Brief] = {}
         self._tickets: dict[str, Ticket] = {}
+        self._starting: frozenset[str] = frozenset()
 
     def ticket(self, uid: str) -> Ticket:
         """Say what the queue says to a run."""
         return self._tickets.get(uid, Ticket(waits_for="its turn"))
+
+    def others_start(self, uid: str) -> bool:
+        """Tell whether environments of other runs are being made."""
+        return bool(self._starting - {uid})
 
     def see_run(self, body: Object) -> None:
         """Take in a run as a watch brought it, unless something newer is known."""
@@ -216,6 +221,11 @@ class World:
         else:
             self._briefs[uid] = current
         before, self._tickets = self._tickets, tickets(self._briefs.values(), self._limit)
+        were, self._starting = self._starting, starting(self._briefs.values(), self._tickets)
+        if were and not self._starting:
+            for other in self.entries:
+                if self.phases[other][0] == Phase.CLEANING:
+                    self._queue.add(other)  # it may have let the others go first
         for other, ticket in self._tickets.items():
             if ticket != before.get(other) and (ticket.admitted or ticket.replaced_by):
                 self._queue.add(other)

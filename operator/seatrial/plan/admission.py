@@ -29,6 +29,7 @@ class Brief:
     namespace: str
     created: datetime
     standing: Standing
+    starting: bool = False  # its environment is being made
     suspended: bool = False
     priority: int = 0
     group: str = ""
@@ -57,12 +58,15 @@ def brief(body: Mapping[str, Any]) -> Brief:
     concurrency = spec.get("concurrency")
     concurrency = concurrency if isinstance(concurrency, dict) else {}
     priority = spec.get("priority")
+    status = body.get("status") or {}
+    standing = _standing(status, deleted=metadata.deleted is not None)
     return Brief(
         uid=metadata.uid,
         name=metadata.name,
         namespace=metadata.namespace,
         created=metadata.created,
-        standing=_standing(body.get("status") or {}, deleted=metadata.deleted is not None),
+        standing=standing,
+        starting=standing is Standing.ACTIVE and status.get("phase") == Phase.PROVISIONING,
         suspended=spec.get("suspend") is True,
         priority=priority if isinstance(priority, int) else 0,
         group=str(concurrency.get("group") or ""),
@@ -109,6 +113,12 @@ def tickets(briefs: Iterable[Brief], limit: int) -> dict[str, Ticket]:
         if each.group and not each.suspended:
             busy.setdefault(group, each.name)
     return result
+
+
+def starting(briefs: Iterable[Brief], given: Mapping[str, Ticket]) -> frozenset[str]:
+    """Give the UIDs of the runs whose environments are being made, or will be at once."""
+    begun = {each.uid for each in briefs if each.starting}
+    return frozenset(begun | {uid for uid, ticket in given.items() if ticket.admitted})
 
 
 def _replaced_by(run: Brief, others: Iterable[Brief]) -> str:

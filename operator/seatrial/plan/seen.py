@@ -74,6 +74,7 @@ class Seen:
     """Everything else that a decision rests on; None means that it is not there."""
 
     ticket: Ticket = field(default_factory=Ticket)
+    others_start: bool = False  # environments of other runs are being made
     namespace: NamespaceSeen | None = None
     conductor: PodSeen | None = None
     summary: SummaryDoc | None = None
