@@ -1,5 +1,6 @@
 """What a run's namespace is made of."""
 
+import dataclasses
 import json
 from datetime import UTC, datetime
 
@@ -9,10 +10,10 @@ from seatrial.api import names
 from seatrial.api.errors import InvalidSpecError
 from seatrial.api.run import parse_run
 from seatrial.plan.blueprint import draw
+from seatrial.plan.naming import copy_name, file_keys
 from seatrial.plan.objects import Stage, environment
 from seatrial.plan.objects.containers import Files
 from seatrial.plan.objects.containers import environment as variables
-from seatrial.plan.objects.copies import copy_name
 from seatrial.plan.objects.jobs import junit_directory
 from seatrial.plan.settings import PlanSettings
 
@@ -84,8 +85,10 @@ def test_every_object_carries_the_labels_of_its_run_and_its_namespace():
             assert metadata["namespace"] == "itr-checkout-0a1b2c3d"
 
 
-def test_no_pod_has_a_token_mounted_or_more_rights_than_restricted_allows():
-    for name, pod in pods(made(**WHOLE)):
+@pytest.mark.parametrize("level", ["restricted", "privileged"])
+def test_no_pod_has_a_token_mounted_or_more_rights_than_restricted_allows(level):
+    settings = dataclasses.replace(SETTINGS, pod_security_levels=("restricted", "privileged"))
+    for name, pod in pods(made(settings, podSecurity=level, **WHOLE)):
         assert pod["automountServiceAccountToken"] is False, name
         assert pod["enableServiceLinks"] is False
         assert pod["securityContext"]["runAsNonRoot"] is True
@@ -145,8 +148,15 @@ def test_files_are_mounted_one_by_one():
     pod = made(**WHOLE)["Deployment", "db"].body["spec"]["template"]["spec"]
     mounts = pod["containers"][0]["volumeMounts"]
     assert [(each["mountPath"], each["subPath"]) for each in mounts] == [
-        ("/etc/a", "file-0"), ("/etc/b", "file-1")
+        ("/etc/a", "a"), ("/etc/b", "b")
     ]  # fmt: skip
+
+
+def test_files_of_one_name_in_two_folders_have_a_key_each():
+    keys = file_keys(["/a/x.yaml", "/b/x.yaml", "/c/file-0", "/d/a b", "/e/..data", "/f/y"])
+
+    assert keys["/f/y"] == "y"
+    assert sorted(keys.values()) == ["file-0", "file-1", "file-2", "file-3", "file-4", "y"]
 
 
 def test_files_that_are_too_large_for_one_object_are_spread():

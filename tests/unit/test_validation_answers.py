@@ -3,6 +3,7 @@
 import pytest
 from seatrial.api.run import parse_run
 from seatrial.api.spec import PodSecurity
+from seatrial.plan.settings import FaultCeiling
 from seatrial.plan.validation import Limits, one_message, references, validate
 
 from tests.support.builders import a_fault, a_run, a_service, a_step, a_test
@@ -97,11 +98,15 @@ def test_a_step_in_a_branch_may_start_a_fault():
 
 
 def test_what_the_cluster_allows_decides():
-    limits = Limits(frozenset({PodSecurity.BASELINE}), frozenset({"restart"}))
+    ceiling = FaultCeiling(kinds=frozenset({"restart"}))
+    limits = Limits(frozenset({PodSecurity.BASELINE}), ceiling)
 
     found = found_problems(limits=limits, podSecurity="baseline", faults=[a_fault()])
 
-    assert found == ["spec.faults[0].kill: is not allowed on this cluster. Take the fault out."]
+    assert found == [
+        "spec.faults[0].kill: is not allowed on this cluster. Allowed is: restart; the Helm value"
+        " faults.kinds decides."
+    ]
 
 
 def test_a_diamond_of_dependencies_is_no_circle():

@@ -175,6 +175,8 @@ class Partition(Model):
 class HttpMatch(Model):
     """Which requests are met."""
 
+    __rules__ = (one_of("path", "pathPrefix", required=False),)
+
     methods: list[ShortText] = Field(
         default_factory=list, max_length=8, description="Methods, such as POST. Default: all."
     )

@@ -57,6 +57,7 @@ def problems_of(
     """
     from seatrial.api.run import parse_run
     from seatrial.api.spec import PodSecurity
+    from seatrial.plan.settings import FaultCeiling
     from seatrial.plan.validation import Limits, references, validate
 
     try:
@@ -71,7 +72,7 @@ def problems_of(
         elif cluster is not None:
             found |= _look_up(cluster, _namespace(manifest, cluster), key)
     # What the cluster's operator allows is not known here, so that is for the operator to say.
-    limits = Limits(pod_security=frozenset(PodSecurity))
+    limits = Limits(frozenset(PodSecurity), FaultCeiling(delegated=None))
     problems = validate(spec, found, limits)
     if problems or cluster is None:
         return problems

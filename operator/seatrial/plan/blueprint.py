@@ -109,7 +109,8 @@ def draw(metadata: Metadata, spec: RunSpec, found: Found, settings: PlanSettings
 def limits(settings: PlanSettings) -> Limits:
     """Say what runs may ask for."""
     return Limits(
-        pod_security=frozenset(PodSecurity(each) for each in settings.pod_security_levels)
+        pod_security=frozenset(PodSecurity(each) for each in settings.pod_security_levels),
+        faults=settings.faults,
     )
 
 

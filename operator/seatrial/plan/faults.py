@@ -1,67 +1,71 @@
-"""Whether the faults of a run can take effect, be undone, and meet a test. Pure."""
+"""Whether the faults of a run may be, can take effect, be undone, and meet a test. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from graphlib import CycleError, TopologicalSorter
 
 from seatrial.api.duration import format_duration
 from seatrial.api.errors import SpecError
-from seatrial.api.faults import Fault, Target
-from seatrial.api.spec import RunSpec, Service
-from seatrial.plan.documents import contents
+from seatrial.api.faults import Fault
+from seatrial.api.spec import RunSpec
+from seatrial.plan.ceilings import ceiling_problems
+from seatrial.plan.configuration import Key, configuration_problems, is_complete, sources
+from seatrial.plan.delegation import resource_problems
+from seatrial.plan.fault_targets import target_problems
+from seatrial.plan.fronts import carried
+from seatrial.plan.gateway import MAX_LISTENERS, carried_services
+from seatrial.plan.parts import Part
+from seatrial.plan.settings import FaultCeiling
 from seatrial.plan.steps import steps_of
-
-_CONTROLLERS = ("Deployment", "StatefulSet")
 
 
 def fault_problems(
-    spec: RunSpec, documents: Mapping[str, Sequence[dict[str, Any]]]
+    spec: RunSpec,
+    parts: Mapping[str, Part],
+    found: Mapping[Key, Mapping[str, object] | None] | None,
+    ceiling: FaultCeiling,
 ) -> Iterator[SpecError]:
     """
-    Find faults that would prove nothing.
+    Find faults that may not be, or that would prove nothing.
 
     Args:
         spec: The spec, already checked by ``parse_run``.
-        documents: By service, the objects of its manifests, as far as they are known.
+        parts: The system under test, by service.
+        found: What the run refers to; None if nobody has looked.
+        ceiling: What the operator allows.
     """
-    services = {service.name: service for service in spec.services}
+    there = sources(list(parts.values()), found)
+    complete = is_complete(parts.values())
     for index, fault in enumerate(spec.faults):
         field = f"spec.faults[{index}]"
+        part = parts[fault.target.service] if fault.target else None
+        yield from ceiling_problems(fault, part, ceiling, field)
         if fault.target is not None:
-            target = services[fault.target.service]
-            if target.manifests is None:
-                yield from _numbers(fault, fault.target, target, field)
-            elif target.name in documents:
-                yield from _controllers(fault, target, documents[target.name], field)
+            yield from target_problems(fault, parts, field)
+        if fault.configuration:
+            where = f"{field}.configuration"
+            yield from configuration_problems(fault.configuration, there, where, complete=complete)
+        if fault.resource:
+            where = f"{field}.resource.manifest"
+            yield from resource_problems(fault.resource.manifest, ceiling.delegated, where)
         yield from _moment(fault, spec, field)
+        yield from _repetition(fault, spec, field)
+    yield from _too_many_ports(spec, parts)
+    yield from _circle(spec)
     yield from _nobody_starts(spec)
 
 
-def _numbers(fault: Fault, aim: Target, target: Service, field: str) -> Iterator[SpecError]:
-    replicas = 1 if target.replicas is None else target.replicas
-    if fault.scale and fault.scale.replicas == replicas:
-        problem = f"service {target.name} has {replicas} replicas already."
-        yield SpecError(f"{field}.scale.replicas", problem, "Give another number.")
-    elif replicas == 0 and not fault.scale:
-        problem = f"service {target.name} has no pods: its replicas are 0."
-        yield SpecError(f"{field}.target.service", problem, "Give it replicas.")
-    elif isinstance(aim.pods, int) and aim.pods > replicas:
-        problem = f"service {target.name} has {replicas} replicas only."
-        yield SpecError(f"{field}.target.pods", problem, "Lower it, or write all.")
-
-
-def _controllers(
-    fault: Fault, target: Service, documents: Sequence[dict[str, Any]], field: str
-) -> Iterator[SpecError]:
-    workloads = contents(documents).workloads
-    if not any(each["kind"] in _CONTROLLERS for each in workloads):
-        problem = f"service {target.name} has no Deployment or StatefulSet,"
-        problem += " so nothing would bring its pods back."
-        yield SpecError(f"{field}.target.service", problem, "Make it one of them.")
-    elif fault.kill and (bare := next((w for w in workloads if w["kind"] == "Pod"), None)):
-        problem = f"nothing would bring back pod {bare['name']} of {target.name}."
-        yield SpecError(f"{field}.target.service", problem, "Make it a Deployment.")
+def _too_many_ports(spec: RunSpec, parts: Mapping[str, Part]) -> Iterator[SpecError]:
+    ports = sum(
+        len(front.ports)
+        for name in carried_services(spec.faults)
+        for front in carried(parts[name].fronts)
+    )
+    if ports > MAX_LISTENERS:
+        problem = f"have targets with {ports} ports; the gateway carries at most {MAX_LISTENERS}."
+        yield SpecError("spec.faults", problem, "Make several runs of it.")
 
 
 def _moment(fault: Fault, spec: RunSpec, field: str) -> Iterator[SpecError]:
@@ -79,6 +83,33 @@ def _moment(fault: Fault, spec: RunSpec, field: str) -> Iterator[SpecError]:
     if fault.recovery.within > spec.timeout:
         problem = f"is longer than spec.timeout ({format_duration(spec.timeout)})."
         yield SpecError(f"{field}.recovery.within", problem, "Shorten it, or raise spec.timeout.")
+
+
+def _repetition(fault: Fault, spec: RunSpec, field: str) -> Iterator[SpecError]:
+    every, times = fault.when.every, fault.when.times
+    if every is None or times is None:
+        return
+    if fault.for_ is not None and every <= fault.for_:
+        problem = f"is not longer than for ({format_duration(fault.for_)}): it would never be off."
+        yield SpecError(f"{field}.when.every", problem, "Raise it, or make one long fault of it.")
+    tests = min(spec.timeouts.tests, spec.timeout)
+    last = (fault.when.after or timedelta(0)) + every * (times - 1)
+    if last >= tests:
+        problem = f"come to {format_duration(last)}, as long as all tests may take"
+        problem += f" ({format_duration(tests)})."
+        yield SpecError(f"{field}.when.times", problem, "Lower it.")
+
+
+def _circle(spec: RunSpec) -> Iterator[SpecError]:
+    """Find a circle of faults that wait for one another: none of them would begin."""
+    waits = {each.name: [each.when.fault] if each.when.fault else [] for each in spec.faults}
+    try:
+        TopologicalSorter(waits).prepare()
+    except CycleError as error:
+        circle = list(reversed(error.args[1]))
+        field = f"spec.faults[{list(waits).index(circle[0])}].when.fault"
+        problem = f"faults wait for one another: {' -> '.join(circle)}."
+        yield SpecError(field, problem, "Let one of them begin by itself.")
 
 
 def _nobody_starts(spec: RunSpec) -> Iterator[SpecError]:

@@ -7,9 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from seatrial.api import families
+from seatrial.api.faults import Fault
 from seatrial.api.fields import Model
 from seatrial.api.journal import ControlDoc, RunDoc, ServiceDoc
 from seatrial.plan.blueprint import Blueprint, ServicePlan
+from seatrial.plan.configuration import named, sources
+from seatrial.plan.parts import Part
 from seatrial.plan.settings import PlanSettings
 
 VERSION = 1
@@ -35,7 +38,7 @@ def run_document(run: Blueprint, settings: PlanSettings, started: datetime) -> R
         collectingTimeout=timeouts.collecting.total_seconds(),
         parallelism=run.spec.parallelism,
         services=[_service(run, service) for service in run.services],
-        faults=[_plain(fault) for fault in run.spec.faults],
+        faults=[_fault(run, fault) for fault in run.spec.faults],
         tests=[_plain(test) for test in run.spec.tests],
         access=run.has_test_pods,
     )
@@ -85,6 +88,19 @@ def _service(run: Blueprint, service: ServicePlan) -> ServiceDoc:
         workloads=list(service.workloads),
         direct=run.gateway.direct(service.name) if run.gateway else {},
     )
+
+
+def _fault(run: Blueprint, fault: Fault) -> dict[str, Any]:
+    """Write a fault, with the name that a ConfigMap or Secret has in the run's namespace."""
+    document = _plain(fault)
+    if fault.configuration:
+        kind, name = named(fault.configuration)
+        there = sources([Part(each.spec, each.objects) for each in run.services], run.found)
+        if (source := there.get((kind, name))) is not None:
+            document["configuration"]["configMap" if kind == "ConfigMap" else "secret"] = (
+                source.name
+            )
+    return document
 
 
 def _plain(part: Model) -> dict[str, Any]:

@@ -33,7 +33,8 @@ class FaultCeiling:
     kinds: frozenset[str] = frozenset(KINDS)
     max_duration: timedelta = timedelta(hours=1)
     max_pods: int = 100  # percent of a service's pods
-    delegated: frozenset[str] = frozenset()  # such as chaos-mesh.org/v1alpha1/NetworkChaos
+    # Such as chaos-mesh.org/v1alpha1/NetworkChaos; None: not known, without a cluster.
+    delegated: frozenset[str] | None = frozenset()
 
 
 @dataclass(frozen=True)

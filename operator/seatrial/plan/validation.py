@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,11 +13,12 @@ from typing import Any
 
 from seatrial.api import names
 from seatrial.api.errors import InvalidSpecError, SpecError
-from seatrial.api.families import KINDS
 from seatrial.api.paths import below
 from seatrial.api.spec import ObjectReference, PodSecurity, RunSpec, Service
 from seatrial.plan.faults import fault_problems
 from seatrial.plan.manifests import contents, problems, read_manifests
+from seatrial.plan.parts import Part
+from seatrial.plan.settings import FaultCeiling
 from seatrial.plan.steps import Hosts, scenario_problems
 
 # (kind, name) -> the object of the run's own namespace, or None if it is not there. What was not
@@ -35,7 +37,7 @@ class Limits:
     """What this cluster's operator allows, from its Helm values."""
 
     pod_security: frozenset[PodSecurity] = frozenset({PodSecurity.RESTRICTED})
-    faults: frozenset[str] = frozenset(KINDS)
+    faults: FaultCeiling = dataclasses.field(default_factory=FaultCeiling)
 
 
 def references(spec: RunSpec) -> set[tuple[str, str]]:
@@ -57,6 +59,8 @@ def validate(spec: RunSpec, found: Found | None, limits: Limits) -> list[SpecErr
     """
     missing = [] if found is None else list(_missing(spec, found))
     documents, unreadable = _documents(spec, found)
+    parts = {each.name: _part(each, documents) for each in spec.services}
+    hosts = _hosts(spec, documents)
     return [
         *_allowed(spec, limits),
         *missing,
@@ -64,8 +68,8 @@ def validate(spec: RunSpec, found: Found | None, limits: Limits) -> list[SpecErr
         *(each for field, objects in documents.values() for each in problems(objects, field)),
         *_collisions(spec, documents),
         *_cycle(spec),
-        *scenario_problems(spec, _hosts(spec, documents)),
-        *fault_problems(spec, {name: objects for name, (_, objects) in documents.items()}),
+        *scenario_problems(spec, hosts),
+        *fault_problems(spec, parts, found, limits.faults),
         *_files(spec),
         *_size(spec),
     ]
@@ -183,6 +187,14 @@ def _hosts(spec: RunSpec, documents: _Documents) -> Hosts | None:
     return hosts
 
 
+def _part(service: Service, documents: _Documents) -> Part:
+    if service.manifests is None:
+        return Part(service)
+    if service.name not in documents:
+        return Part(service, known=False)
+    return Part(service, documents[service.name][1])
+
+
 def _collisions(spec: RunSpec, documents: _Documents) -> Iterator[SpecError]:
     """Find objects of two services that would be one."""
     owners: dict[tuple[str, str], str] = {}
@@ -219,13 +231,8 @@ def _allowed(spec: RunSpec, limits: Limits) -> Iterator[SpecError]:
     if spec.pod_security not in limits.pod_security:
         allowed = ", ".join(sorted(limits.pod_security))
         problem = f"{spec.pod_security} is not allowed on this cluster."
-        remedy = f"Allowed is: {allowed}; the operator's Helm values decide."
+        remedy = f"Allowed is: {allowed}; the Helm value runs.podSecurityLevels decides."
         yield SpecError("spec.podSecurity", problem, remedy)
-    for i, fault in enumerate(spec.faults):
-        for kind in KINDS:
-            if fault.given(kind) and kind not in limits.faults:
-                problem = "is not allowed on this cluster."
-                yield SpecError(f"spec.faults[{i}].{kind}", problem, "Take the fault out.")
 
 
 def _files(spec: RunSpec) -> Iterator[SpecError]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from seatrial.api import names
 from seatrial.api.spec import RunSpec
 from seatrial.plan.blueprint import Blueprint
-from seatrial.plan.objects.copies import copy_name
+from seatrial.plan.naming import copy_name
 from seatrial.plan.objects.manifest import Json, Manifest, metadata
 
 

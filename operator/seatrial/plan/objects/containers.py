@@ -8,20 +8,22 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from seatrial.api import names
 from seatrial.api.spec import ObjectReference, PodSecurity, Probe, Resources
 from seatrial.plan.blueprint import Blueprint
-from seatrial.plan.objects.copies import copy_name
+from seatrial.plan.naming import MAX_FILES_BYTES, copy_name, file_keys, files_name
 from seatrial.plan.objects.manifest import Json, Manifest, metadata
 
 # User and group of the runner image (runner-image/Dockerfile).
 RUNNER_USER = 65532
-# An object in etcd may hold 1.5 MiB; leave room for names and managed fields.
-MAX_FILES_BYTES = 900 * 1024
 _REFERENCE = re.compile(r"\$\(([^)]+)\)")
 
 
 def pod_security_context(run: Blueprint) -> Json:
-    """Give what the run's Pod Security level asks of every pod."""
+    """
+    Give what the run's Pod Security level asks of every pod.
+
+    Where it is privileged, that is for agents of faults alone: pods stay as restricted.
+    """
     context: Json = {"seccompProfile": {"type": "RuntimeDefault"}}
-    if run.spec.pod_security is PodSecurity.RESTRICTED:
+    if run.spec.pod_security is not PodSecurity.BASELINE:
         context["runAsNonRoot"] = True
     return context
 
@@ -29,7 +31,7 @@ def pod_security_context(run: Blueprint) -> Json:
 def container_security_context(run: Blueprint, run_as_user: int | None = None) -> Json:
     """Give what the run's Pod Security level asks of every container."""
     context: Json = {}
-    if run.spec.pod_security is PodSecurity.RESTRICTED:
+    if run.spec.pod_security is not PodSecurity.BASELINE:
         context = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     if run_as_user is not None:
         context["runAsUser"] = run_as_user
@@ -99,6 +101,7 @@ class Files:
         self._run = run
         self._owner = owner
         self._parts = list(_pack(sorted((contents or {}).items())))
+        self._keys = file_keys(contents or {})
 
     def manifests(self, component: str) -> Iterator[Manifest]:
         """Make the ConfigMaps."""
@@ -108,7 +111,7 @@ class Files:
                     "apiVersion": "v1",
                     "kind": "ConfigMap",
                     "metadata": metadata(self._run, self._name(number), component),
-                    "data": {_key(index): content for index, (_, content) in enumerate(part)},
+                    "data": {self._keys[path]: content for path, content in part},
                 }
             )
 
@@ -125,19 +128,15 @@ class Files:
             {
                 "name": f"files-{number}",
                 "mountPath": path,
-                "subPath": _key(index),
+                "subPath": self._keys[path],
                 "readOnly": True,
             }
             for number, part in enumerate(self._parts)
-            for index, (path, _) in enumerate(part)
+            for path, _ in part
         ]
 
     def _name(self, number: int) -> str:
-        return f"seatrial-files.{self._owner}.{number}"
-
-
-def _key(index: int) -> str:
-    return f"file-{index}"
+        return files_name(self._owner, number)
 
 
 def _pack(files: Sequence[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:

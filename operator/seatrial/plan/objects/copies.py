@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 
 from seatrial.api import names
 from seatrial.api.spec import ObjectReference, RunSpec
 from seatrial.plan.blueprint import Blueprint
+from seatrial.plan.naming import copy_name
 from seatrial.plan.objects.manifest import Json, Manifest, metadata
 
-_PREFIX = "seatrial-copy."  # never in the way of an object of the user's manifests
 _COPIED_FIELDS = ("data", "binaryData", "type")
-
-
-def copy_name(name: str) -> str:
-    """Name the copy in the run's namespace, at most 253 characters."""
-    if len(_PREFIX) + len(name) <= 253:
-        return _PREFIX + name
-    return f"{_PREFIX}{name[:200]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
 def copies(run: Blueprint, pull_secrets: tuple[str, ...]) -> Iterator[Manifest]:

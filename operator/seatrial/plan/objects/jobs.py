@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from seatrial.api import names
 from seatrial.api.spec import Container, Pytest, Test
 from seatrial.plan.blueprint import Blueprint
+from seatrial.plan.naming import copy_name
 from seatrial.plan.objects.containers import (
     Files,
     container_security_context,
@@ -18,7 +19,6 @@ from seatrial.plan.objects.containers import (
     resources,
     runner_security_context,
 )
-from seatrial.plan.objects.copies import copy_name
 from seatrial.plan.objects.exchange import compact
 from seatrial.plan.objects.manifest import Json, Manifest, Mode, metadata
 from seatrial.plan.rundoc import endpoints

@@ -1,0 +1,66 @@
+"""What the cluster's values allow faults to do. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from seatrial.api import families
+from seatrial.api.duration import format_duration
+from seatrial.api.errors import SpecError
+from seatrial.api.faults import Fault
+from seatrial.plan.parts import Part
+from seatrial.plan.settings import FaultCeiling
+
+_OF_SOME_PODS = ("kill", "evict", *families.POD)
+
+
+def ceiling_problems(
+    fault: Fault, part: Part | None, ceiling: FaultCeiling, field: str
+) -> Iterator[SpecError]:
+    """Find where a fault goes beyond what every run of this cluster may do."""
+    kind = fault.kind
+    if kind not in ceiling.kinds:
+        allowed = ", ".join(each for each in families.KINDS if each in ceiling.kinds) or "none"
+        problem = "is not allowed on this cluster."
+        remedy = f"Allowed is: {allowed}; the Helm value faults.kinds decides."
+        yield SpecError(f"{field}.{kind}", problem, remedy)
+    if fault.for_ is not None and fault.for_ > ceiling.max_duration:
+        longest = format_duration(ceiling.max_duration)
+        problem = f"is longer than the {longest} that this cluster allows."
+        remedy = "Shorten it; the Helm value faults.maxDuration decides."
+        yield SpecError(f"{field}.for", problem, remedy)
+    if part is not None and ceiling.max_pods < 100:
+        yield from _share(fault, part, ceiling.max_pods, field)
+
+
+def _share(fault: Fault, part: Part, most: int, field: str) -> Iterator[SpecError]:
+    hit = _pods_hit(fault, part)
+    if hit is None:
+        return
+    where, pods, share = hit
+    # One pod may always be hit: a service of one replica could not be tested otherwise.
+    if pods is not None and pods <= 1:
+        return
+    if share > most:
+        problem = f"hits more than the {most}% of pods that this cluster allows."
+        yield SpecError(f"{field}.{where}", problem, "The Helm value faults.maxPods decides.")
+
+
+def _pods_hit(fault: Fault, part: Part) -> tuple[str, int | None, float] | None:
+    """Say where the number of pods stands, how many they are if known, and which share."""
+    replicas = part.replicas
+    if fault.outage:
+        return "outage", replicas, 100.0
+    if fault.scale:
+        if replicas is None:
+            return None
+        lost = max(replicas - fault.scale.replicas, 0)
+        return "scale.replicas", lost, 100 * lost / max(replicas, 1)
+    if fault.kind not in _OF_SOME_PODS or fault.target is None or fault.target.pods is None:
+        return None
+    asked = fault.target.pods
+    if isinstance(asked, int):
+        return "target.pods", asked, 100 * asked / replicas if replicas else 0.0
+    share = 100.0 if asked == "all" else float(asked.removesuffix("%"))
+    pods = None if replicas is None else -(-int(share) * replicas // 100)
+    return "target.pods", pods, share

@@ -1,0 +1,123 @@
+"""What a ``configuration`` fault may change: ConfigMaps and Secrets that this run makes. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from seatrial.api.errors import SpecError
+from seatrial.api.fault_kinds import Configuration
+from seatrial.api.rules import did_you_mean
+from seatrial.api.spec import ObjectReference
+from seatrial.plan.naming import MAX_FILES_BYTES, copy_name, file_keys, files_name
+from seatrial.plan.parts import Part
+
+Key = tuple[str, str]  # kind and the name by which the user knows it
+
+
+@dataclass(frozen=True)
+class Source:
+    """A ConfigMap or Secret in the run's namespace."""
+
+    name: str  # there
+    keys: Collection[str] | None  # None: not known
+    read: Literal["anytime", "atStart"]  # when pods see a change of it
+    immutable: bool = False
+
+
+def sources(
+    parts: Sequence[Part], found: Mapping[Key, Mapping[str, Any] | None] | None
+) -> dict[Key, Source]:
+    """
+    List what there is, by the name that the user knows.
+
+    1. ConfigMaps and Secrets of manifests, by their own names;
+    2. copies of what ``envFrom`` names, by the name of what is copied;
+    3. the files of a service of the short form, by the service's name.
+    """
+    result: dict[Key, Source] = {}
+    for part in parts:
+        for document in part.workloads("ConfigMap", "Secret"):
+            key = (str(document["kind"]), _name(document))
+            result.setdefault(key, _own(document, key[1]))
+    for part in parts:
+        for reference in part.service.env_from or ():
+            key = _key(reference)
+            source = Source(copy_name(key[1]), _keys((found or {}).get(key)), "atStart")
+            result.setdefault(key, source)
+    for part in parts:
+        files = part.service.files or {}
+        if files and sum(len(each.encode()) for each in files.values()) <= MAX_FILES_BYTES:
+            keys = file_keys(files)
+            source = Source(files_name(f"service.{part.name}", 0), set(keys.values()), "atStart")
+            result.setdefault(("ConfigMap", part.name), source)
+    return result
+
+
+def is_complete(parts: Iterable[Part]) -> bool:
+    """Whether all manifests are known, so that what is not listed is not there."""
+    return all(part.known for part in parts)
+
+
+def named(change: Configuration) -> Key:
+    """Say which object a fault changes."""
+    if change.config_map is not None:
+        return ("ConfigMap", change.config_map)
+    assert change.secret is not None
+    return ("Secret", change.secret)
+
+
+def configuration_problems(
+    change: Configuration, there: Mapping[Key, Source], field: str, *, complete: bool
+) -> Iterator[SpecError]:
+    """Find what keeps the object from being changed as asked."""
+    kind, name = named(change)
+    path = f"{field}.{'configMap' if kind == 'ConfigMap' else 'secret'}"
+    source = there.get((kind, name))
+    if source is None:
+        if complete:
+            known = sorted(each for of, each in there if of == kind)
+            problem = f"this run makes no {kind} {name}."
+            remedy = did_you_mean(name, known) or "Name one of manifests, envFrom or files."
+            yield SpecError(path, problem, remedy)
+        return
+    if source.immutable and not (change.remove and not change.remove.keys):
+        problem = f"{kind} {name} is immutable."
+        yield SpecError(path, problem, "Remove it as a whole, remove: {}, or make it mutable.")
+    if source.read == "atStart" and not change.restart:
+        problem = f"pods read {kind} {name} at their start only, and would not see the change."
+        yield SpecError(f"{field}.restart", problem, "Write restart: true.")
+    for where, key in _asked(change):
+        if source.keys is not None and key not in source.keys:
+            problem = f"{kind} {name} has no key {key}."
+            yield SpecError(f"{field}.{where}", problem, did_you_mean(key, source.keys))
+
+
+def _asked(change: Configuration) -> Iterator[tuple[str, str]]:
+    if change.remove:
+        yield from ((f"remove.keys[{i}]", key) for i, key in enumerate(change.remove.keys))
+    if change.expire_certificate:
+        yield "expireCertificate.key", change.expire_certificate.key
+
+
+def _own(document: Mapping[str, Any], name: str) -> Source:
+    return Source(name, _keys(document), "anytime", document.get("immutable") is True)
+
+
+def _keys(document: Mapping[str, Any] | None) -> set[str] | None:
+    if document is None:
+        return None
+    fields = (document.get(each) for each in ("data", "stringData", "binaryData"))
+    return {str(key) for field in fields if isinstance(field, dict) for key in field}
+
+
+def _key(reference: ObjectReference) -> Key:
+    if reference.config_map is not None:
+        return ("ConfigMap", reference.config_map)
+    return ("Secret", reference.secret or "")
+
+
+def _name(document: Mapping[str, Any]) -> str:
+    metadata = document.get("metadata")
+    return str(metadata.get("name", "")) if isinstance(metadata, dict) else ""
