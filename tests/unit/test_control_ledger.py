@@ -124,6 +124,21 @@ def test_an_end_that_is_asked_for_twice_is_one_end() -> None:
     assert [what for what, *_ in play(course).told] == ["put", "delete"]
 
 
+def test_a_fault_that_is_lost_has_ended_early_and_by_nobody() -> None:
+    async def course(ledger: Ledger, carrier: Played) -> None:
+        await ledger.put("slow", an_order(10))
+        await asyncio.sleep(4)
+        await ledger.lost("slow")
+        await ledger.lost("never")
+        await asyncio.sleep(10)
+        report = await ledger.report("slow")
+        assert (report["state"], report["endedBy"]) == ("ended", None)
+        assert report["ended"] == "2026-11-20T12:00:04.000Z"
+        assert report["hits"] == 3
+
+    play(course)
+
+
 def test_nothing_is_known_of_what_was_never_ordered() -> None:
     async def course(ledger: Ledger, carrier: Played) -> None:
         with pytest.raises(KeyError):

@@ -56,6 +56,7 @@ class FaultReport(TypedDict):
     effective: str | None  # of the agent: it saw the effect itself
     remainingS: float
     ended: str | None
+    # None of an ended one: it ended early, with what carried it out (Envoy was killed, say).
     endedBy: Literal["deadline", "request"] | None
     hits: int  # connections, requests, packets or lookups that met it; probes not counted
     firstHit: str | None

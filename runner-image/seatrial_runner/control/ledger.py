@@ -99,6 +99,16 @@ class Ledger:
                 await self._end(record, "deadline" if self._is_over(record) else "request")
             return await self._report(record or self._ended[name])
 
+    async def lost(self, name: str) -> None:
+        """
+        Note that a fault has ended early: what carried it out is gone, such as Envoy.
+
+        Its report then says ``ended``, by nobody.
+        """
+        async with self._lock(name):
+            if (record := self._active.get(name)) is not None:
+                await self._end(record, "deadline" if self._is_over(record) else None)
+
     async def delete_all(self) -> None:
         """
         End every fault.
@@ -164,7 +174,7 @@ class Ledger:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _AGAIN_AT_MOST_S)
 
-    async def _end(self, record: _Record, by: EndedBy) -> None:
+    async def _end(self, record: _Record, by: EndedBy | None) -> None:
         await self._carrier.delete(record.name)
         record.evidence = await self._carrier.evidence(record.name)
         record.ended, record.ended_by = self._now(), by

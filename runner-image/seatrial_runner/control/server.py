@@ -67,6 +67,10 @@ class ControlServer:
         """
         await self._ledger.delete_all()
 
+    async def lost(self, name: str) -> None:
+        """Note that a fault has ended early, because what carried it out is gone."""
+        await self._ledger.lost(name)
+
     async def stop(self) -> None:
         """Stop serving and keeping deadlines. What is still in effect stays so: see ``end_all``."""
         await self._http.stop()
