@@ -15,6 +15,12 @@ from seatrial.api import names
 from seatrial.plan.blueprint import Blueprint
 from seatrial.plan.gateway import Carried, GatewayPlan
 from seatrial.plan.objects.containers import runner_security_context
+from seatrial.plan.objects.envoy import (
+    envoy_bootstrap,
+    envoy_container,
+    envoy_shared_mount,
+    envoy_volumes,
+)
 from seatrial.plan.objects.exchange import compact
 from seatrial.plan.objects.manifest import Json, Manifest, Mode, metadata
 from seatrial.plan.settings import PlanSettings
@@ -45,6 +51,8 @@ def gateway_objects(
     """
     yield _token(run)
     yield _control(run)
+    if gateway.http_faults:
+        yield _envoy_config(run, gateway)
     yield _deployment(run, gateway, settings)
     for body in services:
         if (carried := gateway.of(body["metadata"]["name"])) is not None:
@@ -103,6 +111,21 @@ def _control(run: Blueprint) -> Manifest:
     )
 
 
+def _envoy_config(run: Blueprint, gateway: GatewayPlan) -> Manifest:
+    listeners = [
+        (each.service, listener) for each in gateway.carried for listener in each.listeners
+    ]
+    bootstrap = envoy_bootstrap(listeners, gateway.http_faults)
+    return Manifest(
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": metadata(run, names.GATEWAY, names.COMPONENT_GATEWAY),
+            "data": {names.ENVOY_CONFIG: compact(bootstrap)},
+        }
+    )
+
+
 def _deployment(run: Blueprint, gateway: GatewayPlan, settings: PlanSettings) -> Manifest:
     token = {"name": names.GATEWAY, "key": names.TOKEN_KEY}
     container: Json = {
@@ -127,6 +150,10 @@ def _deployment(run: Blueprint, gateway: GatewayPlan, settings: PlanSettings) ->
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [container],
     }
+    if gateway.http_faults:
+        container["volumeMounts"] = [envoy_shared_mount()]
+        pod["containers"].append(envoy_container(settings))
+        pod["volumes"] = envoy_volumes()
     return Manifest(
         {
             "apiVersion": "apps/v1",
