@@ -53,6 +53,46 @@ async def until_reachable(services: Iterable[ServiceDoc], *, within_s: float = L
         logger.info("not reached within %g s: %s", within_s, ", ".join(result["missing"]))
 
 
+async def until_cut_off(hosts: Iterable[str], ports: Iterable[int]) -> list[str]:
+    """
+    Return when no port of any host accepts a connection any more, or after ``LONGEST_S``.
+
+    Returns:
+        Where there is still a connection to be had; empty if there is none.
+    """
+    targets = [(host, port) for port in ports for host in hosts]
+    if not targets:
+        return []
+
+    def work(channel: Channel) -> Json:
+        return {"open": _still_open(targets, time.monotonic() + LONGEST_S)}
+
+    try:
+        result = await run_in_worker(work, _listen, timeout_s=LONGEST_S + 2 * _CONNECT_S)
+    except WorkerError as error:
+        logger.info("not looked whether services are cut off: %s", error)
+        return []
+    still_open: list[str] = result["open"]
+    return still_open
+
+
+def _still_open(targets: Iterable[tuple[str, int]], deadline: float) -> list[str]:
+    accepting = list(targets)
+    while True:
+        accepting = [each for each in accepting if _accepts(*each)]
+        if not accepting or time.monotonic() >= deadline:
+            return [f"{host}:{port}" for host, port in accepting]
+        time.sleep(_PAUSE_S)
+
+
+def _accepts(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=_CONNECT_S).close()
+    except OSError:
+        return False
+    return True
+
+
 async def _listen(message: Json) -> Json:
     return {}
 
@@ -64,11 +104,7 @@ def _connect_all(targets: list[tuple[list[str], int]], deadline: float) -> list[
 def _connect(hosts: list[str], port: int, deadline: float) -> bool:
     """Connect to the port on any of the hosts: which of them has it is not known here."""
     while True:
-        for host in hosts:
-            try:
-                socket.create_connection((host, port), timeout=_CONNECT_S).close()
-            except OSError:
-                continue
+        if any(_accepts(host, port) for host in hosts):
             return True
         if time.monotonic() >= deadline:
             return False

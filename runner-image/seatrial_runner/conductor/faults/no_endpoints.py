@@ -11,6 +11,7 @@ from seatrial.api.journal import ServiceDoc
 
 from seatrial_runner.conductor import pods
 from seatrial_runner.conductor.faults.kinds import Aim, Hands, Intent, Json, ThroughApi, target
+from seatrial_runner.conductor.reach import until_cut_off
 from seatrial_runner.conductor.readiness import pods_of
 from seatrial_runner.conductor.seen import ENDPOINT_SLICES, SERVICES, Seen
 
@@ -59,6 +60,8 @@ class NoEndpoints(ThroughApi):
                 f"Service {', '.join(intent.undo['services'])} still had endpoints after"
                 f" {_IN_EFFECT_S:g} s"
             ) from None
+        # The node's proxy learns of it up to a second later; until then clients still get through.
+        await until_cut_off(intent.undo["services"], _ports(intent, hands.services))
 
     async def undo(self, hands: Hands, intent: Intent) -> None:
         """Take the label out of the selectors; a Service that is gone needs none."""
@@ -73,6 +76,17 @@ class NoEndpoints(ThroughApi):
         """Tell whether every Service that was cut off leads to pods again."""
         ready = any(pods.is_ready(pod) for service in services for pod in pods_of(service, seen))
         return not ready or all(_endpoints(name, seen) for name in intent.undo["services"])
+
+
+def _ports(intent: Intent, services: Sequence[ServiceDoc]) -> list[int]:
+    """Give the ports of the services that are cut off."""
+    cut = set(intent.undo["services"])
+    return [
+        port["port"]
+        for service in services
+        if cut & {*service["hosts"], *service.get("direct", {}).values()}
+        for port in service["ports"]
+    ]
 
 
 def _selector(label: str, value: str | None) -> Json:

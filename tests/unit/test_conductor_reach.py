@@ -1,0 +1,56 @@
+"""A service that is cut off is one that clients cannot connect to, not one without endpoints."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from typing import Any
+
+import pytest
+from seatrial_runner.conductor import reach
+
+
+@pytest.fixture(autouse=True)
+def _works_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the worker be a thread: a forked one would keep the listeners open."""
+
+    async def run(work: Any, listen: Any, *, timeout_s: float) -> Any:
+        return await asyncio.to_thread(work, None)
+
+    monkeypatch.setattr(reach, "run_in_worker", run)
+
+
+def listener() -> socket.socket:
+    return socket.create_server(("127.0.0.1", 0))
+
+
+async def test_what_does_not_accept_is_cut_off() -> None:
+    with listener() as server:
+        port = server.getsockname()[1]
+    assert await reach.until_cut_off(["127.0.0.1"], [port]) == []
+
+
+async def test_what_still_accepts_for_a_moment_is_waited_for() -> None:
+    server = listener()
+    accepted = []
+
+    def accept_twice() -> None:
+        for _ in range(2):
+            accepted.append(server.accept()[0])
+        server.close()
+
+    thread = threading.Thread(target=accept_twice)
+    thread.start()
+    assert await reach.until_cut_off(["127.0.0.1"], [server.getsockname()[1]]) == []
+    thread.join()
+    assert len(accepted) == 2
+    for each in accepted:
+        each.close()
+
+
+async def test_what_accepts_for_ever_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reach, "LONGEST_S", 0.0)
+    with listener() as server:
+        port = server.getsockname()[1]
+        assert await reach.until_cut_off(["127.0.0.1"], [port]) == [f"127.0.0.1:{port}"]
