@@ -12,7 +12,7 @@ export CLUSTER ?= local
 export CLUSTER_NAME ?= seatrial
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lint format generate test unit gateway control-plane e2e cluster-tests bench demo up down images kubeconfig kubectl clean
+.PHONY: help venv lint format generate test unit gateway control-plane e2e killers cluster-tests bench demo up down images kubeconfig kubectl clean
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,7 +56,10 @@ control-plane: $(VENV) ## Tests against a real API server without nodes
 	$(PYTEST) tests/control_plane
 
 e2e: $(VENV) ## Tests on the cluster (make up)
-	KUBECONFIG=$(KUBECONFIG_PATH) $(PYTEST) tests/e2e
+	KUBECONFIG=$(KUBECONFIG_PATH) $(PYTEST) tests/e2e -m 'not exhaustive'
+
+killers: $(VENV) ## Kill every part at every moment of every kind of fault (make up; minutes)
+	KUBECONFIG=$(KUBECONFIG_PATH) $(PYTEST) tests/e2e/test_faults_and_killers.py
 
 cluster-tests: $(VENV) ## Tests of the local cluster itself: killed, removed, its policies
 	$(PYTEST) tests/localcluster -m slow

@@ -17,6 +17,36 @@ def processes_of_pod(uid: str) -> list[int]:
     return [pid for pid in _pids() if uid in _read(pid, "cgroup").replace("_", "-")]
 
 
+def first_processes(pod_uid: str, word: str) -> list[int]:
+    """Give the processes that a pod's containers began with and that have this word."""
+    return [pid for pid in _with_word(pod_uid, word) if _inner_pid(pid) == 1]
+
+
+def roots(pod_uid: str, word: str) -> list[int]:
+    """Give the processes of a pod with this word that no other with it has started."""
+    found = _with_word(pod_uid, word)
+    return [pid for pid in found if _status(pid, "PPid") not in map(str, found)]
+
+
+def children(pod_uid: str, word: str) -> list[int]:
+    """Give the processes with this word that a pod's first ones have started."""
+    return [pid for pid in _with_word(pod_uid, word) if _inner_pid(pid) != 1]
+
+
+def _with_word(pod_uid: str, word: str) -> list[int]:
+    return [pid for pid in processes_of_pod(pod_uid) if word in _read(pid, "cmdline")]
+
+
+def _inner_pid(pid: int) -> int:
+    """Give the number that a process has in its own container."""
+    return int((_status(pid, "NSpid").split() or ["0"])[-1])
+
+
+def _status(pid: int, field: str) -> str:
+    lines = _read(pid, "status").splitlines()
+    return next((line.split(":")[1].strip() for line in lines if line.startswith(field + ":")), "")
+
+
 def kill_program(pod_uid: str, word: str) -> int:
     """Kill every process of a pod that has this word in its command line; tell how many."""
     found = [pid for pid in processes_of_pod(pod_uid) if word in _read(pid, "cmdline")]

@@ -1,0 +1,269 @@
+"""
+Looks at every kind of fault from outside, all the time, and prints what it saw.
+
+``WATCHED`` is JSON: for each fault ``{"look": one of LOOKS, "host", "port", "clean": port}``, where
+``clean`` is a port of the same host that no fault disturbs; ``WATCH_S`` is how long. A look begins
+every tenth of a second. The line with ``SEEN`` has, for each fault, the spans in which
+it was seen: when the first and the last look that saw it *began*.
+"""
+
+import asyncio
+import json
+import os
+import threading
+import time
+
+import httpx
+
+EVERY_S = 0.1
+PATIENCE_S = 0.8  # less than any fault takes, more than a busy machine does
+APART_S = 1.5  # looks that saw it and are further apart than this belong to two spans
+
+
+class AwayError(Exception):
+    """Nobody is there: that is not the fault's doing."""
+
+
+async def connect(host, port):
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            return await asyncio.open_connection(host, port)
+    except (TimeoutError, OSError) as error:
+        raise AwayError(str(error)) from None
+
+
+async def ask(host, port, first, data=b"", count=0):
+    """Give what came within the patience, and whether the end came."""
+    reader, writer = await connect(host, port)
+    got = bytearray()
+    try:
+        writer.write(first + data)
+        async with asyncio.timeout(PATIENCE_S):
+            while len(got) < count or not count:
+                chunk = await reader.read(65536)
+                if not chunk:
+                    return bytes(got), True
+                got += chunk
+    except TimeoutError:
+        return bytes(got), False
+    finally:
+        writer.close()
+    return bytes(got), False
+
+
+async def echo(host, port):
+    answer, ended = await ask(host, port, b"echo\n", b"0123456789" * 10, 100)
+    if ended:
+        raise AwayError("closed")
+    return answer
+
+
+async def silent(host, port, clean):
+    """Nothing comes back, although the connection is there."""
+    return len(await echo(host, port)) < 100
+
+
+async def changed(host, port, clean):
+    answer = await echo(host, port)
+    return len(answer) == 100 and answer != b"0123456789" * 10
+
+
+async def resets(host, port, clean):
+    try:
+        await echo(host, port)
+    except ConnectionResetError:
+        return True
+    return False
+
+
+async def refuses(host, port, clean):
+    try:
+        _, writer = await asyncio.open_connection(host, port)
+    except ConnectionRefusedError:
+        # Twice, because a gateway that is gone refuses everything, but not all at one moment.
+        for pause_s in (0.0, 0.3):
+            await asyncio.sleep(pause_s)
+            _, other = await connect(host, clean)
+            other.close()
+        return True
+    writer.close()
+    return False
+
+
+async def trickles(host, port, clean):
+    answer, ended = await ask(host, port, b"send 32768\n", count=32768)
+    if ended:
+        raise AwayError("closed")
+    return len(answer) < 32768
+
+
+async def lingers(host, port, clean):
+    """The end does not come, although the answer did."""
+    answer, ended = await ask(host, port, b"close\n")
+    if not answer:
+        raise AwayError("no answer")
+    return not ended
+
+
+async def request(host, port, path=b"/"):
+    head = b"GET " + path + b" HTTP/1.1\r\nhost: web\r\nconnection: close\r\n\r\n"
+    return await ask(host, port, head)
+
+
+async def aborts(host, port, clean):
+    answer, _ = await request(host, port)
+    if not answer:
+        raise AwayError("no answer")
+    return answer.startswith(b"HTTP/1.1 503") and b"fault filter abort" in answer
+
+
+async def delays(host, port, clean):
+    answer, ended = await request(host, port)
+    if ended and not answer:
+        raise AwayError("closed")
+    return not answer
+
+
+async def slow_body(host, port, clean):
+    answer, ended = await request(host, port, b"/bytes/32768")
+    if ended and len(answer) < 32768:
+        raise AwayError("closed")
+    return not ended and bool(answer)
+
+
+async def other_body(host, port, clean):
+    answer, _ = await request(host, port)
+    return b"<html>not JSON</html>" in answer
+
+
+async def command(host, port, text):
+    answer, ended = await ask(host, port, text.encode() + b"\n")
+    if not ended:
+        raise TimeoutError
+    return answer.decode().strip()
+
+
+async def dead(host, port, clean):
+    """Neither connections nor answers."""
+    try:
+        return not await command(host, port, "who")
+    except (AwayError, TimeoutError, OSError):
+        return True
+
+
+async def unnamed(host, port, clean):
+    return (await command(host, port, "look seatrial-conductor")).startswith("error")
+
+
+async def full(host, port, clean):
+    return int(await command(host, port, "free /data")) < 1_000_000
+
+
+async def usage(host, port):
+    memory, cpu = (await command(host, port, "usage")).split()
+    return int(memory), float(cpu)
+
+
+async def computes(host, port, clean):
+    """More CPU time is used than the service takes by itself."""
+    began, (_, before) = time.monotonic(), await usage(host, port)
+    await asyncio.sleep(0.3)
+    _, after = await usage(host, port)
+    return (after - before) / (time.monotonic() - began) > 0.2
+
+
+async def swells(host, port, clean):
+    memory, _ = await usage(host, port)
+    return memory > 80 * 1024 * 1024
+
+
+LOOKS = {
+    "latency": silent,
+    "blackhole": silent,
+    "refuse": refuses,
+    "reset": resets,
+    "bandwidth": trickles,
+    "slowClose": lingers,
+    "connectionLimit": silent,
+    "corrupt": changed,
+    "partition": silent,
+    "abort": aborts,
+    "delay": delays,
+    "rate": slow_body,
+    "body": other_body,
+    "packets": dead,
+    "freeze": dead,
+    "dns": unnamed,
+    "disk": full,
+    "cpu": computes,
+    "memory": swells,
+}
+
+
+class Watch:
+    """What was seen of one fault."""
+
+    def __init__(self, entry):
+        self.look = LOOKS[entry["look"]]
+        self.where = (entry["host"], entry["port"], entry.get("clean"))
+        self.seen = []
+        self.looks = self.away = 0
+
+    async def look_once(self):
+        began = time.time()
+        self.looks += 1
+        try:
+            if await self.look(*self.where):
+                self.seen.append(began)
+        except (AwayError, TimeoutError, OSError):
+            self.away += 1
+
+    def spans(self):
+        spans = []
+        for at in sorted(self.seen):
+            if spans and at - spans[-1][1] < APART_S:
+                spans[-1][1] = at
+            else:
+                spans.append([at, at])
+        return spans
+
+
+async def watch_all(watches, seconds):
+    end, tick, tasks = time.monotonic() + seconds, time.monotonic(), set()
+    while tick < end:
+        for watch in watches.values():
+            task = asyncio.create_task(watch.look_once())
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+        tick += EVERY_S
+        await asyncio.sleep(max(tick - time.monotonic(), 0))
+    await asyncio.gather(*tasks)
+
+
+def keep_asking(http, urls, ended):
+    """Send requests to services whose faults are made through the API: they are to be met."""
+    while not ended.wait(0.2):
+        for url in urls:
+            try:
+                http.get(url, timeout=0.5, headers={"connection": "close"})
+            except httpx.HTTPError:
+                continue
+
+
+def test_watch(http):
+    watched = json.loads(os.environ["WATCHED"])
+    watches = {name: Watch(entry) for name, entry in watched.items() if entry.get("look")}
+    urls = [entry["url"] for entry in watched.values() if entry.get("url")]
+    ended = threading.Event()
+    asking = threading.Thread(target=keep_asking, args=(http, urls, ended))
+    asking.start()
+    try:
+        asyncio.run(watch_all(watches, float(os.environ["WATCH_S"])))
+    finally:
+        ended.set()
+        asking.join()
+    seen = {
+        name: {"spans": watch.spans(), "looks": watch.looks, "away": watch.away}
+        for name, watch in watches.items()
+    }
+    print("SEEN", json.dumps(seen), flush=True)

@@ -1,0 +1,448 @@
+"""
+Whatever is killed, and whenever: no fault is there 1 s after its deadline, and no proof is made up.
+
+Kinds x victims x moments. One run has a fault of every kind, all at the same time, each on a port
+or a service of its own; its test looks at all of them from outside ten times a second
+(``inside/observer.py``), and this one at the objects. So a run is a victim at a moment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from seatrial.api import families
+from seatrial.api.names import CONDUCTOR, GATEWAY
+
+from tests.e2e import node
+from tests.e2e.breaking import (
+    MOMENTS,
+    fault_of,
+    last_summary,
+    moment,
+    peer,
+    peer_manifests,
+    report_part,
+    run_of,
+    suite,
+)
+from tests.e2e.cluster import OPERATOR_LABELS, Cluster, Json, Run
+from tests.e2e.conftest import Desk
+
+LASTS_S = 5.0
+BEGINS_S = 4.0  # after the test's start
+GRACE_S = 1.0
+LOOK_S = 0.3  # between two looks, and what a busy machine adds to that
+KILLED_BEFORE_S = 1.5  # ... the faults' moment
+
+NETWORK: dict[str, Json] = {
+    "latency": {"delay": "1s"},
+    "blackhole": {},
+    "refuse": {},
+    "reset": {},
+    "bandwidth": {"rate": "16Ki"},
+    "slowClose": {"delay": "2s"},
+    "connectionLimit": {"connections": 0},
+    "corrupt": {"share": "50%"},
+    "partition": {},
+}
+HTTP: dict[str, Json] = {
+    "abort": {"abort": {"status": 503}},
+    "delay": {"delay": "2s"},
+    "rate": {"rate": "8Ki"},
+    "body": {"body": {"replace": "<html>not JSON</html>"}},
+}
+API: dict[str, Json] = {
+    "kill": {"kill": {}},
+    "restart": {"restart": {}},
+    "evict": {"evict": {}},
+    "scale": {"scale": {"replicas": 2}},
+    "outage": {"outage": {}},
+    "noEndpoints": {"noEndpoints": {}},
+    "configuration": {"configuration": {"configMap": "look", "set": {"COLOUR": "red"}}},
+}
+POD: dict[str, Json] = {
+    "packets": {"loss": "100%"},
+    "dns": {"nxdomain": {}},
+    "freeze": {},
+    "cpu": {"workers": 1, "load": "40%"},
+    "memory": {"size": "100Mi"},
+    "disk": {"path": "/data"},
+}
+WIRE_PORTS = {**{each.lower(): 9000 + i for i, each in enumerate(NETWORK)}, "clean": 9100}
+WEB_PORTS = {**{each: 8000 + i for i, each in enumerate(HTTP)}, "clean": 8100}
+
+AGENT_PORTS = {"wire": 9000}
+ROOMY = {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "256Mi"}}
+
+VICTIMS = ("conductor", "gateway", "worker", "envoy", "agent", "operator")
+KILLED = ("before", "during", "after")
+
+
+def services() -> list[Json]:
+    """Give the services: two whose ports are hit one by one, and one for each fault of the API."""
+    look = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "look"},
+        "data": {"COLOUR": "green"},
+    }
+    http = {"http": 8080}
+    return [
+        peer("wire", wire=WIRE_PORTS),
+        peer("web", http=WEB_PORTS),
+        *(peer(each.lower(), http=http) for each in API if each != "configuration"),
+        peer_manifests("configuration", http=http, others=[look]),
+        *(peer(each, wire=AGENT_PORTS, resources=ROOMY) for each in POD if each != "disk"),
+        # In memory: a full volume may be a full node.
+        peer_manifests(
+            "disk",
+            wire=AGENT_PORTS,
+            container={"volumeMounts": [{"name": "data", "mountPath": "/data"}]},
+            volumes=[{"name": "data", "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}}],
+        ),
+    ]
+
+
+def faults() -> Iterator[Json]:
+    """Give a fault of every kind, all bound to the same moment."""
+    when = {"test": "watch", "after": f"{BEGINS_S:g}s"}
+    common = {"for": f"{LASTS_S:g}s", "when": when, "recovery": {"within": "60s"}}
+    for kind, given in NETWORK.items():
+        target: Json = {"service": "wire", "port": kind.lower()}
+        if kind == "partition":
+            target["from"] = ["tests"]
+        yield {"name": kind.lower(), "target": target, kind: given, **common}
+    for name, given in HTTP.items():
+        target = {"service": "web", "port": name}
+        yield {"name": name, "target": target, "http": given, **common}
+    for kind, given in API.items():
+        fault = {"name": kind.lower(), "target": {"service": kind.lower()}, **given, **common}
+        if kind in families.MOMENTARY:
+            del fault["for"]
+        yield fault
+    for kind, given in POD.items():
+        yield {"name": kind, "target": {"service": kind}, kind: given, **common}
+
+
+def watched() -> Json:
+    """Say where the observer finds what it looks at."""
+    found: Json = {}
+    for kind in NETWORK:
+        port = WIRE_PORTS[kind.lower()]
+        found[kind.lower()] = {
+            "look": kind,
+            "host": "wire",
+            "port": port,
+            "clean": WIRE_PORTS["clean"],
+        }
+    for name in HTTP:
+        found[name] = {"look": name, "host": "web", "port": WEB_PORTS[name]}
+    for kind in API:
+        port = 9080 if kind == "configuration" else 8080
+        found[kind.lower()] = {"url": f"http://{kind.lower()}:{port}/"}
+    for kind in POD:
+        found[kind] = {
+            "look": kind,
+            "host": kind,
+            "port": 10_000 if kind == "disk" else 9000,
+        }
+    return found
+
+
+def spec(watch_s: float) -> Json:
+    return {
+        "timeout": "5m",
+        "podSecurity": "privileged",
+        "services": services(),
+        "faults": list(faults()),
+        "tests": [
+            {
+                "name": "watch",
+                "pytest": {
+                    "configMap": "observer",
+                    "args": ["-s"],
+                    "env": {"WATCHED": json.dumps(watched()), "WATCH_S": f"{watch_s:g}"},
+                },
+                "timeout": "2m",
+            }
+        ],
+    }
+
+
+@pytest.fixture(scope="session")
+def local_node(kubeconfig: str) -> Path:
+    """Give the folder of the local cluster, whose processes these tests kill."""
+    folder = Path(kubeconfig).parent
+    if not node.api_servers(folder):
+        pytest.skip("needs the local cluster of `make up`: it kills processes of its node")
+    return folder
+
+
+# What is seen of the objects ---------------------------------------------------------------------
+
+
+class Objects:
+    """Watches the objects that faults of the API change, and notes when they are disturbed."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._ended = threading.Event()
+        self._looks = {"scale": self._scaled, "outage": self._down, "configuration": self._red}
+        self._looks["noendpoints"] = self._cut
+        self.seen: dict[str, list[float]] = {name: [] for name in self._looks}
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Objects:
+        self._base = f"/namespaces/{self._run.environment}"
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.1):
+            for name, look in self._looks.items():
+                began = time.time()
+                with suppress(Exception):  # the namespace goes in the end
+                    if look():
+                        self.seen[name].append(began)
+
+    def _replicas(self, name: str) -> int:
+        found = self._run.cluster.get(f"/apis/apps/v1{self._base}/deployments/{name}")
+        return int(found["spec"]["replicas"]) if found else 1
+
+    def _scaled(self) -> bool:
+        return self._replicas("scale") == 2
+
+    def _down(self) -> bool:
+        return self._replicas("outage") == 0
+
+    def _red(self) -> bool:
+        found = self._run.cluster.get(f"/api/v1{self._base}/configmaps/look")
+        return bool(found) and found["data"]["COLOUR"] == "red"
+
+    def _cut(self) -> bool:
+        found = self._run.cluster.get(f"/api/v1{self._base}/services/noendpoints")
+        return bool(found) and len(found["spec"]["selector"]) > 1
+
+    def spans(self) -> Json:
+        """Give what was seen, in the observer's form."""
+        found: Json = {}
+        for name, moments in self.seen.items():
+            spans: list[list[float]] = []
+            for at in moments:
+                if spans and at - spans[-1][1] < 1.5:
+                    spans[-1][1] = at
+                else:
+                    spans.append([at, at])
+            found[name] = {"spans": spans, "looks": len(moments), "away": 0}
+        return found
+
+
+def seen_from_inside(run: Run) -> Json:
+    """Give what the observer has printed, from the logs that the report keeps."""
+    logs = json.loads(report_part(run, "logs.json.gz"))
+    lines = [line for log in logs for line in log["text"].splitlines()]
+    # pytest has written something before it on its line.
+    found: Json = json.loads(next(each for each in lines if "SEEN {" in each).partition("SEEN ")[2])
+    return found
+
+
+# Killing -----------------------------------------------------------------------------------------
+
+
+def kill(victim: str, run: Run) -> None:
+    """Kill a victim's process with SIGKILL."""
+    pids = list(VICTIM[victim](run))
+    assert pids, f"{victim} has no process"
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+
+
+def _pod(run: Run, name: str) -> str:
+    pod = run.cluster.get(f"/api/v1/namespaces/{run.environment}/pods/{name}")
+    assert pod is not None, f"there is no pod {name}"
+    uid: str = pod["metadata"]["uid"]
+    return uid
+
+
+def _operators(cluster: Cluster) -> Iterator[int]:
+    for pod in cluster.items("/api/v1/pods", labelSelector=OPERATOR_LABELS):
+        yield from node.first_processes(pod["metadata"]["uid"], "seatrial")
+
+
+def _agents(run: Run) -> Iterator[int]:
+    for pod in run.cluster.items(f"/api/v1/namespaces/{run.environment}/pods"):
+        if pod["spec"].get("ephemeralContainers"):
+            yield from node.roots(pod["metadata"]["uid"], "agent")
+
+
+VICTIM: dict[str, Callable[[Run], Any]] = {
+    "conductor": lambda run: node.first_processes(_pod(run, CONDUCTOR), "conductor"),
+    "gateway": lambda run: node.first_processes(_pod(run, GATEWAY), "gateway"),
+    # One of those that carry the traffic, with what it carries.
+    "worker": lambda run: node.children(_pod(run, GATEWAY), "gateway")[:1],
+    "envoy": lambda run: node.first_processes(_pod(run, GATEWAY), "envoy"),
+    "agent": lambda run: list(_agents(run)),
+    "operator": lambda run: _operators(run.cluster),
+}
+
+
+def wait_for(killed: str, run: Run) -> None:
+    """Wait for the moment: before, during or after the faults, which all have the same."""
+    if killed == "before":
+        run.wait(lambda status: is_running(status), "the test has begun", 120)
+        time.sleep(BEGINS_S - KILLED_BEFORE_S)
+        return
+    wanted = {"Active"} if killed == "during" else {"Reverted", "Recovered"}
+    lasting = [each["name"] for each in faults() if "for" in each]
+    deadline = time.monotonic() + 150
+    while time.monotonic() < deadline:
+        states = {each["name"]: each["state"] for each in last_summary(run).get("faults", [])}
+        if all(states.get(name) in wanted for name in lasting):
+            time.sleep(0.5)
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"the faults were never all {wanted}: {states}")
+
+
+def is_running(status: Json) -> bool:
+    return any(test["outcome"] == "Running" for test in status.get("tests", []))
+
+
+# The check ---------------------------------------------------------------------------------------
+
+
+def assert_over_in_time(seen: Json, status: Json) -> None:
+    """Check that no fault was seen 1 s after its deadline, by its length and by its moments."""
+    late = []
+    for name, what in seen.items():
+        for first, last in what["spans"]:
+            if last - first > LASTS_S + GRACE_S + LOOK_S:
+                late.append(f"{name} was seen for {last - first:.2f} s")
+        fault = fault_of(status, name)
+        if what["spans"] and fault["applied"]:
+            deadline = moment(fault["applied"]).timestamp() + LASTS_S
+            last = what["spans"][-1][1]
+            if last > deadline + GRACE_S:
+                late.append(f"{name} was seen {last - deadline:.2f} s after its deadline")
+    assert not late, late
+
+
+def assert_nothing_is_made_up(seen: Json, status: Json) -> None:
+    """Check that a fault that counts as proven was there for as long as it was to last."""
+    made_up = []
+    for name, what in seen.items():
+        fault = fault_of(status, name)
+        longest = max((last - first for first, last in what["spans"]), default=0.0)
+        if fault["state"] == "Recovered" and longest < LASTS_S - 1.5:
+            made_up.append(f"{name} is proven, and was seen for {longest:.2f} s only")
+    assert not made_up, made_up
+
+
+def assert_verdict_is_honest(status: Json) -> None:
+    """Check that Passed means that nothing is missing, and that what is missing is told."""
+    unproven = [each for each in status["faults"] if not is_proven(each)]
+    assert {test["outcome"] for test in status["tests"]} == {"Passed"}, status["tests"]
+    if not unproven:
+        assert status["verdict"] == "Passed", status["message"]
+        return
+    assert status["verdict"] == "Inconclusive", status["message"]
+    assert any(each["name"] in status["message"] for each in unproven), status["message"]
+    silent = [each["name"] for each in unproven if not each["message"]]
+    assert not silent, unproven
+
+
+def is_proven(fault: Json) -> bool:
+    return fault["state"] == "Recovered" and all(fault.get(each) for each in MOMENTS)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run in which something was killed."""
+
+    seen: Json
+    status: Json
+    shown: str
+
+
+def play(desk: Desk, victim: str, killed: str) -> Outcome:
+    """Run all faults, kill the victim at its moment, and give what came of it."""
+    # A conductor that comes back may play faults anew, from the beginning.
+    watch_s = BEGINS_S + LASTS_S + (14 if victim == "conductor" else 6)
+    run = run_of(desk, f"{victim}-{killed}", spec(watch_s))
+    run.wait(lambda status: bool(status.get("namespace")), "a namespace")
+    with Objects(run) as objects:
+        wait_for(killed, run)
+        kill(victim, run)
+        at = datetime.now(UTC)
+        status = run.finished(timeout_s=180)
+    seen = {**seen_from_inside(run), **objects.spans()}
+    return Outcome(seen, status, table(victim, killed, at, seen, status))
+
+
+PAIRS = [
+    # Continuous integration takes a sample; `make killers` takes all.
+    pytest.param(victim, killed, marks=[] if killed == "during" else [pytest.mark.exhaustive])
+    for victim in VICTIMS
+    for killed in KILLED
+]
+AT_ONCE = 3  # runs; each keeps its node busy while it comes up, and then mostly waits
+
+
+@pytest.fixture(scope="module")
+def outcome(
+    shared_desk: Desk, local_node: Path, request: pytest.FixtureRequest
+) -> Iterator[Callable[[str, str], Outcome]]:
+    """Give what came of a run; all that are asked for are begun at the first question."""
+    shared_desk.cluster.apply(shared_desk.namespace, suite("observer", "observer"))
+    wanted = [
+        (item.callspec.params["victim"], item.callspec.params["killed"])
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and "outcome" in item.fixturenames
+    ]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        played = {pair: pool.submit(play, shared_desk, *pair) for pair in wanted}
+        yield lambda victim, killed: played[victim, killed].result()
+        for each in played.values():
+            each.cancel()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("victim", "killed"), PAIRS)
+def test_no_fault_outlives_its_time(
+    victim: str, killed: str, outcome: Callable[[str, str], Outcome]
+) -> None:
+    found = outcome(victim, killed)
+    print(found.shown)
+    assert_over_in_time(found.seen, found.status)
+    assert_nothing_is_made_up(found.seen, found.status)
+    assert_verdict_is_honest(found.status)
+
+
+def table(victim: str, killed: str, at: datetime, seen: Json, status: Json) -> str:
+    """Show what became of each fault; part of the output of a test that fails."""
+    lines = [f"{victim} killed {killed}, at {at.isoformat()}: {status['verdict']}"]
+    lines.append(status["message"])
+    for fault in status["faults"]:
+        spans = seen.get(fault["name"], {}).get("spans", [])
+        shown = ", ".join(f"{last - first:.1f}" for first, last in spans)
+        lines.append(
+            f"{fault['name']:16} {fault['state']:12} {fault['revertedBy'] or '-':10}"
+            f" seen [{shown}] s; hits {fault['hits']} {fault['message']}"
+        )
+    return "\n".join(lines)
