@@ -1,13 +1,14 @@
-"""A service that is cut off is one that clients cannot connect to, not one without endpoints."""
+"""A service is reachable, or cut off, when its clients find it so; the API server is early."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import threading
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from seatrial.api.journal import ServiceDoc
 from seatrial_runner.conductor import reach
 
 
@@ -54,3 +55,14 @@ async def test_what_accepts_for_ever_is_named(monkeypatch: pytest.MonkeyPatch) -
     with listener() as server:
         port = server.getsockname()[1]
         assert await reach.until_cut_off(["127.0.0.1"], [port]) == [f"127.0.0.1:{port}"]
+
+
+async def test_a_port_is_reachable_when_it_accepts_several_times_in_a_row(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As behind a proxy that still knows a pod that is gone.
+    answers = iter([True, True, False, True, True, True])
+    monkeypatch.setattr(reach, "_accepts", lambda host, port: next(answers))
+    orders = {"name": "orders", "hosts": ["orders"], "ports": [{"name": "http", "port": 8080}]}
+    await reach.until_reachable([cast("ServiceDoc", orders)], in_a_row=3)
+    assert list(answers) == []

@@ -23,9 +23,17 @@ _CONNECT_S = 0.5
 _STAYS_OPEN_S = 0.05
 
 
-async def until_reachable(services: Iterable[ServiceDoc], *, within_s: float = LONGEST_S) -> None:
+async def until_reachable(
+    services: Iterable[ServiceDoc], *, within_s: float = LONGEST_S, in_a_row: int = 1
+) -> None:
     """
     Return when every port of the services accepts a connection, or after ``within_s``.
+
+    Args:
+        services: All of their ports are asked.
+        within_s: The longest time this takes.
+        in_a_row: How many connections each port has to accept, one after another. After pods have
+            been replaced, the node's proxy may for a while lead to some that are gone.
 
     What is not reached by then may speak UDP, or refuse strangers: that is for the tests to find.
     """
@@ -42,7 +50,7 @@ async def until_reachable(services: Iterable[ServiceDoc], *, within_s: float = L
 
     # In a worker, because resolving names would start threads here.
     def work(channel: Channel) -> Json:
-        return {"missing": _connect_all(targets, time.monotonic() + within_s)}
+        return {"missing": _connect_all(targets, time.monotonic() + within_s, in_a_row)}
 
     try:
         result = await run_in_worker(work, _listen, timeout_s=within_s + 2 * _CONNECT_S)
@@ -97,18 +105,26 @@ async def _listen(message: Json) -> Json:
     return {}
 
 
-def _connect_all(targets: list[tuple[list[str], int]], deadline: float) -> list[str]:
-    return [f"{hosts[0]}:{port}" for hosts, port in targets if not _connect(hosts, port, deadline)]
+def _connect_all(targets: list[tuple[list[str], int]], deadline: float, in_a_row: int) -> list[str]:
+    return [
+        f"{hosts[0]}:{port}"
+        for hosts, port in targets
+        if not _connect(hosts, port, deadline, in_a_row)
+    ]
 
 
-def _connect(hosts: list[str], port: int, deadline: float) -> bool:
+def _connect(hosts: list[str], port: int, deadline: float, in_a_row: int) -> bool:
     """Connect to the port on any of the hosts: which of them has it is not known here."""
-    while True:
+    accepted = 0
+    while accepted < in_a_row:
         if any(_accepts(host, port) for host in hosts):
-            return True
+            accepted += 1
+            continue
         if time.monotonic() >= deadline:
             return False
+        accepted = 0
         time.sleep(_PAUSE_S)
+    return True
 
 
 def tcp_problem(host: str, port: int, *, timeout_s: float) -> str:

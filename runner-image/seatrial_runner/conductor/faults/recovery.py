@@ -18,6 +18,8 @@ from seatrial_runner.conductor.workers import Channel, Json, WorkerError, run_in
 from seatrial_runner.scenario import Instance, World, run_instance
 
 _LOOK_AGAIN_S = 1.0
+# Of two pods of which one is gone, so many connections miss it once in a thousand times.
+_IN_A_ROW = 10
 
 
 async def recovers(
@@ -37,7 +39,11 @@ async def recovers(
             f" ready {format_duration(timedelta(seconds=within_s))} after the fault's end"
             + (f": {state['message']}" if state["message"] else "")
         )
-    await until_reachable(services, within_s=min(LONGEST_S, deadline - stage.monotonic()))
+    await until_reachable(
+        services,
+        within_s=min(LONGEST_S, deadline - stage.monotonic()),
+        in_a_row=_IN_A_ROW,
+    )
     until = (fault.get("recovery") or {}).get("until")
     if until is not None:
         left_s = max(deadline - stage.monotonic(), 0.1)
