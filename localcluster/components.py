@@ -138,6 +138,7 @@ class Node:
             self._proxy(),
             self._coredns(),
             self._enforcer(),
+            self._volumes(),
         ]
         content = {"logs": str(self.cluster.logs), "components": components}
         write_whole(self.cluster.plan, json.dumps(content, indent=1))
@@ -299,8 +300,21 @@ class Node:
                 "dns": self.addresses.dns,
             },
         )
-        argv = [sys.executable, "-m", "localcluster.enforcer", str(settings)]
-        component = self._component("policies", argv, self.ready)
+        return self._our_own("policies", "localcluster.enforcer", settings)
+
+    def _volumes(self) -> dict[str, Any]:
+        settings = self._json(
+            "volumes",
+            {
+                "url": self.addresses.api_url,
+                "pki": str(self.cluster.pki),
+                "folder": str(self.cluster.path / "volumes"),
+            },
+        )
+        return self._our_own("volumes", "localcluster.volumes", settings)
+
+    def _our_own(self, name: str, module: str, settings: Path) -> dict[str, Any]:
+        component = self._component(name, [sys.executable, "-m", module, str(settings)], self.ready)
         return {**component, "env": {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}}
 
     def _kubernetes(self, name: str, flags: list[str], *needs: str) -> dict[str, Any]:

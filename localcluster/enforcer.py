@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from localcluster.policies import Pod, Rules, changes, rules_for, whole_table
 
@@ -41,10 +41,9 @@ class World:
         self.addresses: dict[str, str] = {}
         self.changed = threading.Event()
 
-    def replace(self, kind: str, objects: dict[str, Json]) -> None:
+    def replace(self, kind: str, objects: list[Json]) -> None:
         """Take a whole list."""
-        self.objects[kind] = objects
-        self.changed.set()
+        self._put(kind, {one["metadata"]["uid"]: _needed(one) for one in objects})
 
     def change(self, kind: str, event: Json) -> None:
         """Take one event of a watch."""
@@ -55,7 +54,11 @@ class World:
             return
         # A new mapping, because the other thread may be reading the old one.
         rest = {key: value for key, value in objects.items() if key != uid}
-        self.replace(kind, rest if new is None else {**rest, uid: new})
+        self._put(kind, rest if new is None else {**rest, uid: new})
+
+    def _put(self, kind: str, objects: dict[str, Json]) -> None:
+        self.objects[kind] = objects
+        self.changed.set()
 
     def rules(self) -> Rules:
         """The rules for what is known now."""
@@ -90,6 +93,16 @@ def _pod(one: Json, address: str) -> Pod:
     return Pod(one["metadata"]["namespace"], one["metadata"]["labels"], address, ports)
 
 
+class Follower(Protocol):
+    """Who takes in what lists and watches bring."""
+
+    def replace(self, kind: str, objects: list[Json]) -> None:
+        """Take a whole list."""
+
+    def change(self, kind: str, event: Json) -> None:
+        """Take one event of a watch."""
+
+
 class Api:
     """Lists and watches of one API server."""
 
@@ -98,13 +111,13 @@ class Api:
         self.context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
         self.context.load_cert_chain(pki / "policies.crt", pki / "policies.key")
 
-    def follow(self, world: World, path: str) -> None:
+    def follow(self, world: Follower, path: str) -> None:
         """Keep one kind up to date, for ever."""
         kind = path.rpartition("/")[2]
         while True:
             try:
                 listed = json.loads(b"".join(self._get(path)))
-                world.replace(kind, {o["metadata"]["uid"]: _needed(o) for o in listed["items"]})
+                world.replace(kind, listed["items"])
                 version = listed["metadata"]["resourceVersion"]
                 for line in self._get(f"{path}?watch=1&resourceVersion={version}"):
                     event = json.loads(line)
@@ -114,6 +127,20 @@ class Api:
             except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
                 print(f"{kind}: {error!r}, listing again", flush=True)
             time.sleep(RELIST_DELAY_S)
+
+    def send(self, method: str, path: str, body: Json | None = None) -> int:
+        """Send one request and give the status of its answer."""
+        connection = http.client.HTTPSConnection(self.host, context=self.context, timeout=30)
+        try:
+            headers = {"Content-Type": "application/json"}
+            connection.request(
+                method, path, body=json.dumps(body) if body else None, headers=headers
+            )
+            answer = connection.getresponse()
+            answer.read()
+            return answer.status
+        finally:
+            connection.close()
 
     def _get(self, path: str) -> Iterator[bytes]:
         connection = http.client.HTTPSConnection(self.host, context=self.context)

@@ -26,6 +26,11 @@ def files_name(owner: str, number: int) -> str:
     return f"seatrial-files.{owner}.{number}"
 
 
+def volume_name(service: str, number: int) -> str:
+    """Name the claim of a service's volume."""
+    return f"seatrial-volume.{service}.{number}"
+
+
 def file_keys(paths: Collection[str]) -> dict[str, str]:
     """
     Give each file its key in a ConfigMap, by path.

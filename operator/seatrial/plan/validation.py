@@ -12,6 +12,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from seatrial.api import names
+from seatrial.api.amounts import parse_quantity
 from seatrial.api.errors import InvalidSpecError, SpecError
 from seatrial.api.paths import below
 from seatrial.api.spec import ObjectReference, PodSecurity, RunSpec, Service
@@ -238,6 +239,7 @@ def _allowed(spec: RunSpec, limits: Limits) -> Iterator[SpecError]:
 def _files(spec: RunSpec) -> Iterator[SpecError]:
     for i, service in enumerate(spec.services):
         yield from _paths(service.files or {}, f"spec.services[{i}].files")
+        yield from _volumes(service, f"spec.services[{i}].volumes")
     for i, test in enumerate(spec.tests):
         if test.container is None:
             continue
@@ -258,6 +260,22 @@ def _paths(files: Mapping[str, str], field: str) -> Iterator[SpecError]:
         if any(other.startswith(f"{normal}/") for other in plain.values()):
             problem = "is a file, and a folder of another file."
             yield SpecError(below(field, path), problem, "Rename one of them.")
+
+
+def _volumes(service: Service, field: str) -> Iterator[SpecError]:
+    seen: dict[str, int] = {}
+    for index, volume in enumerate(service.volumes or ()):
+        path = f"{field}[{index}].path"
+        if volume.path != (normal := posixpath.normpath(volume.path.replace("//", "/"))):
+            yield SpecError(path, "is not a plain path.", f"Write {normal[:80]}.")
+        if normal in seen:
+            problem = f"is the same as that of volumes[{seen[normal]}]."
+            yield SpecError(path, problem, "Give each a directory of its own.")
+        if normal in (service.files or {}):
+            yield SpecError(path, "is a file of the service too.", "Rename one of them.")
+        seen.setdefault(normal, index)
+        if parse_quantity(volume.size) < 1:
+            yield SpecError(f"{field}[{index}].size", "is nothing.", "Raise it.")
 
 
 def _size(spec: RunSpec) -> Iterator[SpecError]:

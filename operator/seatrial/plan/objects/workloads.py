@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from seatrial.api import names
+from seatrial.api.services import Volume
 from seatrial.api.spec import PortSpec, Service
 from seatrial.plan.blueprint import Blueprint
+from seatrial.plan.naming import volume_name
 from seatrial.plan.objects.containers import (
+    RUNNER_USER,
     Files,
     container_security_context,
     environment,
@@ -17,7 +20,7 @@ from seatrial.plan.objects.containers import (
     resources,
 )
 from seatrial.plan.objects.gateway import front
-from seatrial.plan.objects.manifest import Json, Manifest, metadata
+from seatrial.plan.objects.manifest import Json, Manifest, Mode, metadata
 
 
 def service_objects(run: Blueprint, service: Service) -> Iterator[Manifest]:
@@ -26,6 +29,8 @@ def service_objects(run: Blueprint, service: Service) -> Iterator[Manifest]:
     yield from files.manifests(names.COMPONENT_SERVICE)
     if service.ports:
         yield Manifest(front(run, service_body(run, service, service.ports)))
+    for number, volume in enumerate(service.volumes or ()):
+        yield _claim(run, service, number, volume)
     yield _deployment(run, service, files)
 
 
@@ -50,6 +55,48 @@ def service_body(run: Blueprint, service: Service, ports: list[PortSpec]) -> Jso
     }
 
 
+def _claim(run: Blueprint, service: Service, number: int, volume: Volume) -> Manifest:
+    """Ask for a volume; created, because little of a claim can change later."""
+    name = volume_name(service.name, number)
+    body: Json = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": metadata(run, name, names.COMPONENT_SERVICE, service=service.name),
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": volume.size}},
+        },
+    }
+    return Manifest(body, Mode.CREATE)
+
+
+def _volumes(service: Service) -> list[Json]:
+    return [
+        {
+            "name": f"volume-{number}",
+            "persistentVolumeClaim": {"claimName": volume_name(service.name, number)},
+        }
+        for number, _ in enumerate(service.volumes or ())
+    ]
+
+
+def _mounts(service: Service) -> list[Json]:
+    return [
+        {"name": f"volume-{number}", "mountPath": volume.path}
+        for number, volume in enumerate(service.volumes or ())
+    ]
+
+
+def _security(run: Blueprint, service: Service) -> Json:
+    context = pod_security_context(run)
+    if service.volumes:
+        # A new volume belongs to root: with a group of its own any user may write to it. It is
+        # changed once, and not again each time the pod is replaced.
+        context["fsGroup"] = service.run_as_user or RUNNER_USER
+        context["fsGroupChangePolicy"] = "OnRootMismatch"
+    return context
+
+
 def _deployment(run: Blueprint, service: Service, files: Files) -> Manifest:
     pod_metadata = _metadata(run, service)
     labels = pod_metadata["labels"]
@@ -61,7 +108,8 @@ def _deployment(run: Blueprint, service: Service, files: Files) -> Manifest:
             "spec": {
                 "replicas": 1 if service.replicas is None else service.replicas,
                 "selector": {"matchLabels": {names.LABEL_SERVICE: service.name}},
-                "strategy": {"type": "RollingUpdate"},
+                # Two pods must never write to the same data.
+                "strategy": {"type": "Recreate" if service.volumes else "RollingUpdate"},
                 "revisionHistoryLimit": 1,
                 # The conductor judges readiness; this only says what the Deployment thinks of it.
                 "progressDeadlineSeconds": max(
@@ -74,9 +122,9 @@ def _deployment(run: Blueprint, service: Service, files: Files) -> Manifest:
                         "automountServiceAccountToken": False,
                         "enableServiceLinks": False,
                         "terminationGracePeriodSeconds": 10,
-                        "securityContext": pod_security_context(run),
+                        "securityContext": _security(run, service),
                         "containers": [_container(run, service, files)],
-                        "volumes": files.volumes(),
+                        "volumes": [*files.volumes(), *_volumes(service)],
                     },
                 },
             },
@@ -100,7 +148,7 @@ def _container(run: Blueprint, service: Service, files: Files) -> Json:
         ],
         "resources": resources(service.resources),
         "securityContext": container_security_context(run, service.run_as_user),
-        "volumeMounts": files.mounts(),
+        "volumeMounts": [*_mounts(service), *files.mounts()],
     }
     if service.command is not None:
         container["command"] = service.command
