@@ -47,7 +47,7 @@ generate: $(VENV) ## Write what is derived: CRD, reference, bundles of the examp
 test: unit gateway up control-plane e2e cluster-tests ## Run every test; brings the cluster up
 
 unit: $(VENV) ## Tests without a cluster
-	$(PYTEST) tests/unit tests/localcluster -m 'not slow'
+	$(PYTEST) tests/unit tests/gateway tests/localcluster -m 'not slow'
 
 gateway: $(VENV) ## Tests of the gateway on loopback, with the real Envoy
 	$(PYTEST) tests/gateway

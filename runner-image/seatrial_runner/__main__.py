@@ -1,11 +1,11 @@
-"""``python -m seatrial_runner conductor|pytest|gate|collect``: imports only what is asked for."""
+"""``python -m seatrial_runner COMMAND``: imports only what is asked for."""
 
 from __future__ import annotations
 
 import os
 import sys
 
-COMMANDS = ("conductor", "pytest", "gate", "collect")
+COMMANDS = ("conductor", "gateway", "pytest", "gate", "collect")
 
 
 def main(argv: list[str]) -> int:
@@ -14,6 +14,8 @@ def main(argv: list[str]) -> int:
     match command:
         case "conductor":
             from seatrial_runner.conductor import main as run
+        case "gateway":
+            from seatrial_runner.gateway import main as run
         case "pytest":
             from seatrial_runner.runner.pytest_command import main as run
         case "gate":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 
@@ -29,3 +30,13 @@ def parse(text: str) -> datetime:
         return moment.astimezone(UTC)
     except OverflowError:  # an hour before the first year, or after the last
         raise ValueError(f"{text[:40]!r} is no moment in UTC") from None
+
+
+def milliseconds() -> int:
+    """Give the present moment as milliseconds since 1970, where many are taken."""
+    return time.time_ns() // 1_000_000
+
+
+def from_milliseconds(value: int) -> datetime:
+    """Give the moment of ``milliseconds``."""
+    return datetime.fromtimestamp(value / 1000, UTC)

@@ -58,7 +58,10 @@ class FaultReport(TypedDict):
     ended: str | None
     # None of an ended one: it ended early, with what carried it out (Envoy was killed, say).
     endedBy: Literal["deadline", "request"] | None
-    hits: int  # connections, requests, packets or lookups that met it; probes not counted
+    # Connections, requests, packets or lookups that met it; probes not counted. NB: but for refuse
+    # of whole ports: the kernel refuses, and nobody can tell who asked. The conductor takes off
+    # its own attempts.
+    hits: int
     firstHit: str | None
     lastHit: str | None
     counts: dict[str, int]  # what was done: bytes, connections, ...
@@ -92,5 +95,7 @@ class GatewayDoc(TypedDict):
 # A probe of the conductor begins its connection with this line, from a port in PROBE_PORTS; what
 # follows comes back through the same faults as that source's traffic would, and reaches no service.
 PROBE_LINE = "SEATRIAL-PROBE {token} {source}\n"
+# The same, but what follows goes to Envoy, as that source's requests would; see PROBE_HOST.
+PROBE_HTTP_LINE = "SEATRIAL-HTTP-PROBE {token} {source}\n"
 # To Envoy a probe is a request for this host: it meets the faults, and is answered by Envoy itself.
 PROBE_HOST = "seatrial-probe.invalid"

@@ -1,0 +1,225 @@
+"""The controller: takes orders by the control interface, and has the workers carry them out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections import OrderedDict
+
+from seatrial.api.control import FaultOrder, GatewayDoc
+from seatrial.api.errors import NotInjectedError
+from seatrial.api.families import HTTP, NETWORK
+
+from seatrial_runner import clock
+from seatrial_runner.control import Evidence
+from seatrial_runner.gateway import effects
+from seatrial_runner.gateway.board import COUNTS, SLOTS, Board, Cell
+from seatrial_runner.gateway.http_faults import HttpFaults
+from seatrial_runner.gateway.links import Links
+from seatrial_runner.gateway.messages import FaultWord, Word
+from seatrial_runner.gateway.refusals import refused_since, resets_sent
+
+logger = logging.getLogger("seatrial.gateway")
+
+_RESOLVE_AGAIN_S = 0.25
+_KEPT = 1000  # faults that have ended, whose evidence is still known
+
+
+class Controller:
+    """Carries orders out: those of the network through the workers, those of HTTP through Envoy."""
+
+    def __init__(
+        self, doc: GatewayDoc, channels: list[socket.socket], board: Board, http: HttpFaults
+    ) -> None:
+        self._doc = doc
+        self._board = board
+        self._http = http
+        self._links = Links(channels, self._state)
+        self._faults: dict[str, FaultWord] = {}
+        self._free = set(range(SLOTS))
+        self._ended: OrderedDict[str, Evidence] = OrderedDict()
+        self._https: set[str] = set()  # names of http faults
+        self._closed: dict[str, tuple[int, int]] = {}  # faults that closed ports, with resets_sent
+        self._sources: dict[str, list[str]] = {}
+        self._upstreams: dict[str, str] = {}
+        self._resolving: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to carry."""
+        self._links.open()
+        self._resolving = asyncio.create_task(self._resolve())
+        await self._http.start()
+
+    async def stop(self) -> None:
+        """End what runs in the background; the workers go on."""
+        self._links.close()
+        if self._resolving is not None:
+            self._resolving.cancel()
+        await self._http.stop()
+
+    def ready(self) -> str:
+        """Give an empty text, or why traffic cannot be carried yet."""
+        hosts = self._hosts() - set(self._upstreams)
+        if hosts:
+            return f"the address of Service {min(hosts)} is not known yet"
+        if not self._links.synced:
+            return "a worker has not begun yet"
+        return self._http.ready()
+
+    async def take_sources(self, sources: dict[str, list[str]]) -> None:
+        """Hear who is behind which address."""
+        self._sources = sources
+        await self._links.tell("put", [], sources=sources)
+
+    # The carrier ---------------------------------------------------------------------------------
+
+    async def put(self, name: str, order: FaultOrder, deadline: float) -> None:
+        """Put a fault into effect, in every worker."""
+        self._ended.pop(name, None)
+        if order["kind"] in HTTP:
+            self._https.add(name)
+            await self._http.put(name, order, deadline)
+            return
+        self._https.discard(name)
+        self._check(order)
+        if not self._free:
+            raise NotInjectedError(f"{SLOTS} faults are in effect: end one before")
+        slot = self._free.pop()
+        self._board.clear(slot)
+        if _closes_ports(order):
+            self._closed[name] = resets_sent()
+        self._faults[name] = FaultWord(name=name, order=order, slot=slot, deadline=deadline)
+        await self._links.tell("put", [self._faults[name]])
+
+    async def renew(self, name: str, order: FaultOrder, deadline: float) -> None:
+        """Move the deadline, in every worker."""
+        if order["kind"] in HTTP:
+            await self._http.renew(name, order, deadline)
+            return
+        self._faults[name]["deadline"] = deadline
+        await self._links.tell("put", [self._faults[name]])
+
+    async def delete(self, name: str) -> None:
+        """End a fault, in every worker."""
+        if name in self._https:
+            await self._http.delete(name)
+            return
+        word = self._faults.get(name)
+        if word is None:
+            return
+        # A worker that is made anew from here on does not hear of it.
+        del self._faults[name]
+        try:
+            await self._links.tell("remove", [word])
+        except BaseException:
+            self._faults.setdefault(name, word)  # so that the next try says it again
+            raise
+        self._ended[name] = self._evidence(word)
+        while len(self._ended) > _KEPT:
+            self._ended.popitem(last=False)
+        self._closed.pop(name, None)
+        self._free.add(word["slot"])
+
+    async def evidence(self, name: str) -> Evidence:
+        """Give what a fault has met, by the counts of all workers."""
+        if name in self._https:
+            return await self._http.evidence(name)
+        word = self._faults.get(name)
+        return self._ended.get(name, Evidence()) if word is None else self._evidence(word)
+
+    async def abilities(self) -> dict[str, str]:
+        """Say that all can be done; of http, Envoy knows."""
+        return dict.fromkeys(NETWORK, "") | await self._http.abilities()
+
+    # Inside --------------------------------------------------------------------------------------
+
+    def _state(self, number: int) -> Word:
+        return Word(
+            number=number,
+            do="state",
+            faults=list(self._faults.values()),
+            sources=self._sources,
+            upstreams=self._upstreams,
+        )
+
+    def _check(self, order: FaultOrder) -> None:
+        if order["kind"] not in NETWORK:
+            raise NotInjectedError(f"{order['kind']} is none of the gateway's kinds")
+        effects.read_effect(order["kind"], order["params"])
+        carried = {(each["service"], each["portName"]) for each in self._doc["listeners"]}
+        for number, path in enumerate(order.get("paths", [])):
+            service, port = path["service"], path["port"]
+            if service not in {each for each, _ in carried}:
+                raise ValueError(
+                    f"paths[{number}].service: this gateway does not carry Service {service}"
+                )
+            if port is not None and (service, port) not in carried:
+                raise ValueError(
+                    f"paths[{number}].port: this gateway carries no port {port} of {service}"
+                )
+
+    def _evidence(self, word: FaultWord) -> Evidence:
+        slot, board = word["slot"], self._board
+        first, last = board.moments(slot)
+        counts: dict[str, int] = {
+            name: total for cell, name in COUNTS.items() if (total := board.total(slot, cell))
+        }
+        hits = board.total(slot, Cell.HITS)
+        before = self._closed.get(word["name"])
+        if before is not None and (refused := refused_since(before)):
+            hits += refused
+            counts[COUNTS[Cell.REFUSED]] = counts.get(COUNTS[Cell.REFUSED], 0) + refused
+        return Evidence(
+            hits=hits,
+            first_hit=clock.from_milliseconds(first) if first else None,
+            last_hit=clock.from_milliseconds(last) if last else None,
+            counts=counts,
+        )
+
+    def _hosts(self) -> set[str]:
+        return {each["upstreamHost"] for each in self._doc["listeners"]}
+
+    async def _resolve(self) -> None:
+        """
+        Find the addresses of the Services behind, once: a Service keeps its address.
+
+        Not for each connection: that would make the cluster's DNS a part of the system under test.
+        """
+        while missing := self._hosts() - set(self._upstreams):
+            found = await asyncio.gather(*(_address(host) for host in sorted(missing)))
+            addresses = dict(zip(sorted(missing), found, strict=True))
+            self._upstreams |= {host: address for host, address in addresses.items() if address}
+            await self._links.tell("put", [], upstreams=self._upstreams)
+            if self._hosts() - set(self._upstreams):
+                await asyncio.sleep(_RESOLVE_AGAIN_S)
+
+
+def _closes_ports(order: FaultOrder) -> bool:
+    everyone = any(path["sources"] is None for path in order.get("paths", [])) or not order.get(
+        "paths"
+    )
+    return order["kind"] == "refuse" and everyone and order.get("connections", 1.0) >= 1.0
+
+
+async def _address(host: str) -> str:
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError as error:
+        logger.info("no address of %s yet: %s", host, error)
+        return ""
+    return str(found[0][4][0])
+
+
+async def serve(controller: Controller, listening: socket.socket, token: str) -> None:
+    """Serve the control interface until the process ends."""
+    from seatrial_runner.control import ControlServer
+
+    server = ControlServer(
+        controller, token, ready=controller.ready, take_sources=controller.take_sources
+    )
+    await controller.start()
+    await server.start_on(listening)
+    logger.info("the gateway takes orders", extra={"boot": server.boot})
+    await asyncio.Event().wait()
