@@ -328,6 +328,15 @@ def test_abort_asks_the_operator_and_a_second_time_is_harmless(seatrial, cluster
     assert (status, out) == (0, f"run {name} has finished already: Aborted\n")
 
 
+def test_abort_all_stops_whatever_goes_on(seatrial, cluster, file):
+    path, name = file
+    assert seatrial("run", path, "--wait-timeout", "10ms")[0] == 75
+    status, out, _ = seatrial("abort", "--all", "-A")
+    assert status == 0
+    assert f"asked run default/{name} to abort" in out.splitlines()
+    assert cluster.get(runs_path("default", name))["spec"]["abort"] is True
+
+
 @pytest.mark.parametrize("command", ["show", "logs", "junit", "abort"])
 def test_a_run_that_is_not_there_is_said_with_those_that_are(command, seatrial, cluster, file):
     status, _, err = seatrial(command, "nobody")

@@ -21,6 +21,7 @@ PROVEN = {
     "targets": [{"kind": "Pod", "name": "orders-1", "uid": "u1", "replacedBy": "u2"}],
     "requested": at(1),
     "applied": at(1.5),
+    "effective": at(1.6),
     "firstHit": at(2),
     "hits": 14,
     "reverted": at(3),
@@ -28,6 +29,15 @@ PROVEN = {
     "recovered": at(5.75),
 }
 PROOF = "lose-a-pod Recovered (Pod orders-1), met 14 requests, well again after 4.25s"
+UP = {"name": "up", "state": "Held", "checks": 60}
+DOWN = {
+    **UP,
+    "state": "Failed",
+    "failures": 3,
+    "outsideFaults": 1,
+    "duringFaults": ["f"],
+    "message": "response.status is 503",
+}
 FAILED = {
     "name": "is-paid",
     "outcome": "Failed",
@@ -129,6 +139,36 @@ def said(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
             {"faults": [{"name": "f", "state": "NotInjected", "message": "no pod to kill"}]},
             ["fault f NotInjected", "  no pod to kill"],
             id="a-fault-that-did-nothing",
+        ),
+        pytest.param(
+            {},
+            {"faults": [{"name": "f", "state": "NoEffect", "message": "latency 3s was not seen"}]},
+            ["fault f NoEffect", "  latency 3s was not seen"],
+            id="a-fault-without-effect",
+        ),
+        pytest.param(
+            {"faults": [{**PROVEN, "times": 1}]},
+            {"faults": [{**PROVEN, "kind": "latency", "times": 2}]},
+            [f"fault {PROOF.replace('met 14 requests', '2 times, met 14 connections')}"],
+            id="a-fault-that-has-come-again",
+        ),
+        pytest.param(
+            {"probes": [UP]}, {"probes": [{**UP, "checks": 90}]}, [], id="checks-that-hold-are-none"
+        ),
+        pytest.param(
+            {"probes": [UP]},
+            {"probes": [{**UP, "failures": 2, "duringFaults": ["f"], "longestOutage": "1.5s"}]},
+            ["probe up Held, 60 checks, 2 failed during f, 1.5s at the longest"],
+            id="a-probe-fails-during-a-fault",
+        ),
+        pytest.param(
+            {"probes": [UP]},
+            {"probes": [DOWN]},
+            [
+                "probe up Failed, 60 checks, 3 failed, 1 outside of faults, others during f",
+                "  response.status is 503",
+            ],
+            id="a-probe-fails-outside",
         ),
     ],
 )

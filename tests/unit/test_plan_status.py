@@ -10,7 +10,14 @@ from seatrial.api.verdict import Phase, Verdict
 from seatrial.plan.conditions import Claim, Type, update
 from seatrial.plan.status import is_transition, progress, read_status, write_status
 
-from tests.support.builders import a_fault_state, a_run, a_summary, a_test_state
+from tests.support.builders import (
+    a_failed_probe_state,
+    a_fault_state,
+    a_probe_state,
+    a_run,
+    a_summary,
+    a_test_state,
+)
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 LATER = datetime(2026, 11, 20, 13, tzinfo=UTC)
@@ -81,6 +88,19 @@ def test_conditions_without_a_claim_stay():
     first = update([], [Claim(Type.ABORTING, "True", "AbortRequested")], NOW, 1)
     both = update(first, [Claim(Type.PASSED, "False", "AbortRequested")], LATER, 1)
     assert [each.type for each in both] == ["Aborting", "Passed"]
+
+
+def test_the_proof_of_faults_and_probes_is_counted_for_the_columns():
+    summary = a_summary(
+        faults=[a_fault_state(), a_fault_state("g", hits=0)],
+        probes=[a_probe_state(), a_failed_probe_state("q"), a_probe_state("r", checks=0)],
+    )
+
+    status = progress(RunStatus(), summary)
+
+    assert (status.summary.faults, status.summary.probes) == ("1/2", "1/3")
+    assert [probe.state for probe in status.probes] == ["Held", "Failed", "Unchecked"]
+    assert progress(RunStatus(), a_summary()).summary.faults is None
 
 
 def test_counts_are_no_transition_and_everything_else_is_one():

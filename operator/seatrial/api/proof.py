@@ -106,6 +106,13 @@ def probe_failure(probe: ProbeState) -> str:
     return ""
 
 
+def probe_state(probe: ProbeState) -> str:
+    """Say in a word how a probe is: Held where it must, Failed, or Unchecked."""
+    if not probe["checks"]:
+        return "Unchecked"
+    return "Failed" if probe_failure(probe) else "Held"
+
+
 def during(faults: Sequence[str]) -> str:
     """Name the faults in whose windows something failed."""
     return f"during fault{'s' if len(faults) > 1 else ''} {', '.join(faults)}"

@@ -118,6 +118,8 @@ def _columns() -> list[Schema]:
         ("Failed", "integer", ".status.summary.failed", 0),
         ("Duration", "string", ".status.duration", 0),
         ("Age", "date", ".metadata.creationTimestamp", 0),
+        ("Faults", "string", ".status.summary.faults", 1),
+        ("Probes", "string", ".status.summary.probes", 1),
         ("Environment", "string", ".status.namespace", 1),
         ("Message", "string", ".status.message", 1),
     ]

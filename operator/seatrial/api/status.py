@@ -54,6 +54,8 @@ class Summary(StatusModel):
     failed: Count = Field(0, description="Failed or in error.")
     flaky: Count = Field(0, description="Passed after a failed attempt.")
     skipped: Count = Field(0, description="Skipped.")
+    faults: Word | None = Field(None, description="Faults proven of those declared: 2/3.")
+    probes: Word | None = Field(None, description="Probes that hold of those declared: 1/1.")
 
 
 class ServiceStatus(StatusModel):
@@ -125,6 +127,9 @@ class ProbeStatus(StatusModel):
     """What a steady-state probe saw."""
 
     name: Word = Field(description="Name of the probe.")
+    state: Word = Field(
+        "Unchecked", description="Held where it must, Failed, or Unchecked: no check was made."
+    )
     checks: Count = Field(0, description="Checks made.")
     failures: Count = Field(0, description="Checks that failed.")
     outside_faults: Count = Field(0, description="Failures that no fault explains.")

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from seatrial.cli.lines import Line, Tone, moment, short_seconds
-from seatrial.cli.parts import fault_line, marked, service_line, test_line
+from seatrial.cli.parts import fault_line, marked, probe_line, service_line, test_line
 
 Json = dict[str, Any]
 
@@ -35,6 +35,7 @@ def board(run: Json, now: datetime, room: int) -> Iterator[Line]:
         *(service_line(each) for each in status.get("services") or []),
         *(test_line(each) for each in status.get("tests") or []),
         *(fault_line(each) for each in status.get("faults") or []),
+        *(probe_line(each) for each in status.get("probes") or []),
     ]
     shown = _most_important(parts, room - 2)
     for line in shown:

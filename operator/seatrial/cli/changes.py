@@ -7,16 +7,19 @@ from typing import Any
 
 from seatrial.api.verdict import Phase
 from seatrial.cli.lines import Line, Tone, block
-from seatrial.cli.parts import fault_line, service_line, test_line
+from seatrial.cli.parts import fault_line, probe_line, service_line, test_line
 
 Json = dict[str, Any]
 
-_BAD = ("Failed", "Error", "NotInjected", "NotReverted", "NotRecovered", "Skipped")
+_BAD = (
+    *("Failed", "Error", "Skipped"),
+    *("NotInjected", "NoEffect", "EndedEarly", "NotReverted", "NotRecovered"),
+)
 
 
 def changes(before: Json, after: Json) -> Iterator[Line]:
     """
-    Give a line for each change of phase, service, test and fault.
+    Give a line for each change of phase, service, test, fault and probe.
 
     Args:
         before: The status seen last; ``{}`` at the beginning.
@@ -32,6 +35,10 @@ def changes(before: Json, after: Json) -> Iterator[Line]:
     for each in _news(before, after, "faults", _fault_state):
         yield fault_line(each)
         yield from _why_bad(each)
+    for each in _news(before, after, "probes", _probe_state):
+        yield probe_line(each)
+        if each.get("state") == "Failed":
+            yield from block(each.get("message") or "", 1)
 
 
 def _news(
@@ -58,7 +65,12 @@ def _test_state(test: Json) -> tuple[object, ...]:
 
 
 def _fault_state(fault: Json) -> tuple[object, ...]:
-    return (fault.get("state") or "Pending",)
+    return fault.get("state") or "Pending", max(fault.get("times") or 0, 1)
+
+
+def _probe_state(probe: Json) -> tuple[object, ...]:
+    """Give where it has failed; how often is told at the end."""
+    return probe.get("state") == "Failed", tuple(probe.get("duringFaults") or ())
 
 
 # Lines -------------------------------------------------------------------------------------------

@@ -1,10 +1,11 @@
-"""What is said of a service, a test and a fault of a status. Pure; a status is JSON."""
+"""What is said of a service, a test, a fault and a probe of a status. Pure; a status is JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
+from seatrial.api import families
 from seatrial.api.verdict import Verdict
 from seatrial.cli.lines import (
     Line,
@@ -37,8 +38,11 @@ _FAULT_TONES = {
     "NotInjected": Tone.BAD,
     "NotReverted": Tone.BAD,
     "NotRecovered": Tone.BAD,
+    "NoEffect": Tone.BAD,
+    "EndedEarly": Tone.BAD,
     "Skipped": Tone.WARNING,
 }
+_PROBE_TONES = {"Held": Tone.GOOD, "Failed": Tone.BAD}
 _VERDICT_TONES = {
     Verdict.PASSED: Tone.GOOD,
     Verdict.FAILED: Tone.BAD,
@@ -89,6 +93,18 @@ def test_line(test: Json) -> Line:
     return Line(text, _TEST_TONES.get(outcome, Tone.QUIET))
 
 
+# What is counted where a fault is carried out; elsewhere it is the requests of tests.
+_MET = {
+    **dict.fromkeys(families.NETWORK, "connection"),
+    "packets": "packet",
+    "dns": "lookup",
+}
+
+
+def _met(fault: Json) -> str:
+    return count(fault.get("hits", 0), _MET.get(fault.get("kind", ""), "request"))
+
+
 def fault_line(fault: Json) -> Line:
     """Say how a fault is: ``fault lose-a-pod Recovered, met 14 requests, well again after 2s``."""
     state = fault.get("state", "Pending")
@@ -98,8 +114,10 @@ def fault_line(fault: Json) -> Line:
         text += f" ({shown}{', ...' if len(targets) > 3 else ''})"
     if state == "Reverted" and (by := fault.get("revertedBy")):
         text += f" by {by}"
+    if (times := fault.get("times") or 0) > 1:
+        text += f", {times} times"
     if fault.get("hits"):
-        text += f", met {count(fault['hits'], 'request')}"
+        text += f", met {_met(fault)}"
     well = seconds_between(fault.get("applied"), fault.get("recovered"))
     if well is not None:
         text += f", well again after {short_seconds(well)}"
@@ -108,6 +126,13 @@ def fault_line(fault: Json) -> Line:
 
 def fault_proof(fault: Json, depth: int) -> Iterator[Line]:
     """Give the evidence of a fault, a line for each piece; what is missing says so."""
+    about = [f"kind {fault['kind']}"] if fault.get("kind") else []
+    if (times := fault.get("times") or 0) > 1:
+        about.append(f"{times} times, the last time told here")
+    if fault.get("seed") is not None:
+        about.append(f"seed {fault['seed']}")
+    if about:
+        yield Line(", ".join(about), Tone.QUIET, depth)
     for target in fault.get("targets") or []:
         text = f"hit {target['kind']} {target['name']}"
         if uid := target.get("uid"):
@@ -119,6 +144,7 @@ def fault_proof(fault: Json, depth: int) -> Iterator[Line]:
     for label, key in (
         ("requested", "requested"),
         ("applied", "applied"),
+        ("effective", "effective"),
         ("first hit", "firstHit"),
         ("reverted", "reverted"),
         ("recovered", "recovered"),
@@ -129,12 +155,29 @@ def fault_proof(fault: Json, depth: int) -> Iterator[Line]:
         if since is not None and key not in ("requested", "applied"):
             text += f"  +{short_seconds(since)}"
         if key == "firstHit" and when:
-            text += f", {count(fault.get('hits', 0), 'request')} in all"
+            text += f", {_met(fault)} in all"
         if key == "reverted" and (by := fault.get("revertedBy")):
             text += f", by {by}"
         yield Line(text, Tone.QUIET if when else Tone.WARNING, depth)
     if message := fault.get("message"):
         yield from block(message, depth)
+
+
+def probe_line(probe: Json) -> Line:
+    """Say how a probe is: ``probe checkout Held, 60 checks, 4 failed during payments-slow``."""
+    checks, failures = probe.get("checks", 0), probe.get("failures", 0)
+    outside = probe.get("outsideFaults", 0)
+    state = probe.get("state") or "Unchecked"
+    text = f"probe {probe['name']} {state}, {count(checks, 'check')}"
+    if failures:
+        text += f", {failures} failed"
+        if outside:
+            text += f", {outside} outside of faults"
+        if during := probe.get("duringFaults"):
+            text += f"{', others' if outside else ''} during {', '.join(during)}"
+        if longest := probe.get("longestOutage"):
+            text += f", {longest} at the longest"
+    return Line(text, _PROBE_TONES.get(state, Tone.QUIET))
 
 
 def conclusion(run: Json) -> Iterator[Line]:
@@ -146,6 +189,7 @@ def conclusion(run: Json) -> Iterator[Line]:
     yield marked(Line(f"{verdict}: {name}, {tally(status, status.get('duration'))}", tone))
     if verdict == Verdict.PASSED:
         yield from (Line(fault_line(f).text, Tone.QUIET, 1) for f in status.get("faults") or [])
+        yield from (Line(probe_line(p).text, Tone.QUIET, 1) for p in status.get("probes") or [])
         return
     message = status.get("message") or ""
     yield from block(message, 1)
@@ -159,6 +203,11 @@ def conclusion(run: Json) -> Iterator[Line]:
             # Of a single failure, the run's message has said it.
             if test.get("message", "") not in message:
                 yield from block(test["message"], 2)
+    for probe in status.get("probes") or []:
+        if probe.get("failures") or not probe.get("checks"):
+            yield Line(probe_line(probe).text, probe_line(probe).tone, 1)
+            if probe.get("message", "") not in message:
+                yield from block(probe["message"], 2)
     for fault in status.get("faults") or []:
         yield from unproven(fault, depth=1)
     there = f"{name} -n {metadata['namespace']}"
@@ -167,7 +216,7 @@ def conclusion(run: Json) -> Iterator[Line]:
 
 def unproven(fault: Json, depth: int) -> Iterator[Line]:
     """Give a fault's evidence if something is missing of it, else nothing."""
-    if fault.get("state") == "Recovered" and not fault.get("message"):
+    if fault.get("state") == "Recovered" and fault.get("hits") and not fault.get("message"):
         return
     yield Line(fault_line(fault).text, fault_line(fault).tone, depth)
     yield from fault_proof(fault, depth + 1)

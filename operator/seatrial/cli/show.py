@@ -17,6 +17,7 @@ from seatrial.cli.parts import (
     fault_line,
     fault_proof,
     marked,
+    probe_line,
     service_line,
     tally,
     test_line,
@@ -28,7 +29,7 @@ from seatrial.cli.screen import print_lines
 
 Json = dict[str, Any]
 
-HELP = "show a run: services, tests, faults with their proof, conditions"
+HELP = "show a run: services, tests, faults with their proof, probes, conditions"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,6 +85,7 @@ def tree(run: Json, failures: dict[str, list[Json]]) -> Iterator[Line]:
     took = (status.get("timings") or {}).get("tests")
     yield from _section(f"tests: {tally(status, took)}", _tests(status, failures))
     yield from _section("faults", _faults(status))
+    yield from _section("probes", _probes(status))
     yield from _section("conditions", _conditions(status))
 
 
@@ -115,6 +117,12 @@ def _faults(status: Json) -> Iterator[Line]:
             yield from fault_proof(fault, 1)
         else:
             yield from block(fault.get("message") or "", 1)
+
+
+def _probes(status: Json) -> Iterator[Line]:
+    for probe in status.get("probes") or []:
+        yield marked(probe_line(probe))
+        yield from block(probe.get("message") or "", 1)
 
 
 def _conditions(status: Json) -> Iterator[Line]:

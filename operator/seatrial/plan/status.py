@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from seatrial.api import names
 from seatrial.api.duration import format_duration
 from seatrial.api.journal import FaultState, ProbeState, ServiceState, SummaryDoc, TestState
+from seatrial.api.proof import probe_state, prove
 from seatrial.api.status import (
     FaultStatus,
     ProbeStatus,
@@ -60,11 +61,11 @@ def progress(status: RunStatus, summary: SummaryDoc) -> RunStatus:
     return status.model_copy(
         update={
             "conductor_starts": summary["starts"],
-            "summary": Summary.model_validate(summary["summary"]),
+            "summary": _summary(summary),
             "services": [_service(each) for each in summary["services"]],
             "tests": [_test(each) for each in summary["tests"]],
             "faults": [_fault(each) for each in summary["faults"]],
-            "probes": [_probe(each) for each in summary.get("probes") or []],
+            "probes": [_probe(each) for each in summary.get("probes") or ()],
             "gate_time": status.gate_time or _moment(summary["gateOpenedAt"]),
         }
     )
@@ -91,6 +92,18 @@ def timings(status: RunStatus, created: datetime, tests_ended: datetime | None) 
 def tests_ended(summary: SummaryDoc | None) -> datetime | None:
     """Say when the tests ended, if they did."""
     return _moment(summary["finished"]["at"]) if summary and summary["finished"] else None
+
+
+def _summary(summary: SummaryDoc) -> Summary:
+    proofs = [proof.proven for proof in prove(summary, ())]
+    held = [probe_state(each) == "Held" for each in summary.get("probes") or ()]
+    return Summary.model_validate(summary["summary"]).model_copy(
+        update={"faults": _share(proofs), "probes": _share(held)}
+    )
+
+
+def _share(good: list[bool]) -> str | None:
+    return f"{sum(good)}/{len(good)}" if good else None
 
 
 def _service(state: ServiceState) -> ServiceStatus:
@@ -151,6 +164,7 @@ def _fault(state: FaultState) -> FaultStatus:
 def _probe(state: ProbeState) -> ProbeStatus:
     return ProbeStatus(
         name=state["name"],
+        state=probe_state(state),
         checks=state["checks"],
         failures=state["failures"],
         outside_faults=state["outsideFaults"],
@@ -174,6 +188,7 @@ def _shortened(status: RunStatus, limit: int) -> RunStatus:
             "services": cut(status.services),
             "tests": cut(status.tests),
             "faults": cut(faults),
+            "probes": cut(status.probes),
         }
     )
 
