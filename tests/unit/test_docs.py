@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from seatrial.api.families import KINDS
 from seatrial.api.names import KIND
 from seatrial.api.reasons import Reason
 from seatrial.api.run import parse_run
+from seatrial.api.spec import PodSecurity
+from seatrial.plan.validation import Limits, validate
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
 EXAMPLES = sorted(ROOT.glob("examples/*/run.yaml"))
+ALL_ALLOWED = Limits(pod_security=frozenset(PodSecurity))
 FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)#\s]*)(#[^)\s]*)?\)")
 
@@ -26,7 +31,7 @@ def blocks(page: Path, language: str) -> list[str]:
     return [m[3] for m in FENCE.finditer(page.read_text()) if m[2] == language]
 
 
-def runs(text: str) -> list[dict[str, object]]:
+def runs(text: str) -> list[dict[str, Any]]:
     documents = [each for each in yaml.safe_load_all(text) if isinstance(each, dict)]
     return [each for each in documents if each.get("kind") == KIND]
 
@@ -39,7 +44,19 @@ def prose(page: Path) -> list[str]:
 def test_every_yaml_example_of_a_page_is_valid(page: Path) -> None:
     for text in blocks(page, "yaml"):
         for run in runs(text):
-            parse_run(run)
+            problems = validate(parse_run(run).spec, None, ALL_ALLOWED)
+            assert [str(problem) for problem in problems] == []
+
+
+def test_the_page_of_faults_shows_every_kind() -> None:
+    page = ROOT / "docs/how-to/break-something.md"
+    faults = [f for text in blocks(page, "yaml") for run in runs(text) for f in faults_of(run)]
+    assert {kind for fault in faults for kind in KINDS if kind in fault} == set(KINDS)
+
+
+def faults_of(run: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = run["spec"].get("faults", [])
+    return found
 
 
 def test_the_pages_have_examples_to_check() -> None:
