@@ -13,12 +13,13 @@ from seatrial.api.names import KIND
 from seatrial.api.reasons import Reason
 from seatrial.api.run import parse_run
 from seatrial.api.spec import PodSecurity
+from seatrial.plan.settings import FaultCeiling
 from seatrial.plan.validation import Limits, validate
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
 EXAMPLES = sorted(ROOT.glob("examples/*/run.yaml"))
-ALL_ALLOWED = Limits(pod_security=frozenset(PodSecurity))
+ALL_ALLOWED = Limits(frozenset(PodSecurity), FaultCeiling(delegated=None))
 FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)#\s]*)(#[^)\s]*)?\)")
 
