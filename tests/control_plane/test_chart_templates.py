@@ -18,7 +18,15 @@ OPTIONS = {
     "high-availability": {"ha": {"enabled": True, "replicas": 3}},
     "everything": {
         "ha": {"enabled": True},
-        "runs": {"podSecurityLevels": ["restricted", "baseline"], "imagePullSecrets": ["pull"]},
+        "runs": {
+            "podSecurityLevels": ["restricted", "baseline", "privileged"],
+            "imagePullSecrets": ["pull"],
+        },
+        "faults": {
+            "delegated": [
+                {"apiVersion": "chaos-mesh.org/v1", "kind": "PodChaos", "resource": "podchaos"}
+            ]
+        },
         "metrics": {"port": 9090, "serviceMonitor": {"enabled": True, "labels": {"team": "a"}}},
         "networkPolicy": {
             "apiServer": {"ports": [6443], "cidrs": ["10.0.0.0/8"]},

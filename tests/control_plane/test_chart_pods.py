@@ -1,0 +1,179 @@
+"""In namespaces of runs with faults inside pods, pods stay as restricted: on a real API server."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from kubernetes import client, config
+
+from localcluster.controlplane import ControlPlane
+from tests.control_plane.test_chart_admission import As, a_namespace, where
+from tests.support.chart import CHART, NAMESPACE, RELEASE, given, helm
+
+Json = dict[str, Any]
+
+AGENT = "docker.io/seatrial/agent:0.1.0"
+RUN, OTHER = "itr-broken", "itr-other"
+CONDUCTOR = f"system:serviceaccount:{RUN}:seatrial-conductor"
+RULES = "ValidatingAdmissionPolicy 'seatrial-pods'"
+CONTEXT: Json = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+
+
+@pytest.fixture(scope="module")
+def admin() -> Iterator[As]:
+    with ControlPlane() as plane:
+        levels = {"podSecurityLevels": ["restricted", "privileged"]}
+        helm(
+            "install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace",
+            *given(runs=levels), kubeconfig=plane.kubeconfig,
+        )  # fmt: skip
+        configuration = client.Configuration()
+        config.load_kube_config(str(plane.kubeconfig), client_configuration=configuration)
+        pool = client.ApiClient(configuration).rest_client.pool_manager
+        admin = As(pool, configuration.host)
+        for namespace in (
+            a_namespace(RUN, level="privileged"),
+            a_namespace(OTHER, {"pod-security.kubernetes.io/enforce": "privileged"}),
+        ):
+            assert admin.send("POST", "/api/v1/namespaces", namespace)[0] == 201
+            account = {
+                "apiVersion": "v1",
+                "kind": "ServiceAccount",
+                "metadata": {"name": "default", "namespace": namespace["metadata"]["name"]},
+            }
+            assert admin.send("POST", where(account), account)[0] == 201
+        everything = {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": "mistake"},
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io",
+                "kind": "ClusterRole",
+                "name": "cluster-admin",
+            },
+            "subjects": [
+                {"kind": "User", "name": CONDUCTOR, "apiGroup": "rbac.authorization.k8s.io"}
+            ],
+        }
+        bindings = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
+        assert admin.send("POST", bindings, everything)[0] == 201
+        wait_for_the_rules(admin)
+        assert admin.send("POST", where(a_pod()), a_pod())[0] == 201
+        yield admin
+
+
+def wait_for_the_rules(admin: As) -> None:
+    deadline = time.monotonic() + 30
+    bad = a_pod(hostNetwork=True)
+    while RULES not in (answer := dry_run(admin, bad)[1]).get("message", ""):
+        assert time.monotonic() < deadline, f"not in force after 30 s: {answer}"
+
+
+def dry_run(who: As, pod: Json) -> tuple[int, Json]:
+    return who.send("POST", f"{where(pod)}?dryRun=All", pod)
+
+
+def a_pod(container: Json | None = None, namespace: str = RUN, **spec: Any) -> Json:
+    main = {"name": "main", "image": "x:1", "securityContext": CONTEXT, **(container or {})}
+    context = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "orders", "namespace": namespace},
+        "spec": {"containers": [main], "securityContext": context, **spec},
+    }
+
+
+def secured(**context: Any) -> Json:
+    return {"securityContext": {**CONTEXT, **context}}
+
+
+def test_a_restricted_pod_is_taken(admin):
+    status, answer = dry_run(admin, {**a_pod(), "metadata": {"name": "b", "namespace": RUN}})
+    assert status == 201, answer
+
+
+@pytest.mark.parametrize(
+    "pod",
+    [
+        pytest.param(
+            a_pod(secured(privileged=True, allowPrivilegeEscalation=True)), id="privileged"
+        ),
+        pytest.param(a_pod({"securityContext": {}}), id="nothing-said"),
+        pytest.param(a_pod(secured(allowPrivilegeEscalation=True)), id="escalation"),
+        pytest.param(
+            a_pod(secured(capabilities={"drop": ["ALL"], "add": ["NET_ADMIN"]})), id="capability"
+        ),
+        pytest.param(a_pod(secured(capabilities={"drop": ["CHOWN"]})), id="capabilities-kept"),
+        pytest.param(a_pod(secured(runAsUser=0)), id="root"),
+        pytest.param(a_pod(secured(runAsNonRoot=False)), id="maybe-root"),
+        pytest.param(a_pod(secured(seccompProfile={"type": "Unconfined"})), id="unconfined"),
+        pytest.param(a_pod(securityContext={"runAsNonRoot": True}), id="no-seccomp"),
+        pytest.param(
+            a_pod(securityContext={"seccompProfile": {"type": "RuntimeDefault"}}), id="any-user"
+        ),
+        pytest.param(
+            a_pod({"ports": [{"containerPort": 1, "hostPort": 1}]}), id="port-of-the-node"
+        ),
+        pytest.param(a_pod(hostNetwork=True), id="network-of-the-node"),
+        pytest.param(a_pod(hostPID=True), id="processes-of-the-node"),
+        pytest.param(a_pod(hostIPC=True), id="memory-of-the-node"),
+        pytest.param(
+            a_pod(volumes=[{"name": "node", "hostPath": {"path": "/"}}]), id="files-of-the-node"
+        ),
+        pytest.param(
+            a_pod(
+                initContainers=[
+                    {"name": "i", "image": "x:1", "securityContext": {"privileged": True}}
+                ]
+            ),
+            id="in-an-init-container",
+        ),
+    ],
+)
+def test_a_pod_with_more_rights_is_refused_whoever_asks(admin, pod):
+    pod = {**pod, "metadata": {"name": "bad", "namespace": RUN}}
+    for who in (admin, As(admin.pool, admin.url, CONDUCTOR)):
+        status, answer = dry_run(who, pod)
+        assert RULES in answer.get("message", ""), answer
+        assert status == 403
+    elsewhere = {**copy.deepcopy(pod), "metadata": {"name": "bad", "namespace": OTHER}}
+    assert dry_run(admin, elsewhere)[0] == 201  # nobody else's namespace is any of our business
+
+
+def an_agent(name: str = "seatrial-agent-1", image: str = AGENT) -> Json:
+    agent = {"name": name, "image": image, "securityContext": {"privileged": True}}
+    return {"spec": {"ephemeralContainers": [agent]}}
+
+
+def add(who: As, agent: Json) -> tuple[int, Json]:
+    path = f"{where(a_pod())}/orders/ephemeralcontainers?dryRun=All"
+    return who.send("PATCH", path, agent)
+
+
+def test_the_conductor_adds_agents(admin):
+    status, answer = add(As(admin.pool, admin.url, CONDUCTOR), an_agent())
+    assert status == 200, answer
+
+
+@pytest.mark.parametrize(
+    ("user", "agent"),
+    [
+        pytest.param("", an_agent(), id="an-administrator"),
+        pytest.param(
+            f"system:serviceaccount:{OTHER}:seatrial-conductor", an_agent(), id="another-conductor"
+        ),
+        pytest.param(CONDUCTOR, an_agent(image="evil:1"), id="another-image"),
+        pytest.param(CONDUCTOR, an_agent(name="debugger"), id="another-name"),
+    ],
+)
+def test_nobody_adds_anything_else(admin, user, agent):
+    who = As(admin.pool, admin.url, user)
+    status, answer = add(who, agent)
+    assert status == 403, answer
+    if user in ("", CONDUCTOR):
+        assert RULES in answer["message"]
