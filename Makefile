@@ -12,7 +12,7 @@ export CLUSTER ?= local
 export CLUSTER_NAME ?= seatrial
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lint format generate test unit gateway control-plane e2e killers cluster-tests bench demo up down images kubeconfig kubectl clean
+.PHONY: help venv lint format generate test unit gateway agent control-plane e2e killers cluster-tests bench demo up down images kubeconfig kubectl clean
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,13 +44,16 @@ generate: $(VENV) ## Write what is derived: CRD, reference, bundles of the examp
 	.venv/bin/python helm/reference.py
 	.venv/bin/python examples/bundle.py
 
-test: unit gateway up control-plane e2e cluster-tests ## Run every test; brings the cluster up
+test: unit gateway agent up control-plane e2e cluster-tests ## Run every test; brings the cluster up
 
 unit: $(VENV) ## Tests without a cluster
 	$(PYTEST) tests/unit tests/gateway tests/localcluster -m 'not slow'
 
 gateway: $(VENV) ## Tests of the gateway on loopback, with the real Envoy
 	$(PYTEST) tests/gateway
+
+agent: $(VENV) ## Tests of faults inside a pod, in namespaces of this machine; as root
+	$(PYTEST) tests/agent
 
 control-plane: $(VENV) ## Tests against a real API server without nodes
 	$(PYTEST) tests/control_plane

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-COMMANDS = ("conductor", "gateway", "pytest", "gate", "collect")
+COMMANDS = ("conductor", "gateway", "agent", "pytest", "gate", "collect")
 
 
 def main(argv: list[str]) -> int:
@@ -22,6 +22,8 @@ def main(argv: list[str]) -> int:
             from seatrial_runner.runner.gate_command import main as run
         case "collect":
             from seatrial_runner.runner.collect_command import main as run
+        case "agent":
+            from seatrial_runner.agent import main as run
         case _:
             sys.stderr.write(
                 f"seatrial: there is no command {command!r}; give one of: {', '.join(COMMANDS)}\n"

@@ -88,6 +88,8 @@ ENV_API_CA = "SEATRIAL_API_CA"  # certificates the API server is known by, as PE
 # Environment variables of the gateway and of the agent; the token is of Secret GATEWAY, or drawn by
 # the conductor for each agent.
 ENV_GATEWAY = "SEATRIAL_GATEWAY"  # JSON: control.GatewayDoc
+ENV_AGENT = "SEATRIAL_AGENT"  # JSON: agents.AgentDoc
+ENV_NODE_IP = "SEATRIAL_NODE_IP"  # of the agent's node
 ENV_CONTROL_TOKEN = "SEATRIAL_CONTROL_TOKEN"  # noqa: S105 - a variable's name
 
 MAX_STATUS_BYTES = 64 * 1024

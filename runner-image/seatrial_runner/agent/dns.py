@@ -1,0 +1,308 @@
+"""Names that don't resolve, or to a wrong address."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import struct
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from seatrial_runner.agent.dns_messages import (
+    Question,
+    at_address,
+    expanded,
+    is_meant,
+    no_such_name,
+    read_question,
+    write_question,
+)
+from seatrial_runner.agent.mangling import Datagram, read_datagram, write_datagram
+from seatrial_runner.agent.network import MARK, RawSender, families, free_queue, mark
+from seatrial_runner.agent.packets import queue_tables
+from seatrial_runner.agent.queues import Packet
+from seatrial_runner.agent.tables import (
+    ACCEPT,
+    DROP,
+    Chain,
+    Family,
+    Hook,
+    destination_port,
+    live,
+    marked,
+    protocol,
+    redirect,
+    reset,
+    verdict,
+)
+from seatrial_runner.agent.tally import Tally
+
+_PORT = 53
+_UDP, _TCP = 17, 6
+_SO_ORIGINAL_DST = 80
+_BEFORE_NAT, _NAT, _AFTER_NAT = -150, -100, 10
+_AT_ONCE = 256
+_MOST_CONNECTIONS = 64
+_UPSTREAM_S = 10.0
+_PROBED = "seatrial-probe.invalid"
+
+
+class Dns:
+    """
+    Answers the pod's questions wrongly, or lets them vanish.
+
+    Questions by UDP are met in a queue of the kernel, on their way out: those that are not meant go
+    on unchanged, and a client that asks from one socket for ever meets the fault and its end alike.
+    Connections by TCP are led to a responder here; those open before are reset once.
+    """
+
+    def __init__(self, params: dict[str, Any], resolver: Path) -> None:
+        """
+        Make the fault.
+
+        Args:
+            params: ``dns`` of the resource.
+            resolver: ``resolv.conf`` of the target.
+
+        Raises:
+            ValueError: ``address`` is no IP address.
+        """
+        self.tally = Tally()
+        self._address = params.get("address")
+        if self._address is not None:
+            try:
+                ipaddress.ip_address(self._address)
+            except ValueError:
+                raise ValueError(f"dns.address: {self._address} is no IP address") from None
+        self._silent = params.get("timeout") is not None
+        servers, search = read_resolver(resolver)
+        self._servers = servers
+        given = params.get("names") or []
+        self._names = expanded(given, search)
+        self._probed = given[0] if given else _PROBED
+        self._lock = threading.Lock()
+        self._room = threading.Semaphore(_MOST_CONNECTIONS)
+        self._open: set[socket.socket] = set()
+        self._probe: socket.socket | None = None
+
+    def prepare(self) -> None:
+        """
+        Make what it needs, without effect.
+
+        Raises:
+            OSError: This kernel or this container cannot.
+        """
+        self._sender = RawSender()
+        self._listening = _listen()
+        self._port = self._listening[0].getsockname()[1]
+        for each in self._listening:
+            threading.Thread(target=self._accept, args=(each,), daemon=True).start()
+        self._queue = free_queue()
+        self._tables = queue_tables(self._queue.number, self._chains)
+
+    def begin(self, deadline: float) -> None:
+        """
+        Put it into effect.
+
+        Raises:
+            OSError: This kernel or this container cannot.
+        """
+        self.prepare()
+        self._tables.renew(deadline - monotonic(), first=True)
+        self._ask_ourselves()
+
+    def renew(self, deadline: float) -> None:
+        """Move its end."""
+        self._tables.renew(deadline - monotonic())
+
+    def watched(self) -> Sequence[Any]:
+        """Give what it waits for."""
+        return (self._queue,)
+
+    def turn(self) -> float | None:
+        """Do what is due."""
+        for _ in range(_AT_ONCE):
+            arrived = list(self._queue.packets())
+            for packet in arrived:
+                self._meet(packet)
+            if not arrived:
+                break
+        return None
+
+    def end(self) -> None:
+        """Take it away."""
+        self._tables.close()
+        while left := list(self._queue.packets()):
+            for packet in left:
+                self._queue.decide(packet, ACCEPT)
+        self._queue.close()
+        for each in self._listening:
+            each.close()
+        with self._lock:
+            still = list(self._open)
+        for each in still:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        self._sender.close()
+        if self._probe is not None:
+            self._probe.close()
+
+    def _chains(self, _: Family, to: bytes) -> list[Chain]:
+        ours = marked(MARK) + verdict(ACCEPT)
+        by_udp = protocol(_UDP) + destination_port(_PORT) + live() + to
+        by_tcp = protocol(_TCP) + destination_port(_PORT) + live()
+        return [
+            Chain("questions", "filter", Hook.OUTPUT, _BEFORE_NAT, (ours, by_udp)),
+            Chain("connections", "nat", Hook.OUTPUT, _NAT, (ours, by_tcp + redirect(self._port))),
+            # What still goes to port 53 has been open before.
+            Chain("before", "filter", Hook.OUTPUT, _AFTER_NAT, (ours, by_tcp + reset())),
+        ]
+
+    def _meet(self, packet: Packet) -> None:
+        datagram = read_datagram(packet.data)
+        question = read_question(datagram.content) if datagram else None
+        if datagram is None or question is None or not is_meant(question.name, self._names):
+            self._queue.decide(packet, ACCEPT)
+            return
+        answer = None if self._silent else self._answer(question)
+        if answer is None and not self._silent:
+            self._queue.decide(packet, ACCEPT)
+            return
+        if self._is_probe(datagram):
+            self.tally.seen()
+        else:
+            self._count(question)
+        self._queue.decide(packet, DROP)
+        if answer is not None:
+            self._sender.send(write_datagram(datagram.answer(answer)))
+
+    def _answer(self, question: Question) -> bytes | None:
+        if self._address is not None:
+            return at_address(question, self._address)
+        return no_such_name(question)
+
+    def _count(self, question: Question) -> None:
+        with self._lock:
+            self.tally.hit("unanswered" if self._silent else "answered")
+
+    def _ask_ourselves(self) -> None:
+        """Ask as the target would; that the question is met shows the fault's effect."""
+        for server in self._servers:
+            family = socket.AF_INET6 if ":" in server else socket.AF_INET
+            try:
+                self._probe = socket.socket(family, socket.SOCK_DGRAM)
+                self._probe.connect((server, _PORT))
+                self._probe_port = self._probe.getsockname()[1]
+                number = int.from_bytes(os.urandom(2), "big")
+                self._probe.send(write_question(number, self._probed))
+                return
+            except OSError:
+                continue
+
+    def _is_probe(self, datagram: Datagram) -> bool:
+        return self._probe is not None and datagram.source_port == self._probe_port
+
+    # Connections, a thread each
+
+    def _accept(self, listening: socket.socket) -> None:
+        while True:
+            try:
+                client, _ = listening.accept()
+            except OSError:  # closed: the fault is over
+                return
+            if not self._room.acquire(blocking=False):
+                client.close()
+                continue
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with self._lock:
+            self._open.add(client)
+        try:
+            with client:
+                while message := _receive(client):
+                    self._reply(client, message)
+        except OSError:  # gone, or the fault is over
+            return
+        finally:
+            with self._lock:
+                self._open.discard(client)
+            self._room.release()
+
+    def _reply(self, client: socket.socket, message: bytes) -> None:
+        question = read_question(message)
+        if question is not None and is_meant(question.name, self._names):
+            if self._silent:
+                self._count(question)
+                return
+            if (answer := self._answer(question)) is not None:
+                self._count(question)
+                _send(client, answer)
+                return
+        with socket.socket(client.family, socket.SOCK_STREAM) as upstream:
+            mark(upstream)
+            upstream.settimeout(_UPSTREAM_S)
+            upstream.connect(_original_target(client))
+            _send(upstream, message)
+            if reply := _receive(upstream):
+                _send(client, reply)
+
+
+def read_resolver(file: Path) -> tuple[list[str], list[str]]:
+    """Give the servers and the search domains of a ``resolv.conf``."""
+    servers: list[str] = []
+    search: list[str] = []
+    try:
+        lines = file.read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        match line.split():
+            case ["nameserver", server, *_]:
+                servers.append(server)
+            case ["search" | "domain", *domains]:
+                search = domains
+    return servers, search
+
+
+def _listen() -> list[socket.socket]:
+    """Listen on loopback, on the same port for both families."""
+    listening = [socket.create_server(("127.0.0.1", 0))]
+    if Family.IPV6 in families():
+        port = listening[0].getsockname()[1]
+        with suppress(OSError):  # the kernel has it, but the pod has no such address
+            listening.append(socket.create_server(("::1", port), family=socket.AF_INET6))
+    return listening
+
+
+def _original_target(client: socket.socket) -> tuple[str, int]:
+    if client.family == socket.AF_INET6:
+        raw = client.getsockopt(socket.IPPROTO_IPV6, _SO_ORIGINAL_DST, 28)
+        return socket.inet_ntop(socket.AF_INET6, raw[8:24]), struct.unpack_from("!H", raw, 2)[0]
+    raw = client.getsockopt(socket.IPPROTO_IP, _SO_ORIGINAL_DST, 16)
+    return socket.inet_ntop(socket.AF_INET, raw[4:8]), struct.unpack_from("!H", raw, 2)[0]
+
+
+def _receive(opened: socket.socket) -> bytes:
+    """Receive a message; empty at the end of the connection."""
+    length = _exactly(opened, 2)
+    return _exactly(opened, int.from_bytes(length, "big")) if length else b""
+
+
+def _exactly(opened: socket.socket, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        part = opened.recv(count - len(data))
+        if not part:
+            return b""
+        data += part
+    return data
+
+
+def _send(opened: socket.socket, message: bytes) -> None:
+    opened.sendall(len(message).to_bytes(2, "big") + message)

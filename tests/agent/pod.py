@@ -1,0 +1,336 @@
+"""A pod of namespaces on this machine: a container under test, a neighbour, and the agent."""
+
+from __future__ import annotations
+
+import ctypes
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from seatrial.api import names
+from seatrial_runner.agent.dns_messages import at_address, read_question, write_question
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_CLONE_NEWNET = 0x40000000
+_HERE = Path(__file__).parent
+TOKEN = "a-token-of-the-tests"
+POD, NEIGHBOUR, NODE = "10.83.0.2", "10.83.0.9", "10.83.0.1"
+VOLUME_BYTES = 8 << 20
+MEMORY_BYTES = 256 << 20
+CPU_LIMIT = 0.5
+
+
+@contextmanager
+def network_of(pid: int) -> Iterator[None]:
+    """Be in the network namespace of a process; sockets that are opened there stay there."""
+    with open("/proc/self/ns/net") as home, open(f"/proc/{pid}/ns/net") as there:
+        assert _LIBC.setns(there.fileno(), _CLONE_NEWNET) == 0
+        try:
+            yield
+        finally:
+            assert _LIBC.setns(home.fileno(), _CLONE_NEWNET) == 0
+
+
+def eventually(true: Callable[[], bool], *, within: float = 5.0) -> float:
+    """Wait until something is true; give the seconds that it took."""
+    begun = time.monotonic()
+    while not true():
+        assert time.monotonic() - begun < within, f"not so within {within} s"
+        time.sleep(0.01)
+    return time.monotonic() - begun
+
+
+class Cgroups:
+    """The container's cgroup with limits, of whichever version this machine has."""
+
+    def __init__(self) -> None:
+        self._folders = []
+        name = f"seatrial-test-{os.getpid()}"
+        root = Path("/sys/fs/cgroup")
+        if (root / "memory").is_dir():
+            limits = {
+                "memory": {"memory.limit_in_bytes": MEMORY_BYTES},
+                "cpu": {"cpu.cfs_period_us": 100_000, "cpu.cfs_quota_us": int(CPU_LIMIT * 1e5)},
+            }
+            for controller, files in limits.items():
+                self._make(root / controller / name, files)
+        else:
+            (root / "cgroup.subtree_control").write_text("+memory +cpu")
+            self._make(
+                root / name,
+                {"memory.max": MEMORY_BYTES, "cpu.max": f"{int(CPU_LIMIT * 1e5)} 100000"},
+            )
+
+    def _make(self, folder: Path, files: dict[str, Any]) -> None:
+        folder.mkdir()
+        self._folders.append(folder)
+        for file, value in files.items():
+            (folder / file).write_text(str(value))
+
+    def add(self, pid: int) -> None:
+        for folder in self._folders:
+            (folder / "cgroup.procs").write_text(str(pid))
+
+    def memory_used(self) -> int:
+        for folder in self._folders:
+            for file in ("memory.usage_in_bytes", "memory.current"):
+                if (folder / file).exists():
+                    return int((folder / file).read_text())
+        raise AssertionError("no file says how much memory is used")
+
+    def processes(self) -> int:
+        return max(len((folder / "cgroup.procs").read_text().split()) for folder in self._folders)
+
+    def close(self) -> None:
+        for folder in self._folders:
+            for pid in (folder / "cgroup.procs").read_text().split():
+                os.kill(int(pid), signal.SIGKILL)
+            eventually(lambda folder=folder: self._removed(folder))  # type: ignore[misc]
+
+    @staticmethod
+    def _removed(folder: Path) -> bool:
+        try:
+            folder.rmdir()
+        except OSError:
+            return False
+        return True
+
+
+class Pod:
+    """A container in namespaces of its own, and beside it the node with a neighbour behind it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.cgroups = Cgroups()
+        self._node = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
+        volume = folder / "volume"
+        volume.mkdir()
+        command = f"mount -t tmpfs -o size={VOLUME_BYTES} volume {volume} && " + (
+            f"exec {sys.executable} {_HERE / 'victim.py'} {volume}"
+        )
+        self.volume = str(volume)
+        self._unshare = subprocess.Popen(
+            ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc",
+             "sh", "-c", f"read go; {command}"],
+            stdin=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        eventually(lambda: bool(_children(self._unshare.pid)))
+        self.pid = _children(self._unshare.pid)[0]
+        self.cgroups.add(self.pid)
+        self._connect()
+        assert self._unshare.stdin
+        self._unshare.stdin.write("go\n")
+        self._unshare.stdin.close()
+        threading.Thread(target=self._name_server, daemon=True).start()
+        eventually(lambda: self.answers() and self.answers(port=8))
+
+    def close(self) -> None:
+        self._unshare.kill()
+        self._unshare.wait()
+        self._node.kill()
+        self._node.wait()
+        self.cgroups.close()
+
+    # What is seen from the outside
+
+    def echoes(self, count: int = 40, *, host: str = NEIGHBOUR) -> list[tuple[int, float]]:
+        """Send datagrams to the container; give number and round trip of each that came back."""
+        got = []
+        with self.socket(socket.SOCK_DGRAM, host) as opened:
+            opened.setblocking(False)
+            opened.connect((POD, 7))
+            sent = []
+
+            def receive() -> None:
+                while True:
+                    try:
+                        number = int(opened.recv(100))
+                    except BlockingIOError:
+                        return
+                    got.append((number, time.monotonic() - sent[number]))
+
+            for number in range(count):
+                sent.append(time.monotonic())
+                opened.send(b"%d" % number)
+                time.sleep(0.003)
+                receive()
+            until = time.monotonic() + 0.4
+            while time.monotonic() < until and len(got) < 2 * count:
+                time.sleep(0.005)
+                receive()
+        return got
+
+    def answers(self, port: int = 7, *, host: str = NEIGHBOUR, timeout: float = 0.25) -> bool:
+        """Tell whether the container echoes over TCP in time."""
+        try:
+            with self.socket(socket.SOCK_STREAM, host) as opened:
+                opened.settimeout(timeout)
+                opened.connect((POD, port))
+                opened.sendall(b"hello")
+                return opened.recv(5) == b"hello"
+        except OSError:
+            return False
+
+    def writes(self) -> str:
+        """Ask the container to write to its volume; give what it says."""
+        return self._told(9, b"").decode()
+
+    def looks_up(self, name: str, kind: int = 1, *, how: str = "udp") -> bytes:
+        """Ask the container to look up a name; give the answer, or the name of an error."""
+        question = write_question(7, name, kind)
+        return self._told(10, f"{how} {NEIGHBOUR} ".encode() + question)
+
+    def socket(self, kind: socket.SocketKind, host: str = NEIGHBOUR) -> socket.socket:
+        """Open a socket on the node's side."""
+        with network_of(self._node.pid):
+            opened = socket.socket(socket.AF_INET, kind)
+        opened.bind((host, 0))
+        return opened
+
+    def _told(self, port: int, data: bytes) -> bytes:
+        with self.socket(socket.SOCK_DGRAM) as opened:
+            opened.settimeout(3)
+            opened.sendto(data, (POD, port))
+            return opened.recv(2000)
+
+    def _connect(self) -> None:
+        inside = f"nsenter --net --target {self.pid} ip"
+        beside = f"nsenter --net --target {self._node.pid} ip"
+        for command in (
+            f"{beside} link set lo up",
+            f"{beside} link add pod type veth peer name eth0",
+            f"{beside} link set eth0 netns {self.pid}",
+            f"{beside} address add {NODE}/24 dev pod",
+            f"{beside} address add {NEIGHBOUR}/24 dev pod",
+            f"{beside} link set pod up",
+            f"{inside} link set lo up",
+            f"{inside} address add {POD}/24 dev eth0",
+            f"{inside} link set eth0 up",
+            f"{inside} route add default via {NODE}",
+        ):
+            subprocess.run(command.split(), check=True)
+
+    def _name_server(self) -> None:
+        """Answer every question with 10.83.0.53, by UDP and by TCP."""
+        with network_of(self._node.pid):
+            datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            datagrams.bind((NEIGHBOUR, 53))
+            streams = socket.create_server((NEIGHBOUR, 53))
+        threading.Thread(target=_answer_streams, args=(streams,), daemon=True).start()
+        with datagrams:
+            while True:
+                question, sender = datagrams.recvfrom(2000)
+                datagrams.sendto(_true_answer(question), sender)
+
+
+class Agent:
+    """The agent in the pod."""
+
+    def __init__(self, pod: Pod, declared: list[Any] | None = None) -> None:
+        self._pod = pod
+        doc = {"container": "app", "containerId": "", "declared": declared or []}
+        self._nsenter = subprocess.Popen(
+            ["nsenter", "--net", "--pid", "--target", str(pod.pid), "unshare", "--mount",
+             "sh", "-c", "mount -t proc proc /proc && exec $0 -m seatrial_runner agent",
+             sys.executable],
+            env={**os.environ, names.ENV_AGENT: json.dumps(doc), names.ENV_CONTROL_TOKEN: TOKEN},
+        )  # fmt: skip
+        eventually(self._serves)
+        self.pid = _children(self._nsenter.pid)[0]
+
+    def put(self, kind: str, params: dict[str, Any], for_s: float, name: str = "f") -> Any:
+        """Order a fault; give the report."""
+        order = {"kind": kind, "params": params, "forS": for_s, "seed": 1}
+        status, answer = self.ask("PUT", f"/v1/faults/{name}", order)
+        assert status == 200, answer
+        return answer
+
+    def report(self, name: str = "f") -> Any:
+        return self.ask("GET", f"/v1/faults/{name}")[1]
+
+    def delete(self, name: str = "f") -> Any:
+        status, answer = self.ask("DELETE", f"/v1/faults/{name}")
+        assert status == 200, answer
+        return answer
+
+    def abilities(self) -> dict[str, str]:
+        answer = self.ask("GET", "/v1/abilities")[1]
+        return dict(answer["abilities"])
+
+    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        connection = http.client.HTTPConnection(POD, names.AGENT_PORT)
+        with self._pod.socket(socket.SOCK_STREAM) as opened:
+            opened.settimeout(25)
+            opened.connect((POD, names.AGENT_PORT))
+            connection.sock = opened
+            connection.request(
+                method,
+                path,
+                None if body is None else json.dumps(body),
+                {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"},
+            )
+            response = connection.getresponse()
+            with response:
+                return response.status, json.loads(response.read())
+
+    def bearers(self) -> list[int]:
+        """Processes that bear faults."""
+        return _children(self.pid)
+
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def close(self) -> None:
+        if self._nsenter.poll() is None:
+            self.kill()
+            self._nsenter.send_signal(signal.SIGCONT)  # it stops with its child
+        self._nsenter.wait()
+
+    def _serves(self) -> bool:
+        assert self._nsenter.poll() is None, "the agent has ended"
+        try:
+            return self.ask("GET", "/healthz")[0] == 200
+        except OSError:
+            return False
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
+
+
+def _true_answer(message: bytes) -> bytes:
+    question = read_question(message)
+    assert question
+    answer = at_address(question, "10.83.0.53")
+    assert answer
+    return answer
+
+
+def _answer_streams(listening: socket.socket) -> None:
+    with listening:
+        while True:
+            client, _ = listening.accept()
+            threading.Thread(target=_answer_stream, args=(client,), daemon=True).start()
+
+
+def _answer_stream(client: socket.socket) -> None:
+    with client:
+        try:
+            while message := client.recv(2000)[2:]:
+                answer = _true_answer(message)
+                client.sendall(len(answer).to_bytes(2, "big") + answer)
+        except OSError:
+            return

@@ -1,0 +1,195 @@
+"""What each fault does, seen from outside the pod."""
+
+from __future__ import annotations
+
+import socket
+import statistics
+import time
+
+import pytest
+
+from tests.agent.pod import CPU_LIMIT, NODE, VOLUME_BYTES, Agent, Pod, eventually
+
+NXDOMAIN = 3
+
+
+def test_half_of_the_packets_are_lost(pod: Pod, agent: Agent) -> None:
+    report = agent.put("packets", {"loss": "50%"}, 30)
+    arrived = len(pod.echoes(200))
+    # There and back: a quarter comes through.
+    assert 20 < arrived < 80
+    report = agent.report()
+    assert report["effective"]
+    assert report["hits"] == report["counts"]["lost"] > 100
+
+
+def test_all_packets_are_lost_but_not_the_order_to_end_it(pod: Pod, agent: Agent) -> None:
+    agent.put("packets", {"loss": "100%"}, 30)
+    assert not pod.answers()
+    assert agent.delete()["endedBy"] == "request"
+    assert pod.answers()
+
+
+def test_the_node_still_sees_the_pod(pod: Pod, agent: Agent) -> None:
+    agent.put("packets", {"loss": "100%"}, 30)
+    assert pod.answers(host=NODE)
+
+
+def test_packets_are_delayed_each_way(pod: Pod, agent: Agent) -> None:
+    agent.put("packets", {"delay": "50ms", "jitter": "10ms"}, 30)
+    trips = [trip for _, trip in pod.echoes()]
+    assert 0.09 < statistics.median(trips) < 0.13
+    assert len(trips) == 40
+
+
+def test_packets_are_sent_twice(pod: Pod, agent: Agent) -> None:
+    agent.put("packets", {"duplicate": "50%"}, 30)
+    # Each may be doubled on its way there and on its way back.
+    assert 70 < len(pod.echoes()) < 110
+    assert agent.report()["counts"]["duplicated"] > 20
+
+
+def test_packets_overtake_one_another(pod: Pod, agent: Agent) -> None:
+    agent.put("packets", {"reorder": "30%"}, 30)
+    numbers = [number for number, _ in pod.echoes()]
+    assert numbers != sorted(numbers)
+    assert sorted(numbers) == list(range(40))
+
+
+def test_changed_packets_are_found_out_and_dropped(pod: Pod, agent: Agent) -> None:
+    agent.put("packets", {"corrupt": "50%"}, 30)
+    assert 10 < len(pod.echoes(200)) < 90
+    assert agent.report()["counts"]["corrupted"] > 100
+
+
+def test_a_stream_arrives_whole_through_all_of_them_together(pod: Pod, agent: Agent) -> None:
+    params = {"loss": "1%", "duplicate": "5%", "reorder": "5%", "corrupt": "1%", "delay": "1ms"}
+    agent.put("packets", params, 30)
+    sent = bytes(range(256)) * 1000
+    with pod.socket(socket.SOCK_STREAM) as opened:
+        opened.settimeout(20)
+        opened.connect(("10.83.0.2", 7))
+        opened.sendall(sent)
+        received = b""
+        while len(received) < len(sent):
+            received += opened.recv(65536)
+    assert received == sent
+
+
+@pytest.mark.parametrize("how", ["udp", "tcp"])
+def test_a_name_does_not_exist(pod: Pod, agent: Agent, how: str) -> None:
+    assert pod.looks_up("shop.test", how=how)[-4:] == bytes([10, 83, 0, 53])
+    agent.put("dns", {"nxdomain": {}}, 30)
+    assert pod.looks_up("shop.test", how=how)[3] & 0xF == NXDOMAIN
+    report = agent.delete()
+    assert report["effective"]
+    assert report["hits"] == 1
+    assert pod.looks_up("shop.test", how=how)[-4:] == bytes([10, 83, 0, 53])
+
+
+@pytest.mark.parametrize("how", ["udp", "tcp"])
+def test_a_question_is_not_answered(pod: Pod, agent: Agent, how: str) -> None:
+    agent.put("dns", {"timeout": {}}, 30)
+    assert pod.looks_up("shop.test", how=how) == b"TimeoutError"
+    agent.delete()
+    assert pod.looks_up("shop.test", how=how)[-4:] == bytes([10, 83, 0, 53])
+
+
+@pytest.mark.parametrize("how", ["udp", "tcp"])
+def test_only_the_names_that_are_meant_have_another_address(
+    pod: Pod, agent: Agent, how: str
+) -> None:
+    agent.put("dns", {"address": "10.0.0.66", "names": ["shop.test"]}, 30)
+    assert pod.looks_up("shop.test", how=how)[-4:] == bytes([10, 0, 0, 66])
+    assert pod.looks_up("a.shop.test", how=how)[-4:] == bytes([10, 0, 0, 66])
+    assert pod.looks_up("workshop.test", how=how)[-4:] == bytes([10, 83, 0, 53])
+    assert agent.report()["hits"] == 2
+
+
+def test_an_address_that_is_none_is_refused(agent: Agent) -> None:
+    order = {"kind": "dns", "params": {"address": "nowhere"}, "forS": 5, "seed": 1}
+    status, answer = agent.ask("PUT", "/v1/faults/f", order)
+    assert status == 400
+    assert "dns.address" in answer["error"]
+
+
+def test_the_first_process_and_its_children_stop_and_go_on(pod: Pod, agent: Agent) -> None:
+    report = agent.put("freeze", {}, 30)
+    assert report["effective"]
+    assert report["counts"]["processes"] == 2
+    assert not pod.answers(port=7)
+    assert not pod.answers(port=8)
+    agent.delete()
+    assert pod.answers(port=7)
+    assert pod.answers(port=8)
+
+
+def test_an_open_connection_survives_a_freeze(pod: Pod, agent: Agent) -> None:
+    with pod.socket(socket.SOCK_STREAM) as opened:
+        opened.settimeout(5)
+        opened.connect(("10.83.0.2", 7))
+        agent.put("freeze", {}, 0.5)
+        begun = time.monotonic()
+        opened.sendall(b"hello")
+        assert opened.recv(5) == b"hello"
+    assert 0.2 < time.monotonic() - begun < 1.0
+
+
+def test_the_limit_of_cpu_time_is_used_up(pod: Pod, agent: Agent) -> None:
+    report = agent.put("cpu", {"workers": 2, "load": "100%"}, 30)
+    assert report["effective"]
+    before, begun = agent.report()["counts"]["cpuMilliseconds"], time.monotonic()
+    eventually(lambda: time.monotonic() - begun > 1.5)
+    counts = agent.report()["counts"]
+    used = (counts["cpuMilliseconds"] - before) / 1000 / (time.monotonic() - begun)
+    assert 0.6 * CPU_LIMIT < used < 1.3 * CPU_LIMIT
+    assert counts["throttledMilliseconds"] > 0
+    agent.delete()
+    assert pod.cgroups.processes() == 2  # of the container itself
+
+
+def test_memory_counts_as_the_containers(pod: Pod, agent: Agent) -> None:
+    before = pod.cgroups.memory_used()
+    report = agent.put("memory", {"size": "64Mi"}, 30)
+    assert report["effective"]
+    assert report["counts"]["bytes"] == 64 << 20
+    assert pod.cgroups.memory_used() - before > 60 << 20
+    assert pod.cgroups.processes() == 2
+    agent.delete()
+    assert pod.cgroups.memory_used() - before < 10 << 20
+
+
+def test_memory_stops_at_the_limit_and_kills_nobody(pod: Pod, agent: Agent) -> None:
+    report = agent.put("memory", {"size": "10Gi"}, 30)
+    assert 200 << 20 < report["counts"]["bytes"] < 256 << 20
+    assert pod.answers()
+
+
+def test_a_full_volume_cannot_be_written(pod: Pod, agent: Agent) -> None:
+    assert pod.writes() == "written"
+    report = agent.put("disk", {"path": pod.volume}, 30)
+    assert report["effective"]
+    assert pod.writes() == "No space left on device"
+    assert report["counts"]["bytes"] == VOLUME_BYTES
+    agent.delete()
+    assert pod.writes() == "written"
+
+
+def test_what_is_to_stay_free_stays_free(pod: Pod, agent: Agent) -> None:
+    agent.put("disk", {"path": pod.volume, "leave": "1Mi"}, 30)
+    assert pod.writes() == "written"
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [("/etc", "the node's own disk"), ("/nowhere", "No such file"), ("/proc", "")],
+)
+def test_what_is_no_volume_is_refused(agent: Agent, path: str, why: str) -> None:
+    order = {"kind": "disk", "params": {"path": path}, "forS": 5, "seed": 1}
+    status, answer = agent.ask("PUT", "/v1/faults/f", order)
+    assert status == 409
+    assert why in answer["error"]
+
+
+def test_this_machine_can_do_all_of_them(agent: Agent) -> None:
+    assert set(agent.abilities().values()) == {""}
