@@ -47,7 +47,7 @@ def an_api(conductor, time=None):
 def test_an_unknown_command_is_told(capsys):
     assert main(["cook"]) == 2
     assert (
-        "no command 'cook'; give one of: conductor, gateway, pytest, gate, collect"
+        "no command 'cook'; give one of: conductor, gateway, agent, pytest, gate, collect"
         in capsys.readouterr().err
     )
     assert main([]) == 2
