@@ -66,3 +66,22 @@ async def test_a_port_is_reachable_when_it_accepts_several_times_in_a_row(
     orders = {"name": "orders", "hosts": ["orders"], "ports": [{"name": "http", "port": 8080}]}
     await reach.until_reachable([cast("ServiceDoc", orders)], in_a_row=3)
     assert list(answers) == []
+
+
+@pytest.mark.parametrize(
+    ("in_front", "asked"),
+    [(True, ["orders", "seatrial-direct-orders"]), (False, ["seatrial-direct-orders"])],
+)
+async def test_recovery_is_not_looked_for_where_other_faults_are(
+    in_front: bool, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    met: list[str] = []
+    monkeypatch.setattr(reach, "_accepts", lambda host, port: not met.append(host))  # type: ignore[func-returns-value]
+    orders = {
+        "name": "orders",
+        "hosts": ["orders"],
+        "ports": [{"name": "http", "port": 8080}],
+        "direct": {"orders": "seatrial-direct-orders"},
+    }
+    await reach.until_reachable([cast("ServiceDoc", orders)], in_front=in_front)
+    assert met == asked

@@ -24,7 +24,11 @@ _STAYS_OPEN_S = 0.05
 
 
 async def until_reachable(
-    services: Iterable[ServiceDoc], *, within_s: float = LONGEST_S, in_a_row: int = 1
+    services: Iterable[ServiceDoc],
+    *,
+    within_s: float = LONGEST_S,
+    in_a_row: int = 1,
+    in_front: bool = True,
 ) -> None:
     """
     Return when every port of the services accepts a connection, or after ``within_s``.
@@ -34,6 +38,8 @@ async def until_reachable(
         within_s: The longest time this takes.
         in_a_row: How many connections each port has to accept, one after another. After pods have
             been replaced, the node's proxy may for a while lead to some that are gone.
+        in_front: Ask at the gateway as well, where it carries a service. NB: not while faults may
+            be there: a connection of ours would count as one that has met them.
 
     What is not reached by then may speak UDP, or refuse strangers: that is for the tests to find.
     """
@@ -41,7 +47,7 @@ async def until_reachable(
         (hosts, port["port"])
         for each in services
         # The gateway accepts for pods that it may not reach yet: ask behind it as well.
-        for hosts in (each["hosts"], list(each.get("direct", {}).values()))
+        for hosts in _hosts(each, in_front=in_front)
         for port in each["ports"]
         if hosts
     ]
@@ -59,6 +65,13 @@ async def until_reachable(
         return
     if result["missing"]:
         logger.info("not reached within %g s: %s", within_s, ", ".join(result["missing"]))
+
+
+def _hosts(service: ServiceDoc, *, in_front: bool) -> list[list[str]]:
+    behind = service.get("direct", {})
+    if in_front:
+        return [service["hosts"], list(behind.values())]
+    return [[behind.get(host, host) for host in service["hosts"]]]
 
 
 async def until_cut_off(hosts: Iterable[str], ports: Iterable[int]) -> list[str]:

@@ -43,6 +43,7 @@ async def recovers(
         services,
         within_s=min(LONGEST_S, deadline - stage.monotonic()),
         in_a_row=_IN_A_ROW,
+        in_front=False,
     )
     until = (fault.get("recovery") or {}).get("until")
     if until is not None:
