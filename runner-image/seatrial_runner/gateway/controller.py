@@ -12,7 +12,7 @@ from seatrial.api.errors import NotInjectedError
 from seatrial.api.families import HTTP, NETWORK
 
 from seatrial_runner import clock
-from seatrial_runner.control import Evidence
+from seatrial_runner.control import ControlServer, Evidence
 from seatrial_runner.gateway import effects
 from seatrial_runner.gateway.board import COUNTS, SLOTS, Board, Cell
 from seatrial_runner.gateway.http_faults import HttpFaults
@@ -212,13 +212,8 @@ async def _address(host: str) -> str:
     return str(found[0][4][0])
 
 
-async def serve(controller: Controller, listening: socket.socket, token: str) -> None:
+async def serve(controller: Controller, server: ControlServer, listening: socket.socket) -> None:
     """Serve the control interface until the process ends."""
-    from seatrial_runner.control import ControlServer
-
-    server = ControlServer(
-        controller, token, ready=controller.ready, take_sources=controller.take_sources
-    )
     await controller.start()
     await server.start_on(listening)
     logger.info("the gateway takes orders", extra={"boot": server.boot})

@@ -71,13 +71,24 @@ def _run_controller(
 
     import asyncio
 
+    from seatrial_runner.control import ControlServer
     from seatrial_runner.gateway.controller import Controller, serve
-    from seatrial_runner.gateway.http_faults import NoHttpFaults
+    from seatrial_runner.gateway.http_faults import HttpFaults, NoHttpFaults
 
     async def run() -> None:
-        http = NoHttpFaults()
+        async def lost(name: str) -> None:
+            await server.lost(name)
+
+        http: HttpFaults = NoHttpFaults()
+        if settings.doc["httpFaults"]:
+            from seatrial_runner.gateway.envoy import Envoy
+
+            http = Envoy(settings.doc["listeners"], settings.doc["httpFaults"], lost=lost)
         controller = Controller(settings.doc, channels, board, http)
-        await serve(controller, control, settings.token)
+        server = ControlServer(
+            controller, settings.token, ready=controller.ready, take_sources=controller.take_sources
+        )
+        await serve(controller, server, control)
 
     asyncio.run(run())
     return 0
