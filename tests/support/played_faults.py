@@ -27,6 +27,8 @@ def played(
     replicas: int = 2,
     start_s: float = 0.5,
     direct: dict[str, str] | None = None,
+    equip: Callable[[RunNamespace], Awaitable[dict[str, int]]] | None = None,
+    **run_doc: Any,
 ) -> tuple[dict[str, journal.FaultState], RunNamespace]:
     """Play a course with a director whose service orders is ready; give states and namespace."""
 
@@ -39,18 +41,21 @@ def played(
             services=[orders, a_service_doc("web")],
             faults=list(faults),
             tests=[a_scenario("paid"), a_scenario("sent")],
+            **run_doc,
         )
         stage = await a_stage(namespace, run)
         namespace.deployment("orders", replicas=replicas)
         namespace.deployment("web")
         namespace.service("orders")
-        director = Director(stage, hands_of(stage, no_logs))
+        ports = await equip(namespace) if equip is not None else {}
+        director = Director(stage, hands_of(stage, no_logs, **ports))
         background = [
             asyncio.create_task(stage.journal.keep_written()),
             *(
                 asyncio.create_task(keep_seen(namespace.api, NAMESPACE, kind, stage.seen))
                 for kind in (PODS, DEPLOYMENTS, EVENTS, ENDPOINT_SLICES)
             ),
+            *(asyncio.create_task(each) for each in director.background()),
         ]
         await asyncio.sleep(start_s + 0.1)
         await course(director, namespace)

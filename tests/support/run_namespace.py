@@ -38,6 +38,8 @@ class RunNamespace:
         self.before_write: Callable[[int, str], None] = lambda number, what: None
         self.after_write: Callable[[int, str], None] = lambda number, what: None
         self.away = False  # no request is answered
+        self.on_agent: Callable[[Object, Object], None] = lambda pod, container: None
+        self.on_gone: Callable[[str], None] = lambda name: None  # of a pod
         self.no_disruption = ""  # what evictions are refused with
         self._version = itertools.count(1)
         self._uids = itertools.count(1)
@@ -121,7 +123,14 @@ class RunNamespace:
         self.after_write(len(self.writes), self.writes[-1])
         return copy.deepcopy(item)
 
-    async def patch(self, path: str, body: Object, *, patience_s: float | None = None) -> Object:
+    async def patch(
+        self,
+        path: str,
+        body: Object,
+        *,
+        patience_s: float | None = None,
+        content_type: str = "",
+    ) -> Object:
         await self._answer()
         plural, name, subresource = _parts(path)
         self._note_write(f"patch {plural}/{name}{subresource}")
@@ -131,6 +140,11 @@ class RunNamespace:
         version = body.get("metadata", {}).get("resourceVersion")
         if version not in (None, item["metadata"]["resourceVersion"]):
             raise ConflictError(f"{name} has changed", status=409)
+        if subresource == "/ephemeralcontainers":
+            self._add_agent(item, body["spec"]["ephemeralContainers"])
+            self._store(plural, item, "MODIFIED")
+            self.after_write(len(self.writes), self.writes[-1])
+            return copy.deepcopy(item)
         _merge(item, body)
         if "spec" in body:
             item["metadata"]["generation"] += 1
@@ -260,6 +274,7 @@ class RunNamespace:
             running = {"running": {"startedAt": rfc3339(loop().now())}}
             pod["status"] = {
                 "phase": "Running",
+                "podIP": f"127.0.1.{int(name.rpartition('-')[2]) % 250 + 1}",
                 "conditions": [{"type": "Ready", "status": "True"}],
                 "containerStatuses": [{"name": "main", "ready": True, "state": running}],
             }
@@ -286,6 +301,7 @@ class RunNamespace:
         if ("pods", name) in self.objects:
             self._remove("pods", name)
             self._slice_all()
+            self.on_gone(name)
 
     def _remove(self, plural: str, name: str) -> None:
         item = self.objects.pop((plural, name))
@@ -306,6 +322,41 @@ class RunNamespace:
 
         self.change("pods", name, disrupted)
         self._begin_to_go(name)
+
+    def _add_agent(self, pod: Object, containers: list[Object]) -> None:
+        present = pod["spec"].setdefault("ephemeralContainers", [])
+        names = [each["name"] for each in present]
+        for container in containers:
+            assert container["name"] not in names  # the API server would refuse the change
+            present.append(container)
+            loop().call_later(0.1, self._begin_agent, pod["metadata"]["name"], container)
+
+    def _begin_agent(self, name: str, container: Object) -> None:
+        if ("pods", name) not in self.objects:
+            return
+        running = {"name": container["name"], "state": {"running": {}}}
+
+        def begun(pod: Object) -> None:
+            pod["status"].setdefault("ephemeralContainerStatuses", []).append(running)
+
+        self.on_agent(self.objects["pods", name], container)
+        self.change("pods", name, begun)
+
+    def end_agent(self, name: str) -> None:
+        """Have the newest agent of a pod end."""
+
+        def ended(pod: Object) -> None:
+            pod["status"]["ephemeralContainerStatuses"][-1]["state"] = {"terminated": {}}
+
+        self.change("pods", name, ended)
+        self.on_gone(name)
+
+    def our_pod(self, component: str, *, ip: str = "127.0.0.1") -> None:
+        """Add a running pod of the gateway or the conductor."""
+        labels = {"seatrial.dev/component": component}
+        status = {"phase": "Running", "podIP": ip}
+        metadata = {"name": f"seatrial-{component}", "labels": labels}
+        self.add("pods", {"metadata": metadata, "spec": {"containers": []}, "status": status})
 
     def _slice(self, service: str) -> None:
         """Do what the EndpointSlice controller does, a moment later."""

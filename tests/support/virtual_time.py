@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import selectors
+import socket
 from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -21,6 +23,8 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        # Nobody but us is at the other end of our sockets: when nothing has come, nothing will.
+        self.alone = False
         selector = _JumpingSelector(self)
         super().__init__(selector)
 
@@ -41,7 +45,9 @@ class _JumpingSelector(selectors.SelectSelector):
         ready = super().select(0)
         if ready or timeout == 0:
             return ready
-        if len(self.get_map()) > 1:  # more than the loop's own wake-up pipe: a worker's channel
+        if (
+            len(self.get_map()) > 1 and not self._is_alone()
+        ):  # more than the loop's own wake-up pipe: a worker's channel
             step = _SLICE_S if timeout is None else min(_SLICE_S, timeout / _PACE)
             ready = super().select(step)
             self._loop.seconds += 0.0 if ready else step * _PACE + 1e-9
@@ -51,6 +57,20 @@ class _JumpingSelector(selectors.SelectSelector):
         # A little more than asked: rounding must not leave the timer a hair's breadth away.
         self._loop.seconds += timeout + 1e-9
         return []
+
+    def _is_alone(self) -> bool:
+        return self._loop.alone and all(_is_inet(key.fd) for key in self.get_map().values())
+
+
+def _is_inet(fd: int) -> bool:
+    """Tell a TCP socket from a worker's channel; the loop's own wake-up pipe counts as one."""
+    own = socket.socket(fileno=fd)
+    try:
+        return own.family == socket.AF_INET or own.getsockopt(
+            socket.SOL_SOCKET, socket.SO_PEERCRED, 12
+        )[:4] == os.getpid().to_bytes(4, "little")
+    finally:
+        own.detach()
 
 
 def in_virtual_time(course: Coroutine[Any, Any, Result]) -> Result:

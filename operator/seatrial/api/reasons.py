@@ -157,6 +157,13 @@ class Reason(StrEnum):
         "Look for what ended the run early; raise spec.timeouts.tests if it was time.",
     )
 
+    UNSUPPORTED_FAULT = (
+        "UnsupportedFault",
+        "A declared fault cannot be carried out here, so no test was begun.",
+        "The message says what is missing, such as a feature of the node's kernel; use another kind"
+        " of fault, or other nodes.",
+    )
+
     # Of the environment
     IMAGE_PULL_FAILED = (
         "ImagePullFailed",

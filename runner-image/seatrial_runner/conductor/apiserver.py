@@ -61,9 +61,16 @@ class ApiServer:
         """
         return await self._json("POST", path, None, body, patience_s=patience_s)
 
-    async def patch(self, path: str, body: Json, *, patience_s: float | None = None) -> Json:
-        """Change an object by a JSON merge patch."""
-        return await self._json("PATCH", path, None, body, MERGE_PATCH, patience_s=patience_s)
+    async def patch(
+        self,
+        path: str,
+        body: Json,
+        *,
+        patience_s: float | None = None,
+        content_type: str = MERGE_PATCH,
+    ) -> Json:
+        """Change an object, by a JSON merge patch unless another one is named."""
+        return await self._json("PATCH", path, None, body, content_type, patience_s=patience_s)
 
     async def delete(self, path: str, body: Json) -> Json:
         """Delete an object; ``body`` is a DeleteOptions."""

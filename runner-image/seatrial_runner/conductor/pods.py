@@ -68,6 +68,12 @@ def container(pod: Object, name: str) -> Container | None:
     return next((each for each in containers(pod) if each.name == name), None)
 
 
+def container_status(pod: Object, name: str) -> Object | None:
+    """Give the status of one of the pod's main containers, as the API server has it."""
+    every = (pod.get("status") or {}).get("containerStatuses") or []
+    return next((each for each in every if each["name"] == name), None)
+
+
 def name(pod: Object) -> str:
     """Give the pod's name."""
     return str(pod["metadata"]["name"])

@@ -64,7 +64,7 @@ class Stage:
     windows: Windows = field(default_factory=Windows)
     cases: dict[str, Cases] = field(default_factory=dict)
     running: set[str] = field(default_factory=set)  # names of tests
-    taken: set[str] = field(default_factory=set)  # UIDs of what faults have hit
+    taken: set[str] = field(default_factory=set)  # UIDs of pods that faults have evicted
     # Why the tests end before their time; what is still running says so.
     ending: FinishedDoc | None = None
     probing: Probing | None = None  # None: no probes are declared

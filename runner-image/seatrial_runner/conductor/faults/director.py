@@ -12,6 +12,7 @@ from seatrial.api.journal import FailureDoc, FaultState, ServiceDoc
 
 from seatrial_runner.clock import parse, rfc3339
 from seatrial_runner.conductor.faults.kinds import Hands, Intent, Json
+from seatrial_runner.conductor.faults.preparing import prepare
 from seatrial_runner.conductor.faults.resuming import Resuming
 from seatrial_runner.conductor.faults.series import Series
 from seatrial_runner.conductor.faults.timeline import Trigger, moment, never_came, seed_of
@@ -48,11 +49,12 @@ class Director:
 
     def background(self) -> list[Coroutine[Any, Any, None]]:
         """Give what has to run as long as the faults do."""
-        return []
+        gateway = self._hands.gateway
+        return [gateway.keep_told()] if gateway is not None else []
 
     async def prepare(self) -> FailureDoc | None:
         """Make ready what the faults need, before the gate opens; or say what cannot be had."""
-        return None
+        return await prepare(self._stage, self._hands)
 
     # Moments -------------------------------------------------------------------------------------
 

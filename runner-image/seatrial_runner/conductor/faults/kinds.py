@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from seatrial.api.journal import ServiceDoc, TargetState
 
 from seatrial_runner.conductor.apiserver import ApiServer
 from seatrial_runner.conductor.seen import WORKLOADS, Seen
+
+if TYPE_CHECKING:
+    from seatrial_runner.conductor.faults.agents import Agents
+    from seatrial_runner.conductor.faults.places import GatewayPlace
 
 Json = dict[str, Any]
 
@@ -76,6 +80,8 @@ class Hands:
     at: Callable[[], str]  # the present moment, as the journal writes it
     services: Sequence[ServiceDoc] = ()
     faults: Mapping[str, Json] = field(default_factory=dict)  # the spec's, by name
+    gateway: GatewayPlace | None = None  # of runs that have one
+    agents: Agents | None = None  # of runs that declare faults inside pods
 
 
 Tell = Callable[[Evidence], None]
@@ -114,8 +120,12 @@ class Kind(Protocol):
             NoEffectError: It is certain that there is none.
         """
 
-    def without_effect(self, fault: Json) -> str:
-        """Say, of a fault that ended before its effect was seen, what was looked for in vain."""
+    def without_effect(self, fault: Json, hits: int) -> str:
+        """
+        Say, of a fault that ended before its effect was seen, what was looked for in vain.
+
+        Empty if nothing could be looked for, and what has met the fault is evidence enough.
+        """
 
     async def watch(self, hands: Hands, intent: Intent, tell: Tell) -> Ended:
         """Tell what happens while the fault lasts; return only when it has ended by itself."""
@@ -149,7 +159,7 @@ class ThroughApi:
         """Give the present moment: ``apply`` has seen it."""
         return hands.at()
 
-    def without_effect(self, fault: Json) -> str:
+    def without_effect(self, fault: Json, hits: int) -> str:
         """Say that what was asked for was not seen."""
         return "its effect was not seen before its end"
 

@@ -54,7 +54,8 @@ class Resuming:
                 stage.windows.restore(name, parse(state["applied"]), parse(end) if end else None)
             entry = intents.get(name, {})
             intent = Intent(targets=entry.get("targets", []), undo=entry.get("undo", {}))
-            stage.taken.update(each["uid"] for each in intent.targets)
+            if fault.get("evict") is not None:
+                stage.taken.update(each["uid"] for each in intent.targets)
             if state["state"] not in _TO_BE_SEEN:
                 self._go_on_after(fault, state, entry)
                 continue

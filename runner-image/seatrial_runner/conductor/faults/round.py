@@ -175,7 +175,8 @@ class Round:
             return None
         state["state"] = "Requested"
         state["targets"] = intent.targets[:_MAX_TARGETS]
-        self._stage.taken.update(each["uid"] for each in intent.targets)
+        if self._fault.get("evict") is not None:
+            self._stage.taken.update(each["uid"] for each in intent.targets)
         journal.note(
             "fault.requested",
             fault=self._fault["name"],
@@ -189,7 +190,7 @@ class Round:
         self._since = self._stage.now()
         try:
             await self._kind.apply(self._hands, intent)
-        except (NotInjectedError, ClusterError) as error:
+        except (FaultError, ClusterError) as error:
             await self._take_back(intent, str(error))
             return None
         self._applied(intent)
@@ -260,6 +261,7 @@ class Round:
         ended = await self._hold(intent)
         if ended is not None and ended.early:
             self._flawed("EndedEarly", ended.early)
+            self._stage.lost(f"Fault {self._fault['name']} ended before its time: {ended.early}.")
         if (ended is None or not ended.undone) and not await self._undo(intent):
             return
         await self._effect_was_seen(effect)
@@ -297,8 +299,14 @@ class Round:
         await asyncio.sleep(0)  # what has been seen until now counts
         effect.cancel()
         await asyncio.gather(effect, return_exceptions=True)
-        if self.state["effective"] is None:
-            self._flawed("NoEffect", self._kind.without_effect(self._fault))
+        state = self.state
+        if state["effective"] is not None:
+            return
+        missing = self._kind.without_effect(self._fault, state["hits"] - self.hits_before)
+        if missing:
+            self._flawed("NoEffect", missing)
+        else:
+            state["effective"] = state["firstHit"]
 
     async def _see_end_of_undone(self, intent: Intent) -> None:
         within_s = recovery_within_s(self._fault)

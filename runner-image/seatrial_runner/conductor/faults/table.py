@@ -8,6 +8,8 @@ from seatrial.api import families
 
 from seatrial_runner.conductor.faults.configuration import Configuration
 from seatrial_runner.conductor.faults.evict import Evict
+from seatrial_runner.conductor.faults.gateway import Traffic
+from seatrial_runner.conductor.faults.inside import Inside, Met
 from seatrial_runner.conductor.faults.kill import Kill
 from seatrial_runner.conductor.faults.kinds import Json, Kind
 from seatrial_runner.conductor.faults.no_endpoints import NoEndpoints
@@ -22,6 +24,10 @@ TABLE: Mapping[str, Callable[[], Kind]] = {
     "outage": Outage,
     "noEndpoints": NoEndpoints,
     "configuration": Configuration,
+    **dict.fromkeys(families.GATEWAY, Traffic),
+    **dict.fromkeys(families.POD, Inside),
+    "packets": Met,
+    "dns": Met,
 }
 
 

@@ -1,0 +1,143 @@
+"""Faults in traffic: the gateway carries them out, and probes see that they are there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+from seatrial.api import families
+from seatrial.api.amounts import parse_share
+from seatrial.api.control import FaultOrder, PathDoc
+from seatrial.api.errors import NotInjectedError
+from seatrial.api.journal import ServiceDoc, TargetState
+
+from seatrial_runner.conductor import pods
+from seatrial_runner.conductor.faults.kinds import Aim, Hands, Intent, Json, target
+from seatrial_runner.conductor.faults.looking import Sight, Spot, look_for
+from seatrial_runner.conductor.faults.places import GatewayPlace
+from seatrial_runner.conductor.faults.remote import Remote, an_undo
+from seatrial_runner.conductor.faults.timeline import lasts_s
+from seatrial_runner.conductor.readiness import pods_of
+
+GATEWAY = "gateway"  # key of the only place
+
+
+class Traffic(Remote):
+    """A fault at layer 4, or of HTTP."""
+
+    def __init__(self) -> None:
+        self._looks = 0  # of probes, that came to their end and saw nothing
+
+    def aim(self, aim: Aim) -> Intent:
+        """Take the paths that lead to the target's Services."""
+        kind = families.kind_of(aim.fault)
+        lasts = lasts_s(aim.fault)
+        assert lasts is not None  # the schema has checked it
+        order = FaultOrder(
+            kind=kind,
+            params=dict(aim.fault[kind]),
+            forS=lasts,
+            seed=aim.seed,
+            paths=paths_of(aim),
+        )
+        if share := aim.fault["target"].get("connections"):
+            order["connections"] = parse_share(share)
+        return Intent(targets=_targets(aim), undo=an_undo(aim.fault, {GATEWAY: order}, aim.stamp))
+
+    def place(self, hands: Hands, key: str) -> GatewayPlace:
+        """Give the gateway."""
+        if hands.gateway is None:
+            raise NotInjectedError("this run has no gateway")
+        return hands.gateway
+
+    async def apply(self, hands: Hands, intent: Intent) -> None:
+        """See that probes come back as long as nothing is wrong, then order it."""
+        await self.place(hands, GATEWAY).look_around(spots_of(hands, intent.undo))
+        await super().apply(hands, intent)
+
+    async def see_effect(self, hands: Hands, intent: Intent) -> str:
+        """Probe until the effect is seen on every path."""
+        place = self.place(hands, GATEWAY)
+        spots = [spot for spot in spots_of(hands, intent.undo) if place.echoes(spot)]
+        if not spots:
+            await asyncio.Event().wait()  # nothing can be seen; the end will say so
+        order = intent.undo["orders"][GATEWAY]
+        sight = Sight(
+            fault=intent.undo["fault"],
+            kind=order["kind"],
+            params=order["params"],
+            lasts_s=order["forS"],
+            token=await place.token(),
+        )
+        return await look_for(sight, spots, self._looked)
+
+    def _looked(self) -> None:
+        self._looks += 1
+
+    def without_effect(self, fault: Json, hits: int) -> str:
+        """Say which probe has seen nothing; a connection that met it before one could, has."""
+        if hits and not self._looks:
+            return ""
+        kind = families.kind_of(fault)
+        return (
+            f"no probe of the conductor has seen {kind} on its way to service"
+            f" {fault['target']['service']} before the fault ended; see the log of pod"
+            " seatrial-gateway, and let the fault last longer than its effect takes to be seen"
+        )
+
+
+def paths_of(aim: Aim) -> list[PathDoc]:
+    """
+    Give the traffic that is hit.
+
+    Raises:
+        NotInjectedError: There is none that a gateway carries.
+    """
+    wanted = aim.fault["target"]
+    sources: list[str] | None = wanted.get("from")
+    paths = []
+    way = (aim.fault.get("partition") or {}).get("direction", "toTarget")
+    if way in ("both", "toTarget"):
+        paths += [
+            PathDoc(service=host, port=wanted.get("port"), sources=sources)
+            for host in _carried(aim.service)
+        ]
+    if way in ("both", "fromTarget"):
+        others = [each for each in aim.services if each["name"] in (sources or [])]
+        paths += [
+            PathDoc(service=host, port=None, sources=[aim.service["name"]])
+            for other in others
+            for host in _carried(other)
+        ]
+    if not paths:
+        raise NotInjectedError(f"the gateway carries no Service of {aim.service['name']}")
+    return paths
+
+
+def spots_of(hands: Hands, undo: Json) -> list[Spot]:
+    """Give where probes can see a fault: each port on its paths, as each of its sources."""
+    return list(dict.fromkeys(_spots(hands, undo["orders"][GATEWAY])))
+
+
+def _spots(hands: Hands, order: Any) -> Iterator[Spot]:
+    for path in order["paths"]:
+        for service in hands.services:
+            if path["service"] not in (service.get("direct") or {}):
+                continue
+            for port in service["ports"]:
+                if path["port"] in (None, port["name"]):
+                    for source in (path["sources"] or [families.FROM_TESTS])[:1]:
+                        yield Spot(path["service"], port["port"], source)
+
+
+def _carried(service: ServiceDoc) -> list[str]:
+    return list(service.get("direct") or {})
+
+
+def _targets(aim: Aim) -> list[TargetState]:
+    return [
+        target("Pod", pods.name(pod), pods.uid(pod))
+        for pod in pods_of(aim.service, aim.seen)
+        if not pods.is_going(pod) and not pods.is_over(pod)
+    ]

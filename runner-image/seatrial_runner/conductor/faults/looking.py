@@ -1,0 +1,102 @@
+"""
+Probes that see whether a fault in traffic is there, made in a worker process.
+
+Each connects to the Service as a client does, from a local port that the gateway knows probes by,
+and says in its first line whose traffic it stands for. What it sends after that comes back through
+the same faults, and reaches no service.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from seatrial_runner import clock
+from seatrial_runner.conductor.workers import Channel, Json, WorkerError, run_in_worker
+
+# Between two looks at one spot, at first and in the end.
+_PAUSE_S = 0.02
+_LONGEST_PAUSE_S = 1.0
+_AROUND_S = 3.0
+_MARGIN_S = 5.0
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Where a probe goes, and whose traffic it stands for."""
+
+    host: str
+    port: int
+    source: str
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What is to be seen."""
+
+    fault: str
+    kind: str
+    params: dict[str, Any]
+    lasts_s: float
+    token: str
+
+
+async def look_around(spots: Sequence[Spot], token: str) -> set[tuple[str, int]]:
+    """Give the hosts and ports at which a probe comes back, while no fault is there."""
+    if not spots:
+        return set()
+
+    def work(channel: Channel) -> Json:
+        from seatrial_runner.conductor.faults import sights
+
+        every = dict.fromkeys((spot.host, spot.port, spot.source) for spot in spots)
+        give_up = time.monotonic() + _AROUND_S
+        found: list[list[Any]] = []
+        missing = list(every)
+        while missing and time.monotonic() < give_up:
+            seen = [each for each in missing if sights.comes_back(Spot(*each), token)]
+            found += [[host, port] for host, port, _ in seen]
+            missing = [each for each in missing if each not in seen]
+            if missing:
+                time.sleep(_PAUSE_S)
+        return {"found": found}
+
+    try:
+        result = await run_in_worker(work, _nobody_listens, timeout_s=_AROUND_S + _MARGIN_S)
+    except WorkerError:
+        return set()
+    return {(host, port) for host, port in result["found"]}
+
+
+async def look_for(sight: Sight, spots: Sequence[Spot], looked: Callable[[], None]) -> str:
+    """
+    Return the moment when the effect has been seen at every spot; cancelled when it is over.
+
+    ``looked`` is called after each look that came to its end and did not see it.
+    """
+
+    async def listen(message: Json) -> Json:
+        looked()
+        return {}
+
+    def work(channel: Channel) -> Json:
+        from seatrial_runner.conductor.faults import sights
+
+        missing, pause = list(spots), _PAUSE_S
+        while True:
+            missing = [spot for spot in missing if not sights.is_seen(sight, spot)]
+            if not missing:
+                return {"at": clock.rfc3339(clock.now())}
+            channel.tell({"missing": len(missing)})
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    timeout_s = sight.lasts_s + _MARGIN_S
+    moment: str = (await run_in_worker(work, listen, timeout_s=timeout_s))["at"]
+    return moment
+
+
+async def _nobody_listens(message: Json) -> Json:
+    return {}

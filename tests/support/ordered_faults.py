@@ -1,0 +1,166 @@
+"""A place that carries faults out: the real control interface on loopback, over made-up effects."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Coroutine
+from dataclasses import replace
+from typing import Any
+
+from seatrial.api.control import FaultOrder
+from seatrial.api.errors import FaultError, NotInjectedError
+from seatrial_runner.control import Evidence
+from seatrial_runner.control.ledger import Ledger
+from seatrial_runner.control.routes import Routes
+from seatrial_runner.httpserver import HttpServer
+
+from tests.support.run_namespace import RunNamespace
+from tests.support.virtual_time import loop
+
+TOKEN = "a token of tests, long enough"
+
+
+class MadeUp:
+    """Carries every fault out by noting that it is on."""
+
+    def __init__(self) -> None:
+        self.on: dict[str, FaultOrder] = {}
+        self.begun: list[str] = []
+        self.met: dict[str, Evidence] = {}
+        self.refuses = ""
+        self.cannot: dict[str, str] = {}
+        self.effect = True  # it is seen by whoever carries it out
+
+    async def put(self, name: str, order: FaultOrder, deadline: float) -> None:
+        if self.refuses:
+            raise NotInjectedError(self.refuses)
+        self.on[name] = order
+        self.begun.append(name)
+        self.met[name] = Evidence(effective=loop().now() if self.effect else None)
+
+    async def renew(self, name: str, order: FaultOrder, deadline: float) -> None:
+        if name not in self.on:
+            raise FaultError("it is not on")
+
+    async def delete(self, name: str) -> None:
+        self.on.pop(name, None)
+
+    async def evidence(self, name: str) -> Evidence:
+        return self.met[name]
+
+    async def abilities(self) -> dict[str, str]:
+        return self.cannot
+
+    def hit(self, name: str, count: int = 1) -> None:
+        """Have a fault met by traffic."""
+        now = loop().now()
+        before = self.met[name]
+        self.met[name] = replace(
+            before,
+            hits=before.hits + count,
+            first_hit=before.first_hit or now,
+            last_hit=now,
+            counts={"bytes": 10 * (before.hits + count)},
+        )
+
+
+class OrderedPlace:
+    """A server of the control interface in virtual time, which can be restarted and be away."""
+
+    def __init__(self, *, token: str = TOKEN, host: str = "127.0.0.1", port: int = 0) -> None:
+        self.carrier = MadeUp()
+        self.sources: list[dict[str, list[str]]] = []
+        self.token = token
+        self.host = host
+        self.port = port
+        self._boots = 0
+        self._serves = False
+        self._server: HttpServer | None = None
+
+    async def start(self) -> None:
+        """Serve, on the same port as before; nothing is on."""
+        loop().alone = True
+        self._boots += 1
+        self.carrier.on.clear()
+        ledger = Ledger(
+            self.carrier,
+            boot=f"boot-{self._boots}",
+            now=loop().now,
+            monotonic=lambda: loop().time(),
+        )
+        routes = Routes(
+            self.token, ledger, self.carrier, ready=lambda: "", take_sources=self._take_sources
+        )
+        self._ledger = ledger
+        self._server = HttpServer(routes, routes.admits)
+        self._serves = True
+        self.port = await self._server.start(self.host, self.port)
+
+    async def stop(self) -> None:
+        """Be away; what is on stays on until its deadline."""
+        if self._server is not None and self._serves:
+            self._serves = False
+            await self._server.stop()
+
+    async def back(self) -> None:
+        """Serve again after ``stop``, as if nothing had been."""
+        assert self._server is not None
+        self._serves = True
+        await self._server.start(self.host, self.port)
+
+    async def kill(self) -> None:
+        """End, and with it every fault."""
+        await self.stop()
+        await self._ledger.close()
+        self.carrier.on.clear()
+
+    async def _take_sources(self, sources: dict[str, Any]) -> None:
+        self.sources.append(sources)
+
+
+class Agents:
+    """Starts a place in each pod that gets an agent's container, on a port that they all share."""
+
+    def __init__(self, namespace: RunNamespace) -> None:
+        self.by_pod: dict[str, OrderedPlace] = {}
+        self.cannot: dict[str, str] = {}
+        self.port = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        namespace.on_agent = self._begin
+        namespace.on_gone = self._end
+
+    async def claim_port(self) -> int:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        return self.port
+
+    async def close(self) -> None:
+        for place in self.by_pod.values():
+            await place.kill()
+
+    def on(self) -> list[str]:
+        """Name what is on, in all pods."""
+        return sorted(name for place in self.by_pod.values() for name in place.carrier.on)
+
+    def begun(self) -> list[str]:
+        return sorted(name for place in self.by_pod.values() for name in place.carrier.begun)
+
+    def _begin(self, pod: dict[str, Any], container: dict[str, Any]) -> None:
+        env = {each["name"]: each.get("value") for each in container["env"]}
+        place = OrderedPlace(
+            token=env["SEATRIAL_CONTROL_TOKEN"], host=pod["status"]["podIP"], port=self.port
+        )
+        place.carrier.cannot = self.cannot
+        self.by_pod[pod["metadata"]["name"]] = place
+        self._spawn(place.start())
+
+    def _end(self, name: str) -> None:
+        if name in self.by_pod:
+            self._spawn(self.by_pod[name].kill())
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
