@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from seatrial.api import families
@@ -13,7 +14,7 @@ from seatrial.api.errors import NotInjectedError
 from seatrial.api.journal import ServiceDoc, TargetState
 
 from seatrial_runner.conductor import pods
-from seatrial_runner.conductor.faults.kinds import Aim, Hands, Intent, Json, target
+from seatrial_runner.conductor.faults.kinds import Aim, Evidence, Hands, Intent, Json, target
 from seatrial_runner.conductor.faults.looking import Sight, Spot, look_for
 from seatrial_runner.conductor.faults.places import GatewayPlace
 from seatrial_runner.conductor.faults.remote import Remote, an_undo
@@ -28,6 +29,7 @@ class Traffic(Remote):
 
     def __init__(self) -> None:
         self._looks = 0  # of probes, that came to their end and saw nothing
+        self._refused = 0  # probes, by closed ports
 
     def aim(self, aim: Aim) -> Intent:
         """Take the paths that lead to the target's Services."""
@@ -70,7 +72,12 @@ class Traffic(Remote):
             lasts_s=order["forS"],
             token=await place.token(),
         )
-        return await look_for(sight, spots, self._looked)
+        moment, self._refused = await look_for(sight, spots, self._looked)
+        return moment
+
+    def corrected(self, evidence: Evidence) -> Evidence:
+        """Take off the probes that were counted as connections."""
+        return replace(evidence, hits=max(evidence.hits - self._refused, 0))
 
     def _looked(self) -> None:
         self._looks += 1

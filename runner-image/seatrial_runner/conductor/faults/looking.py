@@ -70,11 +70,19 @@ async def look_around(spots: Sequence[Spot], token: str) -> set[tuple[str, int]]
     return {(host, port) for host, port in result["found"]}
 
 
-async def look_for(sight: Sight, spots: Sequence[Spot], looked: Callable[[], None]) -> str:
+async def look_for(
+    sight: Sight, spots: Sequence[Spot], looked: Callable[[], None]
+) -> tuple[str, int]:
     """
-    Return the moment when the effect has been seen at every spot; cancelled when it is over.
+    Look at every spot until the effect has been seen there; cancelled when it is over.
 
-    ``looked`` is called after each look that came to its end and did not see it.
+    Args:
+        sight: What is to be seen.
+        spots: Where.
+        looked: Called after each look that came to its end and did not see it.
+
+    Returns:
+        The moment when it had been seen everywhere, and how many probes a closed port has refused.
     """
 
     async def listen(message: Json) -> Json:
@@ -84,18 +92,20 @@ async def look_for(sight: Sight, spots: Sequence[Spot], looked: Callable[[], Non
     def work(channel: Channel) -> Json:
         from seatrial_runner.conductor.faults import sights
 
-        missing, pause = list(spots), _PAUSE_S
+        missing, pause, refused = list(spots), _PAUSE_S, 0
         while True:
-            missing = [spot for spot in missing if not sights.is_seen(sight, spot)]
+            seen = {spot: sights.what_is_seen(sight, spot) for spot in missing}
+            refused += list(seen.values()).count(sights.REFUSED)
+            missing = [spot for spot in missing if not seen[spot]]
             if not missing:
-                return {"at": clock.rfc3339(clock.now())}
+                return {"at": clock.rfc3339(clock.now()), "refused": refused}
             channel.tell({"missing": len(missing)})
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
     timeout_s = sight.lasts_s + _MARGIN_S
-    moment: str = (await run_in_worker(work, listen, timeout_s=timeout_s))["at"]
-    return moment
+    result = await run_in_worker(work, listen, timeout_s=timeout_s)
+    return result["at"], result["refused"]
 
 
 async def _nobody_listens(message: Json) -> Json:

@@ -59,6 +59,10 @@ class Remote:
         """Tell whether a place is gone for good, and with it every fault it carried."""
         return False
 
+    def corrected(self, evidence: Evidence) -> Evidence:
+        """Take off what was no traffic."""
+        return evidence
+
     async def apply(self, hands: Hands, intent: Intent) -> None:
         """Order it everywhere; it is in effect when all have answered."""
         undo = intent.undo
@@ -90,7 +94,7 @@ class Remote:
         until = parse(intent.undo["until"]) + timedelta(seconds=_GRACE_S)
         while True:
             early, silent = await self._ask_all(hands, intent, known)
-            tell(evidence_of(list(known.values())))
+            tell(self.corrected(evidence_of(list(known.values()))))
             if early:
                 return Ended(by="itself", at=hands.at(), early=early, undone=False)
             if known and all(_is_over(known.get(key)) for key, _ in _orders(intent.undo)):
@@ -166,7 +170,7 @@ class Remote:
             raise NotRevertedError(
                 f"{problems[0]}; it ends by itself by {intent.undo['until']} at the latest"
             )
-        return evidence_of(reports) if reports else None
+        return self.corrected(evidence_of(reports)) if reports else None
 
     async def _end(self, hands: Hands, key: str, name: str) -> FaultReport | None:
         return await self.place(hands, key).client.delete(name, patience_s=END_WITHIN_S)

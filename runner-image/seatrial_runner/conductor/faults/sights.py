@@ -22,6 +22,10 @@ from seatrial_runner.conductor.faults.looking import Sight, Spot
 
 Params = dict[str, Any]
 
+SEEN = "seen"
+# By a closed port. Only the kernel counts those, and it does not know a probe from a client.
+REFUSED = "refused"
+
 _CONNECT_S = 2.0
 _ECHO_S = 2.0
 # Nothing has come back for so long: far more than a probe needs while nothing is wrong.
@@ -45,9 +49,12 @@ def comes_back(spot: Spot, token: str) -> bool:
         return False
 
 
-def is_seen(sight: Sight, spot: Spot) -> bool:
-    """Look once whether a fault's effect is there."""
-    return _SIGHTS[sight.kind](sight, spot)
+def what_is_seen(sight: Sight, spot: Spot) -> str:
+    """Look once for a fault's effect; give ``SEEN`` or ``REFUSED``, or nothing without one."""
+    seen = _SIGHTS[sight.kind](sight, spot)
+    if isinstance(seen, str):
+        return seen
+    return SEEN if seen else ""
 
 
 def _latency(sight: Sight, spot: Spot) -> bool:
@@ -80,13 +87,15 @@ def _silence(sight: Sight, spot: Spot) -> bool:
     return False
 
 
-def _refuse(sight: Sight, spot: Spot) -> bool:
+def _refuse(sight: Sight, spot: Spot) -> bool | str:
     try:
         with _probe(spot, sight.token) as connection:
             connection.settimeout(_ECHO_S)
             connection.sendall(b"?")
             return connection.recv(1) == b""
-    except (ConnectionRefusedError, ConnectionResetError, BrokenPipeError):
+    except ConnectionRefusedError:
+        return REFUSED
+    except (ConnectionResetError, BrokenPipeError):
         return True
     except OSError:
         return False
@@ -187,7 +196,7 @@ def _http(sight: Sight, spot: Spot) -> bool:
         return False
 
 
-_SIGHTS: dict[str, Callable[[Sight, Spot], bool]] = {
+_SIGHTS: dict[str, Callable[[Sight, Spot], bool | str]] = {
     "latency": _latency,
     "blackhole": _silence,
     "partition": _silence,

@@ -1,0 +1,119 @@
+"""The conductor's probes see each kind of fault in the real gateway, and see nothing without it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from seatrial_runner.conductor.faults import sights
+from seatrial_runner.conductor.faults.looking import Sight, Spot, look_around, look_for
+
+from tests.support.gateway_process import TOKEN, Gateway, Server, echo
+
+SEEN = [
+    pytest.param("latency", {"delay": "60ms"}, id="latency"),
+    pytest.param("latency", {"delay": "60ms", "jitter": "20ms"}, id="latency-with-jitter"),
+    pytest.param("latency", {"delay": "60ms", "direction": "request"}, id="latency-one-way"),
+    pytest.param("blackhole", {}, id="blackhole"),
+    pytest.param("blackhole", {"direction": "response"}, id="blackhole-one-way"),
+    pytest.param("refuse", {}, id="refuse"),
+    pytest.param("reset", {}, id="reset"),
+    pytest.param("reset", {"after": "100ms"}, id="reset-later"),
+    pytest.param("bandwidth", {"rate": "64Ki"}, id="bandwidth"),
+    pytest.param("bandwidth", {"rate": "4Mi", "direction": "response"}, id="bandwidth-one-way"),
+    pytest.param("slowClose", {"delay": "60ms"}, id="slow-close"),
+    pytest.param("connectionLimit", {"connections": 0}, id="no-connection"),
+    pytest.param("connectionLimit", {"connections": 3}, id="few-connections"),
+    pytest.param("corrupt", {}, id="corrupt"),
+    pytest.param("corrupt", {"share": "0.1%", "direction": "request"}, id="corrupt-little"),
+    pytest.param("partition", {}, id="partition"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _conductor_is_here(gateway: Gateway) -> None:
+    gateway.set_sources(conductor=["127.0.0.1"])
+
+
+def a_spot(gateway: Gateway, source: str = "tests") -> Spot:
+    return Spot("127.0.0.1", gateway.ports["shop"], source)
+
+
+def a_sight(kind: str, params: dict[str, Any], lasts_s: float = 30.0) -> Sight:
+    return Sight("f", kind, params, lasts_s, TOKEN)
+
+
+def a_path(*sources: str) -> dict[str, Any]:
+    return {"service": "shop", "port": None, "sources": list(sources) or None}
+
+
+@pytest.mark.parametrize(("kind", "params"), SEEN)
+def test_a_fault_is_seen_while_it_is_there_and_only_then(
+    gateway: Gateway, kind: str, params: dict[str, Any]
+) -> None:
+    sight, spot = a_sight(kind, params), a_spot(gateway)
+    assert sights.comes_back(spot, TOKEN)
+    assert not sights.what_is_seen(sight, spot)
+    gateway.put("f", kind, params=params, paths=[a_path()])
+    seen = sights.what_is_seen(sight, spot)
+    assert seen
+    # Probes are no traffic; those that a closed port has refused are told, to be taken off.
+    assert gateway.delete("f")["hits"] == (1 if seen == sights.REFUSED else 0)
+    assert not sights.what_is_seen(sight, spot)
+
+
+@pytest.mark.parametrize("source", ["orders", "tests"])
+def test_a_probe_stands_for_the_source_it_names(gateway: Gateway, source: str) -> None:
+    gateway.put("f", "blackhole", paths=[a_path("orders")])
+    seen = sights.what_is_seen(a_sight("blackhole", {}), a_spot(gateway, source))
+    assert bool(seen) is (source == "orders")
+
+
+def test_a_fault_that_hits_few_connections_is_seen_at_once(gateway: Gateway) -> None:
+    gateway.put("f", "latency", params={"delay": "50ms"}, paths=[a_path()], connections=0.01)
+    assert sights.what_is_seen(a_sight("latency", {"delay": "50ms"}), a_spot(gateway))
+
+
+@pytest.mark.parametrize(
+    ("kind", "ordered", "asked"),
+    [
+        ("latency", {"delay": "20ms"}, {"delay": "200ms"}),
+        ("bandwidth", {"rate": "4Mi"}, {"rate": "64Ki"}),
+        ("slowClose", {"delay": "20ms"}, {"delay": "200ms"}),
+    ],
+)
+def test_less_than_was_asked_for_is_not_seen(
+    gateway: Gateway, kind: str, ordered: dict[str, Any], asked: dict[str, Any]
+) -> None:
+    gateway.put("f", kind, params=ordered, paths=[a_path()])
+    assert not sights.what_is_seen(a_sight(kind, asked), a_spot(gateway))
+
+
+def test_what_is_not_carried_does_not_come_back() -> None:
+    server = Server(echo)
+    try:
+        assert not sights.comes_back(Spot("127.0.0.1", server.port, "tests"), TOKEN)
+    finally:
+        server.close()
+
+
+def test_the_conductor_finds_its_spots_and_sees_a_fault_in_a_worker(gateway: Gateway) -> None:
+    async def course() -> tuple[set[tuple[str, int]], tuple[str, int], list[int]]:
+        spot = a_spot(gateway)
+        nowhere = Spot("127.0.0.1", 1, "tests")
+        found = await look_around([spot, nowhere], TOKEN)
+        looks: list[int] = []
+        seeing = asyncio.create_task(
+            look_for(a_sight("partition", {}), [spot], lambda: looks.append(1))
+        )
+        while not looks:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+        gateway.put("f", "partition", paths=[a_path()])
+        return found, await seeing, looks
+
+    found, (moment, refused), looks = asyncio.run(course())
+    assert found == {("127.0.0.1", gateway.ports["shop"])}
+    assert moment.endswith("Z")
+    assert refused == 0
+    assert len(looks) >= 1
