@@ -40,7 +40,9 @@ class Local:
         local.up(self.cluster, progress)
         tags = self.images(progress)
         helm = chart.helm_command(progress)
-        chart.install(self.kubeconfig(), chart.image_values(tags), helm, progress)
+        chart.install(
+            self.kubeconfig(), chart.image_values(tags), helm, progress, values=chart.OWN_VALUES
+        )
 
     def images(self, progress: Progress) -> dict[str, str]:
         """Build and import what has changed; gives the tags."""
@@ -82,7 +84,9 @@ class Kind:
         run(["kind", "export", "kubeconfig", "--name", self.name,
              "--kubeconfig", str(self.kubeconfig())], "kind export kubeconfig")  # fmt: skip
         helm = chart.helm_command(progress)
-        chart.install(self.kubeconfig(), chart.image_values(tags), helm, progress)
+        chart.install(
+            self.kubeconfig(), chart.image_values(tags), helm, progress, values=chart.OWN_VALUES
+        )
 
     def down(self, progress: Progress) -> None:
         """Delete the kind cluster."""
@@ -119,13 +123,19 @@ class Current:
     """
     The cluster of the current kubeconfig context, with images that it can pull.
 
-    SEATRIAL_OPERATOR_IMAGE and SEATRIAL_RUNNER_IMAGE name them, as ``repository:tag``.
+    SEATRIAL_OPERATOR_IMAGE and SEATRIAL_RUNNER_IMAGE name them, as ``repository:tag``;
+    SEATRIAL_VALUES names a file with more values for the chart.
     """
 
     def up(self, progress: Progress) -> None:
         """Install the chart; nothing else of the cluster is touched."""
+        values = os.environ.get("SEATRIAL_VALUES")
         chart.install(
-            self.kubeconfig(), _images_from_environment(), chart.helm_command(progress), progress
+            self.kubeconfig(),
+            _images_from_environment(),
+            chart.helm_command(progress),
+            progress,
+            values=Path(values) if values else None,
         )
 
     def down(self, progress: Progress) -> None:

@@ -175,4 +175,10 @@ KUBERNETES = GoProgram(
     flags=f"-s -w {_STAMP}.gitVersion={VERSION} {_STAMP}.gitMajor=1 {_STAMP}.gitMinor=36",
 )
 COREDNS = GoProgram("coredns")
-HELM = GoProgram("helm", package="helm.sh/helm/v3/cmd/helm")
+# Without these, `helm template` believes in a Kubernetes too old for the chart.
+_RENDERED_FOR = "-X helm.sh/helm/v3/pkg/chartutil.k8sVersion"
+HELM = GoProgram(
+    "helm",
+    package="helm.sh/helm/v3/cmd/helm",
+    flags=f"-s -w {_RENDERED_FOR}Major=1 {_RENDERED_FOR}Minor=36",
+)

@@ -11,12 +11,20 @@ from localcluster.layout import HERE, ROOT, LocalClusterError, cache_dir
 from localcluster.progress import Progress
 
 CHART = ROOT / "helm" / "seatrial"
-VALUES = HERE / "values.yaml"
+# For clusters of our own; on the user's, everything is as a user gets it.
+OWN_VALUES = HERE / "values.yaml"
 NAMESPACE = "seatrial-system"
 TIMEOUT = "60s"
 
 
-def install(kubeconfig: Path, images: dict[str, str], helm: Path, progress: Progress) -> None:
+def install(
+    kubeconfig: Path,
+    images: dict[str, str],
+    helm: Path,
+    progress: Progress,
+    *,
+    values: Path | None = None,
+) -> None:
     """
     Install the chart, or bring it up to date.
 
@@ -25,13 +33,16 @@ def install(kubeconfig: Path, images: dict[str, str], helm: Path, progress: Prog
         images: Chart values that name the images, such as ``image.operator.tag``.
         helm: The helm command.
         progress: Where to show it.
+        values: A file with more values.
     """
     if not (CHART / "Chart.yaml").exists():
         progress.say(f"  ! {CHART.relative_to(ROOT)} is not there: the operator is not installed")
         return
     settings = [word for item in images.items() for word in ("--set-string", "=".join(item))]
     target = [f"--kubeconfig={kubeconfig}", f"--namespace={NAMESPACE}"]
-    key = key_of([CHART, VALUES], ROOT, *settings)
+    # By its content, not its path: a second checkout need not install it again.
+    key = key_of([CHART], ROOT, *settings, values.read_text() if values else "")
+    settings += [f"--values={values}"] if values else []
     if _installed(key, [str(helm), *target], [str(kubectl_command(progress)), *target]):
         progress.say("  ✓ The chart is installed")
         return
@@ -40,8 +51,8 @@ def install(kubeconfig: Path, images: dict[str, str], helm: Path, progress: Prog
             run(
                 [
                     str(helm), "upgrade", "--install", "seatrial", str(CHART), *target,
-                    "--create-namespace", *settings, f"--values={VALUES}", f"--description={key}",
-                    "--wait", f"--timeout={TIMEOUT}",
+                    "--create-namespace", *settings, f"--description={key}", "--wait",
+                    f"--timeout={TIMEOUT}",
                 ],
                 "Installing the chart",
             )  # fmt: skip

@@ -9,7 +9,6 @@ from typing import Any
 
 import yaml
 
-from localcluster.builds import VERSION
 from localcluster.chart import helm_command
 from localcluster.layout import ROOT, cache_dir
 from localcluster.progress import Progress
@@ -47,10 +46,7 @@ def given(**values: object) -> list[str]:
 
 def render(*, release: str = RELEASE, **values: object) -> list[Json]:
     """Render the chart with these values, and give its objects."""
-    text = helm(
-        "template", release, str(CHART), "--namespace", NAMESPACE,
-        "--kube-version", VERSION, *given(**values),
-    )  # fmt: skip
+    text = helm("template", release, str(CHART), "--namespace", NAMESPACE, *given(**values))
     return [document for document in yaml.safe_load_all(text) if document]
 
 

@@ -26,6 +26,7 @@ class PortDoc(TypedDict):
 
     name: str
     port: int
+    protocol: NotRequired[str]  # TCP unless it says UDP or SCTP
 
 
 class ServiceDoc(TypedDict):

@@ -11,6 +11,7 @@ from seatrial.api.duration import format_duration
 from seatrial.api.errors import InvalidSpecError, SpecError
 from seatrial.api.journal import PortDoc, WorkloadDoc
 from seatrial.api.run import Metadata
+from seatrial.api.services import PortSpec
 from seatrial.api.spec import PodSecurity, RunSpec, Service
 from seatrial.plan.fronts import fronts_of
 from seatrial.plan.gateway import GatewayPlan, plan_gateway
@@ -145,7 +146,7 @@ def _service_plan(
     metadata: Metadata, service: Service, index: int, wave: int, found: Found
 ) -> ServicePlan:
     if service.manifests is None:
-        ports = tuple(PortDoc(name=port.name, port=port.port) for port in service.ports or ())
+        ports = tuple(_port(each) for each in service.ports or ())
         hosts = (service.name,) if ports else ()
         workload = WorkloadDoc(kind="Deployment", name=service.name)
         return ServicePlan(service, wave, hosts, ports, (workload,))
@@ -160,6 +161,13 @@ def _service_plan(
     )
     inside = contents(objects)
     return ServicePlan(service, wave, inside.hosts, inside.ports, inside.workloads, tuple(objects))
+
+
+def _port(spec: PortSpec) -> PortDoc:
+    doc = PortDoc(name=spec.name, port=spec.port)
+    if spec.protocol != "TCP":
+        doc["protocol"] = spec.protocol
+    return doc
 
 
 def _texts(service: Service, found: Found) -> dict[str, str]:

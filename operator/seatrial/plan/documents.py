@@ -118,7 +118,10 @@ def _ports(service: Object) -> Iterator[PortDoc]:
     ports = spec.get("ports") if isinstance(spec, dict) else None
     for port in ports if isinstance(ports, list) else ():
         if isinstance(port, dict) and isinstance(port.get("port"), int):
-            yield {"name": str(port.get("name") or port["port"]), "port": port["port"]}
+            doc = PortDoc(name=str(port.get("name") or port["port"]), port=port["port"])
+            if port.get("protocol", "TCP") != "TCP":
+                doc["protocol"] = str(port["protocol"])
+            yield doc
 
 
 class _UnreadableError(Exception):

@@ -31,7 +31,7 @@ async def until_reachable(
     in_front: bool = True,
 ) -> None:
     """
-    Return when every port of the services accepts a connection, or after ``within_s``.
+    Return when every TCP port of the services accepts a connection, or after ``within_s``.
 
     Args:
         services: All of their ports are asked.
@@ -41,7 +41,8 @@ async def until_reachable(
         in_front: Ask at the gateway as well, where it carries a service. NB: not while faults may
             be there: a connection of ours would count as one that has met them.
 
-    What is not reached by then may speak UDP, or refuse strangers: that is for the tests to find.
+    What is not reached by then may refuse strangers: that is for the tests to find. Nobody answers
+    to a stranger on UDP, so nothing is asked there.
     """
     targets = [
         (hosts, port["port"])
@@ -49,7 +50,7 @@ async def until_reachable(
         # The gateway accepts for pods that it may not reach yet: ask behind it as well.
         for hosts in _hosts(each, in_front=in_front)
         for port in each["ports"]
-        if hosts
+        if hosts and port.get("protocol", "TCP") == "TCP"
     ]
     if not targets or within_s <= 0:
         return
