@@ -40,6 +40,7 @@ class FakeCluster:
     before_write: Callable[[str], None] = lambda _: None
     after_write: Callable[[str], None] = lambda _: None
     namespaces_stick: bool = False
+    longest_token_s: int = 7 * 24 * 3600
     _version: int = 100
 
     # What the operator calls -----------------------------------------------------------------
@@ -107,10 +108,10 @@ class FakeCluster:
             changed = {**copy.deepcopy(current), "spec": copy.deepcopy(body["spec"])}
             return self._change(key, current, changed)
 
-    async def account_token(self, namespace: str, account: str, seconds: int) -> str:
+    async def account_token(self, namespace: str, account: str, seconds: int) -> tuple[str, int]:
         if ("ServiceAccount", namespace, account) not in self.objects:
             raise NotFoundError(f"serviceaccount {namespace}/{account} not found", status=404)
-        return "a-token"
+        return "a-token", min(seconds, self.longest_token_s)
 
     async def delete(
         self, kind: Kind, namespace: str, name: str, uid: str, *, force: bool = False

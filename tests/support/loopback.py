@@ -127,7 +127,7 @@ class Loopback:
             handler.send_header("Content-Type", kind)
         for name, value in answer.headers.items():
             handler.send_header(name, value)
-        if "content-length" not in given:
+        if not given & {"content-length", "transfer-encoding"}:
             handler.send_header("Content-Length", str(len(content)))
         handler.end_headers()
         if handler.command != "HEAD":

@@ -99,6 +99,17 @@ def test_tokens_are_drawn_once_and_differ_from_test_to_test_and_run_to_run():
     assert all(len(each) >= 32 for each in tokens)
 
 
+def test_a_token_that_ends_before_the_run_can_ends_it_before_it_begins():
+    simulation = Simulation(**PLAIN, timeout="3h")
+    simulation.cluster.longest_token_s = 3600
+    simulation.settle()
+    status = simulation.status()
+    assert status["verdict"] == "Error"
+    assert "gives tokens for 1h at most" in status["message"]
+    assert "Shorten spec.timeout" in status["message"]
+    assert not any(each.startswith("create Pod") for each in simulation.cluster.writes)
+
+
 def test_no_token_is_ever_logged(caplog):
     caplog.set_level("DEBUG")
     simulation = Simulation(**WHOLE)

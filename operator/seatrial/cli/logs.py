@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from seatrial.api import names
@@ -26,6 +26,7 @@ Json = dict[str, Any]
 HELP = "print what the containers of a run wrote, live or from the report"
 
 _NEW_PODS_S = 1.0
+_LAST_WORDS_S = 1.0  # after the verdict; services go on
 _SILENCE_S = 3600.0
 
 
@@ -44,6 +45,21 @@ class Selection:
             and self.service in ("", service)
             and self.test in ("", test)
         )
+
+
+@dataclass(frozen=True)
+class Started:
+    """A container that has started, for the first or another time."""
+
+    pod: str
+    container: str
+    restarts: int
+    running: bool = field(compare=False)
+
+    @property
+    def source(self) -> str:
+        """What stands before each of its lines."""
+        return f"{self.pod}/{self.container}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,27 +108,31 @@ def _print_report(cluster: Cluster, run: Json, selection: Selection) -> bool:
 
 def _print_live(cluster: Cluster, run: Json, selection: Selection) -> bool:
     printed = False
-    for pod, container in _containers(cluster, _environment(run), selection):
+    for each in _containers(cluster, _environment(run), selection):
         printed = True
-        _copy(cluster, _environment(run), pod, container, follow=False)
+        _copy(cluster, _environment(run), each)
     return printed
 
 
 def _follow(cluster: Cluster, run: Json, selection: Selection) -> bool:
-    """Follow each container in a thread of its own until the run has its verdict."""
+    """Follow each container, a restarted one again, in a thread until the run has its verdict."""
     namespace = _environment(run)
-    threads: dict[tuple[str, str], threading.Thread] = {}
+    followers: dict[Started, _Follower] = {}
     while not (run.get("status") or {}).get("verdict"):
         # An API server that is away for a while ends the command no more than the run.
         with suppress(UnreachableError):
-            for pod, container in _containers(cluster, namespace, selection):
-                if (pod, container) not in threads:
-                    threads[pod, container] = _copy_in_background(
-                        cluster, namespace, pod, container
-                    )
+            for each in _containers(cluster, namespace, selection):
+                if each not in followers:
+                    followers[each] = _Follower(cluster, namespace, each)
+                    followers[each].go_on()
+                elif each.running:
+                    followers[each].go_on()
             run = find_run(cluster, run["metadata"]["name"])
         time.sleep(_NEW_PODS_S)
-    return bool(threads)
+    give_up = time.monotonic() + _LAST_WORDS_S
+    for each in followers.values():
+        each.finish(give_up - time.monotonic())
+    return bool(followers)
 
 
 def _environment(run: Json) -> str:
@@ -126,10 +146,8 @@ def _environment(run: Json) -> str:
     return str(namespace)
 
 
-def _containers(
-    cluster: Cluster, namespace: str, selection: Selection
-) -> Iterator[tuple[str, str]]:
-    """Give pod and container of everything that has started."""
+def _containers(cluster: Cluster, namespace: str, selection: Selection) -> Iterator[Started]:
+    """Give everything that has started."""
     for pod in cluster.get(core_path(namespace, "pods"))["items"]:
         status, metadata = pod.get("status") or {}, pod["metadata"]
         labels = metadata.get("labels") or {}
@@ -138,32 +156,70 @@ def _containers(
             for each in status.get(kind) or []:
                 begun = not (each.get("state") or {}).get("waiting") or each.get("restartCount")
                 if begun and selection.selects(each["name"], service, test):
-                    yield metadata["name"], each["name"]
+                    restarts = int(each.get("restartCount") or 0)
+                    running = "running" in (each.get("state") or {})
+                    yield Started(metadata["name"], each["name"], restarts, running)
 
 
-def _copy_in_background(
-    cluster: Cluster, namespace: str, pod: str, container: str
-) -> threading.Thread:
-    thread = threading.Thread(
-        target=_copy,
-        args=(cluster, namespace, pod, container),
-        kwargs={"follow": True},
-        daemon=True,  # a container that goes on does not keep the command
-    )
-    thread.start()
-    return thread
+class _Follower:
+    """Prints what a container writes, in a thread; after an outage, from where that began."""
+
+    def __init__(self, cluster: Cluster, namespace: str, started: Started) -> None:
+        self._cluster = cluster
+        self._namespace = namespace
+        self._started = started
+        self._last = ""  # the time of the line that was printed last
+        self._thread: threading.Thread | None = None
+
+    def go_on(self) -> None:
+        """See that it is at work; the API server may have ended it."""
+        if self._thread is None or not self._thread.is_alive():
+            # A container that goes on does not keep the command: a daemon.
+            self._thread = threading.Thread(target=self._follow, daemon=True)
+            self._thread.start()
+
+    def finish(self, within_s: float) -> None:
+        """Wait for the end of what is being printed."""
+        if self._thread is not None:
+            self._thread.join(max(within_s, 0.0))
+
+    def _follow(self) -> None:
+        printed = self._last
+        lines = _lines(self._cluster, self._namespace, self._started, follow=True, since=printed)
+        try:
+            for line in lines:
+                at, _, text = line.partition(" ")
+                if at > printed:  # all of one length, so that they compare as text
+                    self._last = at
+                    _print(self._started.source, text)
+        except UnreachableError:
+            return  # until it is back
+        except ClusterError as error:
+            _tell(self._started, error)
 
 
-def _copy(cluster: Cluster, namespace: str, pod: str, container: str, *, follow: bool) -> None:
-    path = f"{core_path(namespace, 'pods', pod)}/log"
-    query = {"container": container, "follow": str(follow).lower()}
+def _copy(cluster: Cluster, namespace: str, started: Started) -> None:
     try:
-        for line in cluster.lines(path, quiet_s=_SILENCE_S, **query):
-            _print(f"{pod}/{container}", line)
-    except NotFoundError:
-        return  # a fault, or the end of the run, has taken the pod away
+        for line in _lines(cluster, namespace, started, follow=False):
+            _print(started.source, line)
     except ClusterError as error:
-        print(f"seatrial: {pod}/{container}: {error}", file=sys.stderr)
+        _tell(started, error)
+
+
+def _lines(
+    cluster: Cluster, namespace: str, started: Started, *, follow: bool, since: str = ""
+) -> Iterator[str]:
+    query = {"container": started.container, "follow": str(follow).lower()}
+    query |= {"timestamps": "true"} if follow else {}
+    query |= {"sinceTime": since} if since else {}
+    path = f"{core_path(namespace, 'pods', started.pod)}/log"
+    return cluster.lines(path, quiet_s=_SILENCE_S, **query)
+
+
+def _tell(started: Started, error: ClusterError) -> None:
+    if isinstance(error, NotFoundError):
+        return  # a fault, or the end of the run, has taken the pod away
+    print(f"seatrial: {started.source}: {error}", file=sys.stderr)
 
 
 def _print(source: str, line: str) -> None:

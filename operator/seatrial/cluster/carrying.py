@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Mapping
+from datetime import timedelta
 from itertools import groupby
 from typing import Any
 
 from seatrial.api import names
+from seatrial.api.duration import format_duration
 from seatrial.api.errors import ClusterError, ForbiddenError, NotFoundError
 from seatrial.api.reasons import Reason
 from seatrial.api.run import Metadata
@@ -187,10 +189,21 @@ async def _completed(client: Client, manifest: Manifest) -> Mapping[str, Any]:
     data = {key: secrets.token_urlsafe(32) for key in manifest.random_keys}
     if manifest.token_of:
         namespace = manifest.key.namespace
-        data[names.TOKEN_KEY] = await client.account_token(
-            namespace, manifest.token_of, manifest.token_s
-        )
+        token, seconds = await client.account_token(namespace, manifest.token_of, manifest.token_s)
+        if seconds < manifest.token_s:
+            # Better now than in the middle of a test.
+            raise InvalidObjectError(_short_token(seconds, manifest.token_s))
+        data[names.TOKEN_KEY] = token
     return {**manifest.body, "stringData": data} if data else manifest.body
+
+
+def _short_token(seconds: int, needed: int) -> str:
+    given, longest = (format_duration(timedelta(seconds=each)) for each in (seconds, needed))
+    return (
+        f"the API server gives tokens for {given} at most, and with its spec.timeout this run may"
+        f" take {longest}. Shorten spec.timeout, or raise the API server's"
+        f" --service-account-max-token-expiration"
+    )
 
 
 def _may_pass(error: ForbiddenError) -> bool:

@@ -93,13 +93,13 @@ class Client:
             "PATCH", kind, path, body=body, query=query, content="application/apply-patch+yaml"
         )
 
-    async def account_token(self, namespace: str, account: str, seconds: int) -> str:
-        """Ask for a token of a ServiceAccount."""
+    async def account_token(self, namespace: str, account: str, seconds: int) -> tuple[str, int]:
+        """Ask for a token of a ServiceAccount; gives it, and how many seconds it is good for."""
         path = _ACCOUNT.path(namespace, account, "token")
         spec = {"expirationSeconds": seconds}
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
         answer = await self._request("POST", _ACCOUNT, path, body=body)
-        return str(answer["status"]["token"])
+        return str(answer["status"]["token"]), int(answer["spec"]["expirationSeconds"])
 
     async def replace(self, kind: Kind, body: Mapping[str, Any]) -> Object:
         """Write an object that was read before; raises ConflictError if it has changed since."""
