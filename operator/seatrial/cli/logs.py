@@ -130,8 +130,8 @@ def _follow(cluster: Cluster, run: Json, selection: Selection) -> bool:
             run = find_run(cluster, run["metadata"]["name"])
         time.sleep(_NEW_PODS_S)
     give_up = time.monotonic() + _LAST_WORDS_S
-    for each in followers.values():
-        each.finish(give_up - time.monotonic())
+    for follower in followers.values():
+        follower.finish(give_up - time.monotonic())
     return bool(followers)
 
 
