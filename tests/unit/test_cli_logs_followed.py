@@ -28,7 +28,8 @@ class ApiServer(Loopback):
             return self.streams.pop(0)
         if path.endswith("/pods"):
             restarts = int(self.restarts and bool(self.since))
-            state = {"name": "main", "restartCount": restarts, "state": {"running": {}}}
+            now = {"running": {}} if self.streams else {"terminated": {}}
+            state = {"name": "main", "restartCount": restarts, "state": now}
             pod = {"metadata": {"name": "orders-1"}, "status": {"containerStatuses": [state]}}
             return Answer(json={"items": [pod]})
         status = {"namespace": ENVIRONMENT} | ({} if self.streams else {"verdict": "Passed"})
