@@ -6,6 +6,9 @@ from seatrial.api import names
 from seatrial.api.errors import InvalidSpecError
 from seatrial.plan.documents import MAX_DOCUMENTS
 from seatrial.plan.manifests import ALLOWED_KINDS, confine, contents, problems, read_manifests
+from seatrial.plan.naming import volume_name
+
+from localcluster.policies import selects
 
 LABELS = {names.LABEL_RUN_UID: "u-1", names.MANAGED_BY: names.MANAGED_BY_VALUE}
 FIELD = "spec.services[0].manifests"
@@ -120,6 +123,95 @@ def test_an_object_of_an_odd_shape_is_refused_or_left_to_the_api_server(kind, sh
         if not problems([given], FIELD):
             confined(given)
         contents([given])
+
+
+OURS = [
+    {**LABELS, names.LABEL_COMPONENT: component}
+    for component in (
+        names.COMPONENT_CONDUCTOR, names.COMPONENT_GATEWAY, names.COMPONENT_TEST
+    )
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [
+        {"app": "web"},
+        {names.MANAGED_BY: names.MANAGED_BY_VALUE},
+        {names.LABEL_COMPONENT: names.COMPONENT_GATEWAY},
+        {names.LABEL_COMPONENT: names.COMPONENT_CONDUCTOR, names.LABEL_RUN_UID: "u-1"},
+    ],
+)
+def test_a_service_leads_to_the_system_under_test_and_to_nothing_of_ours(selector):
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}}
+
+    (document,) = confined({**service, "spec": {"selector": selector}})
+
+    wanted = {"matchLabels": document["spec"]["selector"]}
+    assert [labels for labels in OURS if selects(wanted, labels)] == []
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [
+        {"matchLabels": {names.MANAGED_BY: names.MANAGED_BY_VALUE}},
+        {"matchLabels": {names.LABEL_COMPONENT: names.COMPONENT_CONDUCTOR}},
+        {"matchExpressions": [{"key": "app", "operator": "DoesNotExist"}]},
+        {"matchExpressions": [{"key": names.LABEL_RUN_UID, "operator": "Exists"}]},
+    ],
+)
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "Job"])
+def test_a_workload_adopts_no_pod_of_ours(kind, selector):
+    given = a_workload(kind)
+    given["spec"]["selector"] = selector
+
+    (document,) = confined(given)
+
+    assert [each for each in OURS if selects(document["spec"]["selector"], each)] == []
+
+
+def test_a_service_without_a_selector_stays_without_one():
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}}
+
+    for selector in ({}, None):
+        (document,) = confined({**service, "spec": {"selector": selector}})
+        assert document["spec"]["selector"] == selector
+
+
+@pytest.mark.parametrize(
+    ("document", "where"),
+    [
+        ({"apiVersion": "v1", "kind": "Service", "metadata": {"name": names.GATEWAY},
+          "spec": {"selector": {"app": "web"}}}, "metadata.name"),
+        ({"apiVersion": "v1", "kind": "Service",
+          "metadata": {"name": names.direct_service("web")}, "spec": {"a": 1}}, "metadata.name"),
+        ({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": names.GATEWAY}},
+         "metadata.name"),
+        (a_workload("Pod", volumes=[{"name": "a", "secret": {"secretName": names.GATEWAY}}]),
+         "spec.volumes[0].secret"),
+        (a_workload("Pod", volumes=[{"name": "a", "persistentVolumeClaim":
+                                     {"claimName": volume_name("db", 0)}}]),
+         "spec.volumes[0].persistentVolumeClaim.claimName"),
+        (a_workload("Pod", containers=[{"name": "a", "envFrom": [
+            {"secretRef": {"name": names.GATEWAY}}]}]),
+         "spec.containers[0].envFrom[0].secretRef"),
+        (a_workload("Pod", ephemeralContainers=[{"name": "seatrial-agent-1"}]),
+         "spec.ephemeralContainers"),
+    ],
+)  # fmt: skip
+def test_what_is_ours_can_be_neither_replaced_nor_used(document, where):
+    (problem,) = problems([document], FIELD)
+
+    assert problem.field.endswith(where)
+
+
+def test_a_pod_cannot_pass_for_the_gateway():
+    given = a_workload("Pod")
+    given["metadata"]["labels"] = {names.LABEL_COMPONENT: names.COMPONENT_GATEWAY}
+
+    (problem,) = problems([given], FIELD)
+
+    assert problem.field.endswith("metadata.labels")
 
 
 def test_contents_are_what_the_gate_waits_for_and_where_requests_go():

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from seatrial.api import names
 
-from tests.support.builders import a_service, a_test
+from tests.support.builders import a_fault, a_service, a_test
 from tests.support.fake_cluster import OperatorKilledError
 from tests.support.simulation import SETTINGS, Simulation
 
@@ -23,6 +23,19 @@ SPECS = [
     {"services": [], "tests": [a_test(scenario=[{"expect": ["true"]}])]},
     {"services": [a_service("db"), a_service("orders", dependsOn=["db"])], "tests": [a_test()]},
     {"tests": [a_test("any", container={"image": "any:1"})]},
+    # A gateway before both, Envoy in it, and volumes behind.
+    {
+        "services": [
+            a_service("db", volumes=[{"path": "/data"}]),
+            a_service("orders", dependsOn=["db"]),
+        ],
+        "faults": [
+            a_fault("slow", target={"service": "db"}, latency={"delay": "1s"}, **{"for": "5s"}),
+            a_fault("down", http={"abort": {"status": 503}}, **{"for": "5s"}),
+            a_fault("away", target={"service": "db"}, outage={}, **{"for": "5s"}),
+        ],
+        "tests": [a_test()],
+    },
 ]
 # Nothing here runs into a deadline: those end runs on purpose.
 PATIENT = {

@@ -1,5 +1,7 @@
 """Who may speak to whom in a run's namespace, as its NetworkPolicies say."""
 
+import dataclasses
+
 import pytest
 from seatrial.api import names
 from seatrial.api.run import parse_run
@@ -7,29 +9,36 @@ from seatrial.plan.blueprint import draw
 from seatrial.plan.objects.policies import network_policies
 
 from localcluster.policies import selects
-from tests.support.builders import a_run, a_service, a_test
+from tests.support.builders import a_fault, a_run, a_service, a_test
 from tests.support.simulation import SETTINGS
 
 PODS = {
     "conductor": {names.LABEL_COMPONENT: names.COMPONENT_CONDUCTOR},
     "service": {names.LABEL_COMPONENT: names.COMPONENT_SERVICE},
     "test": {names.LABEL_COMPONENT: names.COMPONENT_TEST},
+    "gateway": {names.LABEL_COMPONENT: names.COMPONENT_GATEWAY},
     "api-server": None,  # somewhere outside of the cluster's pods
 }
 
 
+PERMISSIVE = dataclasses.replace(SETTINGS, pod_security_levels=("restricted", "privileged"))
+
+
 def policies(**spec):
     run = parse_run(a_run(**spec))
-    return [
-        each.body["spec"] for each in network_policies(draw(run.metadata, run.spec, {}, SETTINGS))
-    ]
+    blueprint = draw(run.metadata, run.spec, {}, PERMISSIVE)
+    return [each.body["spec"] for each in network_policies(blueprint)]
 
 
 def allows(rules, side, peer, port):
     for rule in rules:
-        ports = [each["port"] for each in rule.get("ports", [])]
+        ports = [
+            range(each["port"], each.get("endPort", each["port"]) + 1)
+            for each in rule.get("ports", [])
+            if each["protocol"] == "TCP"
+        ]
         peers = rule.get(side)
-        if ports and port not in ports:
+        if ports and not any(port in each for each in ports):
             continue
         if peers is None:
             return True
@@ -80,6 +89,54 @@ def test_who_may_connect_to_whom(source, target, port, allowed):
     assert may(policies(**WHOLE), source, target, port) is allowed
 
 
+CARRIED = {**WHOLE, "faults": [a_fault(latency={"delay": "1s"}, **{"for": "5s"})]}
+FIRST = names.GATEWAY_FIRST_LISTEN
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "port", "allowed"),
+    [
+        ("service", "gateway", FIRST, True),
+        ("test", "gateway", FIRST, True),
+        ("conductor", "gateway", FIRST, True),
+        ("gateway", "service", 8080, True),
+        ("conductor", "gateway", names.GATEWAY_PORT, True),
+        ("service", "gateway", names.GATEWAY_PORT, False),
+        ("test", "gateway", names.GATEWAY_PORT, False),
+        ("service", "gateway", names.ENVOY_ADMIN_PORT, False),
+        ("service", "gateway", FIRST + 1, False),
+        ("gateway", "conductor", names.CONDUCTOR_PORT, False),
+        ("gateway", "api-server", 6443, False),
+    ],
+)
+def test_the_gateway_takes_traffic_from_all_and_orders_from_the_conductor(
+    source, target, port, allowed
+):
+    assert may(policies(**CARRIED), source, target, port) is allowed
+
+
+FROZEN = {
+    **WHOLE,
+    "podSecurity": "privileged",
+    "faults": [a_fault(freeze={}, **{"for": "5s"})],
+}
+
+
+@pytest.mark.parametrize(
+    ("source", "port", "allowed"),
+    [
+        ("conductor", names.AGENT_PORT, True),
+        ("service", names.AGENT_PORT, False),
+        ("test", names.AGENT_PORT, False),
+        ("service", names.AGENT_PORT - 1, True),
+        ("test", names.AGENT_PORT + 1, True),
+        ("service", 8080, True),
+    ],
+)
+def test_an_agent_in_a_pod_takes_orders_from_the_conductor_alone(source, port, allowed):
+    assert may(policies(**FROZEN), source, "service", port) is allowed
+
+
 def test_without_test_pods_nobody_speaks_to_the_conductor():
     specs = policies(services=[a_service()], tests=[a_test()])
 
@@ -87,8 +144,8 @@ def test_without_test_pods_nobody_speaks_to_the_conductor():
     assert may(specs, "conductor", "service", 8080)
 
 
-@pytest.mark.parametrize("pod", ["conductor", "service", "test"])
+@pytest.mark.parametrize("pod", ["conductor", "service", "test", "gateway"])
 def test_what_no_policy_allows_is_denied_in_both_directions(pod):
-    chosen = [each for each in policies(**WHOLE) if selects(each["podSelector"], PODS[pod])]
+    chosen = [each for each in policies(**CARRIED) if selects(each["podSelector"], PODS[pod])]
 
     assert {"Ingress", "Egress"} == {kind for each in chosen for kind in each["policyTypes"]}

@@ -12,6 +12,7 @@ from seatrial.api.duration import format_duration
 from seatrial.api.errors import SpecError
 from seatrial.api.fault_kinds import HttpBody
 from seatrial.api.faults import Fault, Target
+from seatrial.api.names import AGENT_PORT
 from seatrial.api.rules import did_you_mean
 from seatrial.plan.fronts import Front, carried
 from seatrial.plan.parts import CONTROLLERS, Part
@@ -202,6 +203,12 @@ def _inside(fault: Fault, part: Part, field: str) -> Iterator[SpecError]:
     if part.known and not part.is_short and not part.workloads(*CONTROLLERS, "Pod"):
         problem = f"service {part.name} has no pods that stay."
         yield SpecError(f"{field}.target.service", problem, "Give it a Deployment.")
+    for port in part.service.ports or ():
+        if (port.target_port or port.port) == AGENT_PORT:
+            problem = (
+                f"service {part.name} listens on port {AGENT_PORT}, as the fault's agent does."
+            )
+            yield SpecError(f"{field}.target.service", problem, "Let it listen on another port.")
     if fault.packets:
         shares = ("loss", "duplicate", "reorder", "corrupt")
         for name in shares:

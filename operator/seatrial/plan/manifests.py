@@ -202,6 +202,8 @@ def _volume(volume: Object, path: str) -> Iterator[_Problem]:
             yield f"{path}.{kind[:80]}", "may not be in a run.", remedy
     yield from _own_object(_map(volume.get("configMap")).get("name"), f"{path}.configMap.name")
     yield from _own_object(_map(volume.get("secret")).get("secretName"), f"{path}.secret")
+    claim = _map(volume.get("persistentVolumeClaim")).get("claimName")
+    yield from _own_object(claim, f"{path}.persistentVolumeClaim.claimName")
     for index, source in enumerate(_maps(_map(volume.get("projected")).get("sources"))):
         for kind, value in source.items():
             where = f"{path}.projected.sources[{index}].{kind[:80]}"
