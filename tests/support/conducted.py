@@ -16,6 +16,7 @@ from seatrial_runner.conductor.opening import claim_journal
 from seatrial_runner.conductor.seen import Seen
 from seatrial_runner.conductor.stage import Control, Stage
 
+from tests.support.mortal import PROCESS
 from tests.support.run_namespace import NAMESPACE, MortalClient, RunNamespace
 from tests.support.virtual_time import loop
 
@@ -113,7 +114,9 @@ async def a_stage(namespace: RunNamespace, run: RunDoc) -> Stage:
 async def a_killed_conductor(namespace: RunNamespace, *, dies_at: int, after: bool) -> bool:
     """Run a conductor that is killed at a write; False if it ended before it made that many."""
     client = MortalClient(namespace, dies_at=dies_at, after=after)
+    token = PROCESS.set(client)
     process = asyncio.create_task(a_conductor(client))
+    PROCESS.reset(token)
     death = asyncio.create_task(client.died.wait())
     await asyncio.wait((process, death), return_when=asyncio.FIRST_COMPLETED)
     death.cancel()

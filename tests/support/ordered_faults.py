@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import socket
+import base64
 from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
 
 from seatrial.api.control import FaultOrder
 from seatrial.api.errors import FaultError, NotInjectedError
+from seatrial.api.names import AGENT_PORT, GATEWAY_PORT
 from seatrial_runner.control import Evidence
 from seatrial_runner.control.ledger import Ledger
 from seatrial_runner.control.routes import Routes
 from seatrial_runner.httpserver import HttpServer
 
-from tests.support.run_namespace import RunNamespace
+from tests.support.run_namespace import LOOPBACK, RunNamespace
 from tests.support.virtual_time import loop
 
 TOKEN = "a token of tests, long enough"
@@ -31,6 +32,7 @@ class MadeUp:
         self.refuses = ""
         self.cannot: dict[str, str] = {}
         self.effect = True  # it is seen by whoever carries it out
+        self.traffic = 0  # what meets a fault at once
 
     async def put(self, name: str, order: FaultOrder, deadline: float) -> None:
         if self.refuses:
@@ -38,6 +40,8 @@ class MadeUp:
         self.on[name] = order
         self.begun.append(name)
         self.met[name] = Evidence(effective=loop().now() if self.effect else None)
+        if self.traffic:
+            self.hit(name, self.traffic)
 
     async def renew(self, name: str, order: FaultOrder, deadline: float) -> None:
         if name not in self.on:
@@ -125,16 +129,11 @@ class Agents:
     def __init__(self, namespace: RunNamespace) -> None:
         self.by_pod: dict[str, OrderedPlace] = {}
         self.cannot: dict[str, str] = {}
-        self.port = 0
+        self.port = AGENT_PORT
+        self.traffic = 0
         self._tasks: set[asyncio.Task[None]] = set()
         namespace.on_agent = self._begin
         namespace.on_gone = self._end
-
-    async def claim_port(self) -> int:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        return self.port
 
     async def close(self) -> None:
         for place in self.by_pod.values():
@@ -153,6 +152,7 @@ class Agents:
             token=env["SEATRIAL_CONTROL_TOKEN"], host=pod["status"]["podIP"], port=self.port
         )
         place.carrier.cannot = self.cannot
+        place.carrier.traffic = self.traffic
         self.by_pod[pod["metadata"]["name"]] = place
         self._spawn(place.start())
 
@@ -164,3 +164,13 @@ class Agents:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+async def a_gateway(namespace: RunNamespace) -> OrderedPlace:
+    """Serve as the gateway of a namespace: its pod, its token, its control."""
+    secret = {"token": base64.b64encode(TOKEN.encode()).decode()}
+    namespace.add("secrets", {"metadata": {"name": "seatrial-gateway"}, "data": secret})
+    namespace.our_pod("gateway")
+    place = OrderedPlace(host=f"{LOOPBACK}.251", port=GATEWAY_PORT)
+    await place.start()
+    return place

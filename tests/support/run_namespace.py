@@ -6,6 +6,7 @@ import asyncio
 import copy
 import itertools
 import json
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any, cast
 
@@ -20,6 +21,8 @@ Object = dict[str, Any]
 
 NAMESPACE = "itr-checkout-0a1b2c3d"
 _STOPPING_S = 1.0
+# Addresses of pods: of this machine, and no other test process has them.
+LOOPBACK = f"127.{os.getpid() // 250 % 250 + 1}.{os.getpid() % 250}"
 
 
 class RunNamespace:
@@ -274,7 +277,7 @@ class RunNamespace:
             running = {"running": {"startedAt": rfc3339(loop().now())}}
             pod["status"] = {
                 "phase": "Running",
-                "podIP": f"127.0.1.{int(name.rpartition('-')[2]) % 250 + 1}",
+                "podIP": f"{LOOPBACK}.{int(name.rpartition('-')[2]) % 250 + 1}",
                 "conditions": [{"type": "Ready", "status": "True"}],
                 "containerStatuses": [{"name": "main", "ready": True, "state": running}],
             }
@@ -351,7 +354,7 @@ class RunNamespace:
         self.change("pods", name, ended)
         self.on_gone(name)
 
-    def our_pod(self, component: str, *, ip: str = "127.0.0.1") -> None:
+    def our_pod(self, component: str, *, ip: str = f"{LOOPBACK}.251") -> None:
         """Add a running pod of the gateway or the conductor."""
         labels = {"seatrial.dev/component": component}
         status = {"phase": "Running", "podIP": ip}
@@ -411,43 +414,44 @@ class MortalClient:
         return cast("ApiServer", self)
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> Object:
-        await self._alive()
+        await self.alive()
         return await self._namespace.get(path, query)
 
     async def text(self, *args: Any, **more: Any) -> str:
-        await self._alive()
+        await self.alive()
         return await self._namespace.text(*args, **more)
 
     async def post(self, *args: Any, **more: Any) -> Object:
-        return await self._write(lambda: self._namespace.post(*args, **more))
+        return await self.write(lambda: self._namespace.post(*args, **more))
 
     async def patch(self, *args: Any, **more: Any) -> Object:
-        return await self._write(lambda: self._namespace.patch(*args, **more))
+        return await self.write(lambda: self._namespace.patch(*args, **more))
 
     async def delete(self, *args: Any) -> Object:
-        return await self._write(lambda: self._namespace.delete(*args))
+        return await self.write(lambda: self._namespace.delete(*args))
 
     async def watch(self, path: str, query: Mapping[str, str]) -> AsyncIterator[Object]:
         async for event in self._namespace.watch(path, query):
-            await self._alive()
+            await self.alive()
             yield event
 
     def close(self) -> None:
         pass
 
-    async def _alive(self) -> None:
+    async def alive(self) -> None:
         if self.died.is_set():
             await asyncio.Event().wait()  # a dead process gets no answer, for ever
 
-    async def _write(self, write: Callable[[], Coroutine[Any, Any, Object]]) -> Object:
-        await self._alive()
+    async def write(self, write: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        """Make a write, unless the process dies before it; it may die after it."""
+        await self.alive()
         self._writes += 1
         if self._writes < self._dies_at:
             return await write()
         if self._after:
             await write()
         self.died.set()
-        await self._alive()
+        await self.alive()
         raise AssertionError("unreachable")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import selectors
 import socket
 from collections.abc import Coroutine
@@ -59,18 +58,19 @@ class _JumpingSelector(selectors.SelectSelector):
         return []
 
     def _is_alone(self) -> bool:
-        return self._loop.alone and all(_is_inet(key.fd) for key in self.get_map().values())
+        """Tell whether all that is waited at are the loop's own wake-up pipe and TCP sockets."""
+        own = self._loop._ssock.fileno()  # type: ignore[attr-defined]  # nobody says which it is
+        fds = [key.fd for key in self.get_map().values()]
+        return self._loop.alone and all(fd == own or _is_tcp(fd) for fd in fds)
 
 
-def _is_inet(fd: int) -> bool:
-    """Tell a TCP socket from a worker's channel; the loop's own wake-up pipe counts as one."""
-    own = socket.socket(fileno=fd)
+def _is_tcp(fd: int) -> bool:
+    """Tell a TCP socket from a worker's channel."""
+    sock = socket.socket(fileno=fd)
     try:
-        return own.family == socket.AF_INET or own.getsockopt(
-            socket.SOL_SOCKET, socket.SO_PEERCRED, 12
-        )[:4] == os.getpid().to_bytes(4, "little")
+        return sock.family == socket.AF_INET
     finally:
-        own.detach()
+        sock.detach()
 
 
 def in_virtual_time(course: Coroutine[Any, Any, Result]) -> Result:

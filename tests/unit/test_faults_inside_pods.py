@@ -32,7 +32,7 @@ def inside(
         loop().alone = True
         made.append(Agents(namespace))
         made[0].cannot = cannot or {}
-        return {"agent_port": await made[0].claim_port()}
+        return {}
 
     async def whole(director: Director, namespace: RunNamespace) -> None:
         try:

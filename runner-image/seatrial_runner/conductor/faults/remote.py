@@ -66,8 +66,9 @@ class Remote:
     async def apply(self, hands: Hands, intent: Intent) -> None:
         """Order it everywhere; it is in effect when all have answered."""
         undo = intent.undo
+        undo["asked"] = []  # of these, nobody knows any more that they have not got it
         reports = await asyncio.gather(
-            *(self._order(hands, key, undo["fault"], order) for key, order in _orders(undo)),
+            *(self._order(hands, key, undo, order) for key, order in _orders(undo)),
             return_exceptions=True,
         )
         for report in reports:
@@ -83,10 +84,11 @@ class Remote:
         left = max((report["remainingS"] for report in told), default=0.0)
         undo["until"] = rfc3339(parse(hands.at()) + timedelta(seconds=left))
 
-    async def _order(self, hands: Hands, key: str, name: str, order: FaultOrder) -> FaultReport:
+    async def _order(self, hands: Hands, key: str, undo: Json, order: FaultOrder) -> FaultReport:
         place = self.place(hands, key)
         await place.ready(within_s=BEGIN_WITHIN_S)
-        return await place.client.put(name, order, patience_s=BEGIN_WITHIN_S)
+        undo["asked"].append(key)
+        return await place.client.put(undo["fault"], order, patience_s=BEGIN_WITHIN_S)
 
     async def watch(self, hands: Hands, intent: Intent, tell: Tell) -> Ended:
         """Ask what it has met, until it has ended everywhere or nobody can say any more."""
@@ -153,12 +155,12 @@ class Remote:
         """Have it ended everywhere; what cannot be reached ends by itself."""
         reports: list[FaultReport] = []
         problems = []
-        orders = _orders(intent.undo)
+        keys = intent.undo.get("asked", list(intent.undo["orders"]))
         results = await asyncio.gather(
-            *(self._end(hands, key, intent.undo["fault"]) for key, _ in orders),
+            *(self._end(hands, key, intent.undo["fault"]) for key in keys),
             return_exceptions=True,
         )
-        for (key, _), result in zip(orders, results, strict=True):
+        for key, result in zip(keys, results, strict=True):
             if isinstance(result, UnreachableError):
                 if not self.is_gone(hands, key) and hands.at() <= intent.undo["until"]:
                     problems.append(str(result))

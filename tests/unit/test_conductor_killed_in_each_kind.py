@@ -1,0 +1,149 @@
+"""Killed at any write of any kind of fault: nothing stays on, and the run ends as it should."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from seatrial.api import families
+
+from tests.support.conducted import (
+    a_conductor,
+    a_fault_doc,
+    a_killed_conductor,
+    a_run_doc,
+    a_scenario,
+    a_service_doc,
+    order,
+)
+from tests.support.mortal import mortal_connections
+from tests.support.ordered_faults import Agents, OrderedPlace, a_gateway
+from tests.support.run_namespace import RunNamespace
+from tests.support.virtual_time import in_virtual_time, loop
+
+# A conductor writes at most this often in the runs below: more kill points do nothing.
+MOST_WRITES = 60
+FAULTS: dict[str, dict[str, Any]] = {
+    "kill": {"kill": {"gracePeriod": "0s"}},
+    "restart": {"restart": {}},
+    "evict": {"evict": {}},
+    "scale": {"scale": {"replicas": 1}},
+    "outage": {"outage": {}},
+    "noEndpoints": {"noEndpoints": {}},
+    "configuration": {"configuration": {"configMap": "settings", "remove": {}}},
+    "latency": {"latency": {"delay": "1s"}},
+    "http": {"http": {"abort": {"status": 503}}},
+    "freeze": {"freeze": {}},
+    "packets": {"packets": {"loss": "10%"}},
+}
+# The others differ in what they write, not in when.
+OF_EACH_FAMILY = ("evict", "noEndpoints", "configuration", "latency", "freeze")
+
+
+@dataclass
+class World:
+    """A namespace, and what is ordered outside of it."""
+
+    namespace: RunNamespace = field(default_factory=lambda: RunNamespace(start_s=0.3))
+    gateway: OrderedPlace | None = None
+    agents: Agents | None = None
+
+    def on(self) -> list[str]:
+        """Name what is still on, wherever."""
+        found = list(self.gateway.carrier.on) if self.gateway else []
+        return found + (self.agents.on() if self.agents else [])
+
+    async def close(self) -> None:
+        if self.gateway:
+            await self.gateway.kill()
+        if self.agents:
+            await self.agents.close()
+
+
+async def prepared(kind: str) -> World:
+    """A run with one fault, which lasts a second where it lasts, and two tests."""
+    world = World()
+    namespace = world.namespace
+    lasts = {} if kind in families.MOMENTARY else {"for": "1s"}
+    fault = a_fault_doc("f", **FAULTS[kind], **lasts, when={"test": "second"})
+    service = a_service_doc()
+    more: dict[str, Any] = {}
+    if kind in families.GATEWAY:
+        service["direct"] = {"orders": "seatrial-direct-orders"}
+        more["gateway"] = True
+        world.gateway = await a_gateway(namespace)
+        world.gateway.carrier.traffic = 1
+    if kind in families.POD:
+        more["agentImage"] = "agent:1"
+        loop().alone = True
+        world.agents = Agents(namespace)
+        world.agents.traffic = 1
+    tests = [a_scenario("first"), a_scenario("second")]
+    order(namespace, a_run_doc(services=[service], faults=[fault], tests=tests, **more))
+    namespace.deployment("orders", replicas=2)
+    namespace.service("orders")
+    namespace.add("configmaps", {"metadata": {"name": "settings"}, "data": {"a": "1"}})
+    return world
+
+
+def as_before(world: World) -> None:
+    namespace = world.namespace
+    assert world.on() == []
+    assert namespace.objects["deployments", "orders"]["spec"]["replicas"] == 2
+    assert namespace.objects["configmaps", "settings"]["data"] == {"a": "1"}
+    assert ("configmaps", "seatrial-undo-f") not in namespace.objects
+    selector = {"seatrial.dev/service": "orders"}
+    assert namespace.objects["services", "orders"]["spec"]["selector"] == selector
+
+
+async def killed_once(kind: str, dies_at: int, *, after: bool) -> World | None:
+    world = await prepared(kind)
+    try:
+        if not await a_killed_conductor(world.namespace, dies_at=dies_at, after=after):
+            return None
+        await a_conductor(world.namespace)
+        return world
+    finally:
+        await world.close()
+
+
+@pytest.fixture(autouse=True)
+def _processes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with mortal_connections(monkeypatch):
+        yield
+
+
+def test_every_family_is_among_them() -> None:
+    for family in (families.API, families.NETWORK, families.HTTP, families.POD):
+        assert set(family) & set(FAULTS)
+    assert set(families.API) <= set(FAULTS)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before-it", "after-it"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=() if kind in OF_EACH_FAMILY else pytest.mark.slow)
+        for kind in FAULTS
+    ],
+)
+def test_killed_at_any_write_nothing_stays_on(kind: str, after: bool) -> None:
+    points = told = 0
+    for dies_at in range(1, MOST_WRITES):
+        world = in_virtual_time(killed_once(kind, dies_at, after=after))
+        if world is None:
+            break
+        points += 1
+        summary = world.namespace.summary()
+        where = f"killed at write {dies_at}"
+        as_before(world)
+        assert summary["finished"] is not None, where
+        assert summary["finished"]["reason"] == "Completed", where
+        assert [t["outcome"] for t in summary["tests"]] == ["Passed", "Passed"], where
+        assert [f["state"] for f in summary["faults"]] == ["Recovered"], where
+        assert summary["faults"][0]["times"] == 1, where
+        told += any("Fault f was ended early" in each for each in summary["lostEvidence"])
+    assert points > 6  # or the test has not looked at much
+    assert bool(told) is (kind not in families.MOMENTARY)

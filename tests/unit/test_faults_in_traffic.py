@@ -1,0 +1,263 @@
+"""Faults that the gateway carries out: whose traffic, what it is told, and what its words prove."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from seatrial.api.errors import NotInjectedError
+from seatrial_runner.conductor.faults import Director
+from seatrial_runner.conductor.faults.gateway import paths_of
+from seatrial_runner.conductor.faults.kinds import Aim
+from seatrial_runner.conductor.seen import Seen
+
+from tests.support.conducted import a_fault_doc, a_service_doc
+from tests.support.ordered_faults import OrderedPlace, a_gateway
+from tests.support.played_faults import played
+from tests.support.run_namespace import LOOPBACK, RunNamespace
+from tests.support.virtual_time import loop
+
+Course = Callable[[Director, RunNamespace, OrderedPlace], Awaitable[None]]
+DIRECT = {"orders": "seatrial-direct-orders"}
+
+
+def a_latency(name: str = "f", lasts: str = "3s", **more: Any) -> dict[str, Any]:
+    kind = {"latency": {"delay": "1s"}} if not {"partition", "http"} & more.keys() else {}
+    return a_fault_doc(name, **{**kind, "for": lasts, "when": {"test": "paid"}, **more})
+
+
+def in_traffic(
+    *faults: dict[str, Any], course: Course, **more: Any
+) -> tuple[dict[str, Any], RunNamespace, OrderedPlace]:
+    """Play a course with a gateway before service orders."""
+    places: list[OrderedPlace] = []
+
+    async def equip(namespace: RunNamespace) -> dict[str, int]:
+        places.append(await a_gateway(namespace))
+        return {}
+
+    async def whole(director: Director, namespace: RunNamespace) -> None:
+        try:
+            await course(director, namespace, places[0])
+        finally:
+            await places[0].kill()
+
+    states, namespace = played(
+        *faults, course=whole, equip=equip, gateway=True, direct=DIRECT, **more
+    )
+    return states, namespace, places[0]
+
+
+async def one_test(director: Director, namespace: RunNamespace, gateway: OrderedPlace) -> None:
+    assert await director.prepare() is None
+    await director.begin_with("paid")
+    director.met(loop().now(), "orders")  # what met it, the gateway knows better
+    await asyncio.sleep(1.0)
+    if gateway.carrier.on:
+        gateway.carrier.hit("f", 3)
+    await asyncio.sleep(10.0)
+    await director.end_with("paid")
+    await director.settle()
+
+
+# What is ordered ---------------------------------------------------------------------------------
+
+
+def test_a_fault_is_ordered_with_its_paths_and_ends_at_its_own_deadline() -> None:
+    async def course(director: Director, namespace: RunNamespace, gateway: OrderedPlace) -> None:
+        await director.prepare()
+        await director.begin_with("paid")
+        assert gateway.carrier.on["f"] == {
+            "kind": "latency",
+            "params": {"delay": "1s"},
+            "forS": 3.0,
+            "seed": 7,
+            "paths": [{"service": "orders", "port": "http", "sources": ["web"]}],
+            "connections": 0.25,
+        }
+        gateway.carrier.hit("f", 3)
+        await asyncio.sleep(2.9)
+        assert gateway.carrier.on
+        await asyncio.sleep(0.2)
+        assert not gateway.carrier.on
+        await director.end_with("paid")
+
+    target = {"service": "orders", "port": "http", "from": ["web"], "connections": "25%"}
+    states, _, _ = in_traffic(a_latency(target=target, seed=7), course=course)
+    assert (states["f"]["state"], states["f"]["revertedBy"]) == ("Recovered", "deadline")
+    assert states["f"]["hits"] == 3
+    assert [each["kind"] for each in states["f"]["targets"]] == ["Pod", "Pod"]
+
+
+def test_what_tests_have_sent_does_not_count_where_the_gateway_counts() -> None:
+    async def course(director: Director, namespace: RunNamespace, gateway: OrderedPlace) -> None:
+        await director.prepare()
+        await director.begin_with("paid")
+        director.met(loop().now(), "orders")
+        await director.end_with("paid")
+
+    states, _, _ = in_traffic(a_latency(), course=course)
+    assert states["f"]["hits"] == 0
+
+
+def paths(way: str, sources: list[str], port: str | None = None) -> list[tuple[str, Any, Any]]:
+    services = [a_service_doc(), a_service_doc("web"), a_service_doc("worker")]
+    for service in services[:2]:
+        service["direct"] = {service["name"]: f"seatrial-direct-{service['name']}"}
+    services[2]["hosts"] = []
+    target = {"service": "orders", "from": sources, **({"port": port} if port else {})}
+    fault = a_latency(partition={"direction": way}, target=target)
+    aim = Aim(fault, services[0], Seen(), 1, "now", services)
+    return [(each["service"], each["port"], each["sources"]) for each in paths_of(aim)]
+
+
+@pytest.mark.parametrize(
+    ("way", "expected"),
+    [
+        ("toTarget", [("orders", None, ["web", "worker"])]),
+        ("fromTarget", [("web", None, ["orders"])]),
+        ("both", [("orders", None, ["web", "worker"]), ("web", None, ["orders"])]),
+    ],
+)
+def test_a_partition_parts_both_sides(way: str, expected: list[Any]) -> None:
+    assert paths(way, ["web", "worker"]) == expected
+
+
+def test_a_partition_of_nothing_is_told() -> None:
+    with pytest.raises(NotInjectedError, match="carries no Service of orders"):
+        paths("fromTarget", ["worker"])
+
+
+# Who is who --------------------------------------------------------------------------------------
+
+
+def test_the_gateway_knows_who_is_who_before_the_first_order_and_whenever_that_changes() -> None:
+    async def course(director: Director, namespace: RunNamespace, gateway: OrderedPlace) -> None:
+        namespace.our_pod("conductor", ip=f"{LOOPBACK}.252")
+        await asyncio.sleep(0.1)
+        await director.prepare()
+        [told, *_] = gateway.sources[-1:]
+        assert told["conductor"] == [f"{LOOPBACK}.252"]
+        assert told["tests"] == [f"{LOOPBACK}.252"]
+        assert len(told["orders"]) == 2
+        assert len(told["web"]) == 1
+        count = len(gateway.sources)
+        await asyncio.sleep(30.0)
+        assert len(gateway.sources) == count  # nothing has changed
+        namespace._begin_to_go(
+            next(
+                pod["metadata"]["name"]
+                for pod in namespace.all("pods")
+                if pod["metadata"]["name"].startswith("web-")
+            )
+        )
+        await asyncio.sleep(3.0)
+        assert gateway.sources[-1]["web"] != told["web"]
+        assert len(gateway.sources[-1]["web"]) == 1
+
+    in_traffic(a_latency(), course=course)
+
+
+def test_a_gateway_that_was_restarted_is_told_again_before_an_order() -> None:
+    async def course(director: Director, namespace: RunNamespace, gateway: OrderedPlace) -> None:
+        await director.prepare()
+        await gateway.kill()
+        await gateway.start()
+        gateway.sources.clear()
+        await one_test(director, namespace, gateway)
+        assert gateway.sources
+
+    states, _, _ = in_traffic(a_latency(), course=course)
+    assert states["f"]["state"] == "Recovered"
+
+
+# What goes wrong ---------------------------------------------------------------------------------
+
+
+def test_a_gateway_that_is_not_there_is_told_after_a_while() -> None:
+    async def course(director: Director, namespace: RunNamespace, gateway: OrderedPlace) -> None:
+        await director.prepare()
+        await gateway.kill()
+        began = loop().time()
+        await director.begin_with("paid")
+        assert loop().time() - began < 30
+        await director.end_with("paid")
+
+    states, _, _ = in_traffic(a_latency(), course=course)
+    assert states["f"]["state"] == "NotInjected"
+    assert "the gateway does not answer" in states["f"]["message"]
+
+
+def test_a_gateway_that_never_serves_ends_the_run_before_the_gate() -> None:
+    async def course(director: Director, namespace: RunNamespace, gateway: OrderedPlace) -> None:
+        await gateway.kill()
+        failure = await director.prepare()
+        assert failure is not None
+        assert failure["reason"] == "EnvironmentFailed"
+        assert "the gateway does not answer" in failure["message"]
+
+    in_traffic(a_latency(), course=course)
+
+
+def test_what_the_gateway_cannot_do_ends_the_run_before_the_gate() -> None:
+    async def course(director: Director, namespace: RunNamespace, gateway: OrderedPlace) -> None:
+        gateway.carrier.cannot = {"http": "Envoy is not beside this gateway"}
+        failure = await director.prepare()
+        assert failure is not None
+        assert failure["reason"] == "UnsupportedFault"
+        assert "http cannot be carried out by the gateway: Envoy is not" in failure["message"]
+
+    in_traffic(a_latency(http={"delay": "1s"}), course=course)
+
+
+def test_a_gateway_that_was_restarted_has_ended_the_fault() -> None:
+    async def course(director: Director, namespace: RunNamespace, gateway: OrderedPlace) -> None:
+        await director.prepare()
+        await director.begin_with("paid")
+        gateway.carrier.hit("f", 4)
+        await asyncio.sleep(2.0)
+        await gateway.kill()
+        await gateway.start()
+        await asyncio.sleep(3.0)
+        assert (director.fault("f") or {})["reverted"] is not None
+        await director.end_with("paid")
+
+    states, namespace, _ = in_traffic(a_latency(lasts="1m"), course=course)
+    assert states["f"]["state"] == "EndedEarly"
+    assert states["f"]["hits"] == 4  # what was told before stays
+    assert "the gateway was restarted" in namespace.summary()["lostEvidence"][0]
+
+
+def test_a_fault_whose_effect_nobody_could_look_for_is_proven_by_what_met_it() -> None:
+    states, _, _ = in_traffic(a_latency(), course=one_test)
+    assert states["f"]["state"] == "Recovered"
+    assert states["f"]["effective"] == states["f"]["firstHit"]
+
+
+def test_a_fault_that_nobody_saw_and_nothing_met_has_no_effect() -> None:
+    async def course(director: Director, namespace: RunNamespace, gateway: OrderedPlace) -> None:
+        await director.prepare()
+        await director.begin_with("paid")
+        await asyncio.sleep(10.0)
+        await director.end_with("paid")
+
+    states, _, _ = in_traffic(a_latency(), course=course)
+    assert states["f"]["state"] == "NoEffect"
+    assert "no probe of the conductor has seen latency" in states["f"]["message"]
+
+
+def test_a_repeated_fault_adds_up_what_met_it() -> None:
+    async def course(director: Director, namespace: RunNamespace, gateway: OrderedPlace) -> None:
+        gateway.carrier.traffic = 2
+        await director.prepare()
+        await director.begin_with("paid")
+        await asyncio.sleep(40.0)
+        await director.end_with("paid")
+        assert gateway.carrier.begun == ["f"] * 3
+
+    when = {"test": "paid", "every": "10s", "times": 3}
+    states, _, _ = in_traffic(a_latency(lasts="1s", when=when), course=course)
+    assert (states["f"]["state"], states["f"]["times"]) == ("Recovered", 3)
+    assert states["f"]["hits"] == 6
