@@ -92,3 +92,38 @@ def test_the_broken_shop_names_the_fault(finished: Finished) -> None:
     assert "502" in status["message"]
     outcomes = {test["name"]: test["outcome"] for test in status["tests"]}
     assert outcomes == {"order-is-paid": "Passed", "sells-while-payments-is-down": "Failed"}
+
+
+@pytest.mark.parametrize(
+    ("example", "why", "words"),
+    [
+        ("circuit-breaker-broken", "NotRecovered", ["rates-refuses", "'live'", '"last known"']),
+        ("timeout-fallback-broken", "TestsFailed", ["during fault rates-slow", "elapsed"]),
+        ("partition-broken", "NotRecovered", ["parted", "recovery.until", "'two', 'three'"]),
+        ("database-restart-broken", "TestsFailed", ["is there", '["ada","eve"]']),
+        ("replica-lost-broken", "TestsFailed", ["lose-a-worker", "response.json.answered"]),
+    ],
+)
+def test_a_broken_twin_fails_for_the_right_reason(
+    example: str, why: str, words: list[str], finished: Finished
+) -> None:
+    _, status = finished(example)
+    assert reason(status, "Finished") == why
+    assert [word for word in words if word not in status["message"]] == []
+    # The bug is the system's: the fault itself happened, met traffic, and was undone.
+    [fault] = status["faults"]
+    assert fault["hits"] > 0
+    assert fault["reverted"] is not None
+
+
+@pytest.mark.parametrize(
+    "example",
+    ["circuit-breaker", "timeout-fallback", "partition", "database-restart", "replica-lost"],
+)
+def test_a_system_that_bears_its_fault_is_proven_to(example: str, finished: Finished) -> None:
+    _, status = finished(example)
+    [fault] = status["faults"]
+    moments = [fault[each] for each in ("requested", "applied", "firstHit", "reverted")]
+    assert moments == sorted(moments)
+    assert status["summary"]["faults"] == "1/1"
+    assert all(probe["state"] == "Held" for probe in status.get("probes", []))

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 from seatrial.api.names import KIND
+from seatrial.api.run import parse_run
+from seatrial.plan.validation import Limits, validate
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 BUNDLE = runpy.run_path(str(EXAMPLES / "bundle.py"))
@@ -32,3 +34,38 @@ def test_the_broken_shop_differs_from_the_shop_in_its_bug_alone() -> None:
     assert orders["env"].pop("PAYMENTS_FALLBACK") == "off"
     assert shop[-1]["env"].pop("PAYMENTS_FALLBACK") == "on"
     assert broken == shop
+
+
+PAIRS = {
+    "circuit-breaker": ("quotes", "BREAKER_COUNTS_REFUSALS"),
+    "timeout-fallback": ("quotes", "RATES_TIMEOUT_S"),
+    "partition": ("mirror", "RESUMES_FROM"),
+    "database-restart": ("orderbook", "ACKNOWLEDGES"),
+    "replica-lost": ("front", "ATTEMPTS"),
+}
+
+
+def run_of(example: str) -> dict[str, Any]:
+    documents = yaml.safe_load_all((EXAMPLES / example / "run.yaml").read_text())
+    return next(each for each in documents if each["kind"] == KIND)
+
+
+@pytest.mark.parametrize(("example", "switch"), PAIRS.items())
+def test_a_broken_twin_differs_in_one_switch_alone(example: str, switch: tuple[str, str]) -> None:
+    service, variable = switch
+    good, broken = run_of(example)["spec"], run_of(f"{example}-broken")["spec"]
+    values = []
+    for spec in (good, broken):
+        [environment] = [each["env"] for each in spec["services"] if each["name"] == service]
+        values.append(environment.pop(variable))
+    assert good == broken
+    assert values[0] != values[1]
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*/run.yaml")), ids=lambda p: p.parent.name)
+def test_every_example_can_work(path: Path) -> None:
+    run = parse_run(run_of(path.parent.name))
+    assert [str(problem) for problem in validate(run.spec, None, Limits())] == []
+    annotations = run_of(path.parent.name)["metadata"].get("annotations", {})
+    expected = "Failed" if path.parent.name.endswith("-broken") else None
+    assert annotations.get("seatrial.dev/expected-verdict") == expected

@@ -7,7 +7,11 @@ from importlib import import_module
 
 from shop.service import serve
 
-SERVICES = ("orders", "payments", "inventory")
+# The shop; and the small ones of the other examples, each named after what it is there to show.
+SERVICES = (
+    *("orders", "payments", "inventory"),
+    *("rates", "quotes", "ledger", "mirror", "orderbook", "worker", "front"),
+)
 
 
 def main() -> None:

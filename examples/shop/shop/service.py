@@ -1,4 +1,4 @@
-"""What the three services have in common: a database pool, health, a graceful end."""
+"""What the services have in common: a database pool or a client, health, a graceful end."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+import aiohttp
 import asyncpg
 from aiohttp import web
 
@@ -46,6 +47,29 @@ def new_application() -> web.Application:
     return app
 
 
+def plain_application() -> web.Application:
+    """Make an application without a database, with ``GET /health``."""
+    app = web.Application()
+    app.router.add_get("/health", _alive)
+    return app
+
+
+async def _alive(request: web.Request) -> web.Response:
+    return web.json_response({"status": "ok"})
+
+
+CLIENT = web.AppKey("client", aiohttp.ClientSession)
+# What a service says when another one is away, or too slow for it.
+AWAY = (aiohttp.ClientError, TimeoutError)
+
+
+async def client(app: web.Application) -> AsyncIterator[None]:
+    """Give an application a client under ``CLIENT``, with a connection for each request."""
+    connector = aiohttp.TCPConnector(force_close=True)
+    async with aiohttp.ClientSession(connector=connector) as app[CLIENT]:
+        yield
+
+
 async def _database(app: web.Application) -> AsyncIterator[None]:
     app[POOL] = await connect(os.environ["DATABASE_URL"])
     yield
@@ -79,8 +103,10 @@ def serve(app: web.Application) -> None:
 
 async def _serve(app: web.Application, port: int) -> None:
     stopping = asyncio.Event()
-    for each in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(each, stopping.set)
+    # Off: to process 1 of a container SIGTERM means nothing; it is killed when its grace is over.
+    if os.environ.get("GRACEFUL", "on") == "on":
+        for each in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(each, stopping.set)
     runner = web.AppRunner(app, shutdown_timeout=DRAIN_S, access_log=None)
     await runner.setup()
     try:
