@@ -38,7 +38,8 @@ async def _ask(session: aiohttp.ClientSession) -> str | None:
     for _ in range(ATTEMPTS):
         try:
             url = f"{os.environ['WORKER_URL']}/work"
-            async with session.get(url, timeout=TIMEOUT) as response:
+            # POST, because aiohttp itself asks a second time where a GET got no answer.
+            async with session.post(url, timeout=TIMEOUT) as response:
                 response.raise_for_status()
                 return str((await response.json())["by"])
         except AWAY:

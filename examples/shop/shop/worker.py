@@ -20,7 +20,7 @@ def application() -> web.Application:
     return app
 
 
-@routes.get("/work")
+@routes.post("/work")
 async def work(request: web.Request) -> web.Response:
     await asyncio.sleep(TAKES_S)
     return web.json_response({"by": socket.gethostname()})
