@@ -100,7 +100,7 @@ def test_the_broken_shop_names_the_fault(finished: Finished) -> None:
         ("circuit-breaker-broken", "NotRecovered", ["rates-refuses", "'live'", '"last known"']),
         ("timeout-fallback-broken", "TestsFailed", ["during fault rates-slow", "elapsed"]),
         ("partition-broken", "NotRecovered", ["parted", "recovery.until", "'two', 'three'"]),
-        ("database-restart-broken", "TestsFailed", ["is there", '["ada","eve"]']),
+        ("database-restart-broken", "TestsFailed", ["is there", '["ada", "eve"]']),
         ("replica-lost-broken", "TestsFailed", ["lose-a-worker", "response.json.answered"]),
     ],
 )
@@ -123,7 +123,9 @@ def test_a_broken_twin_fails_for_the_right_reason(
 def test_a_system_that_bears_its_fault_is_proven_to(example: str, finished: Finished) -> None:
     _, status = finished(example)
     [fault] = status["faults"]
-    moments = [fault[each] for each in ("requested", "applied", "firstHit", "reverted")]
-    assert moments == sorted(moments)
+    # NB: a killed pod is replaced sooner than the next request comes.
+    for end in ("firstHit", "reverted"):
+        moments = [fault[each] for each in ("requested", "applied", end)]
+        assert moments == sorted(moments)
     assert status["summary"]["faults"] == "1/1"
     assert all(probe["state"] == "Held" for probe in status.get("probes", []))
