@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from datetime import datetime
 from typing import Any, cast
 
 from seatrial.api.errors import ClusterError, ConflictError, NotFoundError
@@ -93,6 +94,10 @@ class RunNamespace:
     @property
     def api(self) -> ApiServer:
         return cast("ApiServer", self)
+
+    @property
+    def time(self) -> datetime:
+        return loop().now()
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> Object:
         await self._answer()
@@ -412,6 +417,10 @@ class MortalClient:
     @property
     def api(self) -> ApiServer:
         return cast("ApiServer", self)
+
+    @property
+    def time(self) -> datetime:
+        return loop().now()
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> Object:
         await self.alive()

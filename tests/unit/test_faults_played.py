@@ -200,6 +200,16 @@ def test_a_test_that_was_over_before_anyone_saw_it_met_nothing() -> None:
     assert "test paid was over before it was seen to run" in states["f"]["message"]
 
 
+def test_a_test_that_ended_while_the_conductor_was_restarted_says_so() -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        director._stage.journal.summary["starts"] = 2
+        await director.end_with("paid")
+
+    states, _ = played(a_fault_doc("f", when={"test": "paid"}), course=course)
+    assert states["f"]["state"] == "NotInjected"
+    assert "ran to its end while the conductor was restarted" in states["f"]["message"]
+
+
 def test_an_offset_is_counted_from_the_start_of_the_test() -> None:
     async def course(director: Director, namespace: RunNamespace) -> None:
         await director.gate_opened()

@@ -195,6 +195,7 @@ class SummaryDoc(TypedDict):
     sequence: int  # grows with every write
     starts: int  # of the conductor
     updatedAt: str
+    startedAt: NotRequired[str]  # when the run left the queue, by the conductor's clock
     services: list[ServiceState]
     environmentFailure: FailureDoc | None
     environmentLostAt: str | None  # the environment broke after the gate had opened (a lost node)

@@ -138,7 +138,7 @@ def _end(
             ),
         }
     )
-    spans = timings(status, subject.metadata.created, tests_ended(seen.summary) or now)
+    spans = timings(status, subject.metadata.created, tests_ended(status, seen.summary) or now)
     status = status.model_copy(update={"timings": spans, "duration": spans.total})
     passed = judgement.verdict is Verdict.PASSED
     event = Event(judgement.verdict, judgement.message, "Normal" if passed else "Warning")

@@ -66,7 +66,8 @@ def progress(status: RunStatus, summary: SummaryDoc) -> RunStatus:
             "tests": [_test(each) for each in summary["tests"]],
             "faults": [_fault(each) for each in summary["faults"]],
             "probes": [_probe(each) for each in summary.get("probes") or ()],
-            "gate_time": status.gate_time or _moment(summary["gateOpenedAt"]),
+            "gate_time": status.gate_time
+            or _by_our_clock(summary["gateOpenedAt"], status, summary),
         }
     )
 
@@ -89,9 +90,19 @@ def timings(status: RunStatus, created: datetime, tests_ended: datetime | None) 
     )
 
 
-def tests_ended(summary: SummaryDoc | None) -> datetime | None:
+def tests_ended(status: RunStatus, summary: SummaryDoc | None) -> datetime | None:
     """Say when the tests ended, if they did."""
-    return _moment(summary["finished"]["at"]) if summary and summary["finished"] else None
+    ended = summary["finished"] if summary else None
+    return _by_our_clock(ended["at"], status, summary) if summary and ended else None
+
+
+def _by_our_clock(text: str | None, status: RunStatus, summary: SummaryDoc) -> datetime | None:
+    """Read a moment of the conductor's, whose node may be minutes ahead of us or behind."""
+    moment, theirs = _moment(text), _moment(summary.get("startedAt"))
+    if moment is None or theirs is None or status.start_time is None:
+        return moment
+    ahead = theirs - status.start_time
+    return moment - ahead if abs(ahead) >= timedelta(seconds=1) else moment
 
 
 def _summary(summary: SummaryDoc) -> Summary:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from seatrial.api.errors import ClusterError, ConflictError, ForbiddenError, NotFoundError
 
+from seatrial_runner.conductor.clocks import http_date
 from seatrial_runner.conductor.connection import Address, Connection, Response
 
 REQUEST_TIMEOUT_S = 15.0
@@ -48,6 +50,7 @@ class ApiServer:
         self._token = token
         self._patience_s = patience_s
         self._idle: list[Connection] = []
+        self.time: datetime | None = None  # by its own clock, when it last answered
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> Json:
         """Read an object or a list."""
@@ -172,6 +175,7 @@ class ApiServer:
             # The other kept connections go to the same server: they are as dead as this one.
             self.close()
             raise ClusterError(f"{method} {target}: no answer: {error or 'out of time'}") from error
+        self.time = http_date(response.date) or self.time
         if connection.reusable():
             self._idle.append(connection)
         else:

@@ -62,7 +62,7 @@ async def conduct(
         FencedError: A newer conductor has taken over.
         SeatrialError: The run cannot be read, or the API server stays away.
     """
-    run, control = await read_run(api, namespace)
+    run, control = await read_run(api, namespace, now())
     edge = JournalConfigMap(api, namespace)
     journal = await claim_journal(edge, run, now=now, monotonic=monotonic)
     stage = Stage(run, api, Seen(), journal, Control(control), now, monotonic)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 from seatrial.api.errors import SpecError
@@ -14,7 +15,9 @@ from seatrial.api.names import (
     RUN_KEY,
 )
 
+from seatrial_runner.clock import parse
 from seatrial_runner.conductor.apiserver import ApiServer
+from seatrial_runner.conductor.clocks import by_our_clock
 from seatrial_runner.journal import Stored
 
 RUN_VERSION = 1
@@ -26,15 +29,16 @@ def configmap_path(namespace: str, name: str) -> str:
     return f"/api/v1/namespaces/{namespace}/configmaps/{name}"
 
 
-async def read_run(api: ApiServer, namespace: str) -> tuple[RunDoc, ControlDoc]:
+async def read_run(api: ApiServer, namespace: str, now: datetime) -> tuple[RunDoc, ControlDoc]:
     """
-    Read what the operator ordered.
+    Read what the operator ordered, with its times by our clock.
 
     Raises:
         SpecError: There is no such document, or it is of a version this conductor does not speak.
     """
     path = configmap_path(namespace, RUN_CONFIGMAP)
-    data: dict[str, str] = (await api.get(path)).get("data") or {}
+    item = await api.get(path)
+    data: dict[str, str] = item.get("data") or {}
     try:
         run: RunDoc = json.loads(data[RUN_KEY])
         version = run["version"]
@@ -48,7 +52,9 @@ async def read_run(api: ApiServer, namespace: str) -> tuple[RunDoc, ControlDoc]:
             f"{RUN_KEY} has version {version}, this conductor speaks {RUN_VERSION}.",
             "Use operator and runner image of the same release.",
         )
-    return run, read_control(data)
+    created = parse(item["metadata"]["creationTimestamp"])
+    age = api.time - created if api.time is not None else None
+    return by_our_clock(run, age, now), read_control(data)
 
 
 def read_control(data: dict[str, str]) -> ControlDoc:

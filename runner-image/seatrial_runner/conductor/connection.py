@@ -31,6 +31,7 @@ class Response:
     """Status and headers of an answer; its body is read from the connection."""
 
     status: int
+    date: str = ""  # the server's time, as the header has it
 
 
 class Connection:
@@ -65,7 +66,8 @@ class Connection:
         while True:
             event = await self._event()
             if isinstance(event, h11.Response):
-                return Response(event.status_code)
+                dates = [value.decode("ascii") for name, value in event.headers if name == b"date"]
+                return Response(event.status_code, "".join(dates[:1]))
 
     async def read_all(self) -> bytes:
         """Give the body of the answer."""

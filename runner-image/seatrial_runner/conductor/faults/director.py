@@ -18,10 +18,8 @@ from seatrial_runner.conductor.faults.series import Series
 from seatrial_runner.conductor.faults.timeline import Trigger, moment, never_came, seed_of
 from seatrial_runner.conductor.stage import Stage
 
-_UNSEEN = (
-    "test {test} was over before it was seen to run: it is too short, or it ran while the"
-    " conductor was restarted"
-)
+_TOO_SHORT = "test {test} was over before it was seen to run: it is too short to begin a fault with"
+_MISSED = "test {test} ran to its end while the conductor was restarted, which begins it"
 
 
 class Director:
@@ -112,7 +110,8 @@ class Director:
             if self._is_pending(name) and test in self._test_began:
                 self._give_up(name, *never_came(fault, ran_s=ran_s))
             elif self._is_pending(name):
-                self._give_up(name, "NotInjected", _UNSEEN.format(test=test))
+                why = _MISSED if self._stage.journal.start > 1 else _TOO_SHORT
+                self._give_up(name, "NotInjected", why.format(test=test))
         mine = [name for name, series in self._series.items() if series.test == test]
         for name in mine:
             bound = moment(self._faults[name]).trigger is Trigger.TEST
