@@ -41,6 +41,8 @@ async def claim_journal(
             entries=Entries.parse(stored.data.get(ENTRIES_KEY) or ""),
             stored=stored,
         )
+        # By this node's clock, which may not be that of the conductor before.
+        journal.summary["startedAt"] = run["startedAt"]
         journal.note("conductor.started")
         if summary is None and not run["services"]:
             open_gate(journal, rfc3339(now()))

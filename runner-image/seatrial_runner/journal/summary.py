@@ -22,7 +22,6 @@ def new_summary(run: RunDoc, *, at: str) -> SummaryDoc:
         "sequence": 0,
         "starts": 0,
         "updatedAt": at,
-        "startedAt": run["startedAt"],
         "services": [
             {
                 "name": service["name"],
