@@ -12,7 +12,7 @@ export CLUSTER ?= local
 export CLUSTER_NAME ?= seatrial
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lint format generate test unit gateway agent control-plane e2e killers cluster-tests bench demo up down images kubeconfig kubectl clean
+.PHONY: help venv lint format generate test unit gateway agent control-plane e2e killers cluster-tests bench crash-points demo up down images kubeconfig kubectl clean
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ cluster-tests: $(VENV) ## Tests of the local cluster itself: killed, removed, it
 
 bench: $(VENV) ## Measure on the cluster (make up), and write docs/performance.md
 	KUBECONFIG=$(KUBECONFIG_PATH) .venv/bin/python -m tests.bench
+
+crash-points: $(VENV) ## Kill operator and conductor at every write of the shop's run (make up)
+	KUBECONFIG=$(KUBECONFIG_PATH) .venv/bin/python -m tests.crash_points
 
 demo: $(VENV) up ## Bring everything up and run the example
 	KUBECONFIG=$(KUBECONFIG_PATH) .venv/bin/seatrial run --replace $(RUN)
