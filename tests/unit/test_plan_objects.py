@@ -55,7 +55,7 @@ def made(settings=SETTINGS, ready=("db", "orders"), **spec):
     run = blueprint(settings, **spec)
     return {
         (each.key.kind, each.key.name): each
-        for each in environment(run, settings, started=STARTED, ready=ready)
+        for each in environment(run, settings, started=STARTED, seal="drawn", ready=ready)
     }
 
 

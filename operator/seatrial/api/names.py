@@ -29,6 +29,7 @@ LABEL_TEST = f"{GROUP}/test"  # spec.tests[].name, on test pods
 # A ConfigMap or Secret of the run's own namespace is read only when it carries this label.
 LABEL_READABLE = f"{GROUP}/readable-by"
 LABEL_READABLE_VALUE = "runs"
+ANNOTATION_SEAL = f"{GROUP}/seal"  # on a run's namespace: drawn, known to nobody before it is made
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGED_BY_VALUE = "seatrial"
 

@@ -157,6 +157,12 @@ class RunStatus(StatusModel):
     verdict: Verdict | None = Field(None, description="What the run came to.")
     message: Message = Field("", description="Why, in one sentence.")
     namespace: Word | None = Field(None, description="The run's own namespace.")
+    seals: list[Word] = Field(
+        default_factory=list,
+        max_length=4,
+        description="SHA-256 of the namespace's annotation seatrial.dev/seal: a namespace without"
+        " it was made by someone else.",
+    )
     report: Annotated[str, Field(max_length=253)] | None = Field(
         None, description="ConfigMap with JUnit, logs and the journal, in the run's namespace."
     )

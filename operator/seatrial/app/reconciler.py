@@ -189,6 +189,7 @@ class Reconciler:
         return Seen(
             ticket=self.world.ticket(uid),
             others_start=self.world.others_start(uid),
+            seal=record.seal,
             namespace=record.namespace,
             conductor=record.conductor,
             summary=entry.summary,

@@ -106,8 +106,11 @@ async def _make(client: Client, manifests: tuple[Manifest, ...], record: Record)
     await _make_stages(client, namespaces, record)
     if record.refusal is not None:
         return
-    if record.namespace is not None and record.namespace.owner != record.run["metadata"]["uid"]:
-        return  # someone else's: the planner says what follows
+    if record.namespace is not None:
+        ours = record.namespace.owner == record.run["metadata"]["uid"]
+        seals = [each.body["metadata"]["annotations"][names.ANNOTATION_SEAL] for each in namespaces]
+        if not ours or (seals and record.namespace.seal not in seals):
+            return  # someone else's: the planner says what follows
     rest = [each for each in manifests if each.key.kind != "Namespace"]
     await _together(
         _make_stages(client, [each for each in rest if each.of_conductor], record),

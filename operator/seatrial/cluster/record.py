@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
 
 from seatrial.cluster.client import Object
@@ -26,3 +27,5 @@ class Record:
     report_error: str = ""  # of the last attempt to copy it
     refusal: Refusal | None = None
     writes: int = 0
+    # Lost with the process, but in the namespace by then; or its digest in status is good for none.
+    seal: str = field(default_factory=lambda: secrets.token_urlsafe(16))

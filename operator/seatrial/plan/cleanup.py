@@ -16,6 +16,7 @@ from seatrial.plan.objects import control_manifest
 from seatrial.plan.result import Delete, Event, Plan
 from seatrial.plan.retention import expires_at, keep_until
 from seatrial.plan.rundoc import control_document
+from seatrial.plan.sealing import is_ours
 from seatrial.plan.seen import Seen, Subject
 from seatrial.plan.status import progress
 
@@ -189,7 +190,7 @@ def _finished(subject: Subject, status: RunStatus, now: datetime) -> Plan:
 
 def _ours(subject: Subject, seen: Seen) -> bool:
     """Whether the run's own namespace is there; one that someone else made is not ours to touch."""
-    return seen.namespace is not None and seen.namespace.owner == subject.metadata.uid
+    return is_ours(subject, seen.namespace)
 
 
 def _observed(subject: Subject, status: RunStatus) -> RunStatus:

@@ -15,6 +15,7 @@ from seatrial.plan.ending import aborting, ending
 from seatrial.plan.liveness import Health, health
 from seatrial.plan.queueing import before_start
 from seatrial.plan.result import Delete, Event, Plan
+from seatrial.plan.sealing import is_ours, sealed
 from seatrial.plan.seen import Seen, Subject
 from seatrial.plan.settings import PlanSettings
 from seatrial.plan.status import progress, tests_ended, timings
@@ -54,7 +55,7 @@ def _deleted(subject: Subject, seen: Seen, now: datetime) -> Plan:
 
 def _started(subject: Subject, seen: Seen, now: datetime, settings: PlanSettings) -> Plan:
     """Carry a run on: make what is missing, take over what the conductor says, or end it."""
-    if seen.namespace is not None and seen.namespace.owner != subject.metadata.uid:
+    if seen.namespace is not None and not is_ours(subject, seen.namespace):
         message = f"Namespace {subject.status.namespace} exists, and this run did not make it."
         taken = judge(None, error=Cause(Reason.NAMESPACE_TAKEN, message))
         return _end(subject, subject.status, taken, seen, now)
@@ -64,7 +65,7 @@ def _started(subject: Subject, seen: Seen, now: datetime, settings: PlanSettings
     judgement = ending(subject, status, seen, now)
     if judgement is not None:
         return _end(subject, status, judgement, seen, now)
-    status = _progress_status(subject, status, now)
+    status = sealed(_progress_status(subject, status, now), seen)
     events = []
     if subject.status.gate_time is None and status.gate_time is not None:
         events.append(Event("EnvironmentReady", "Every service is ready; the tests begin."))

@@ -11,6 +11,7 @@ from seatrial.plan import cleanup, conditions
 from seatrial.plan.conditions import Claim, Type
 from seatrial.plan.deadlines import backstop
 from seatrial.plan.result import Event, Plan
+from seatrial.plan.sealing import sealed
 from seatrial.plan.seen import Seen, Subject
 from seatrial.plan.settings import PlanSettings
 from seatrial.plan.status import timings
@@ -53,6 +54,7 @@ def before_start(subject: Subject, seen: Seen, now: datetime, settings: PlanSett
         }
     )
     status = status.model_copy(update={"timings": timings(status, subject.metadata.created, None)})
+    status = sealed(status, seen)
     return Plan(
         status,
         finalizer=True,

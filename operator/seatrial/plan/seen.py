@@ -43,6 +43,7 @@ class NamespaceSeen:
     owner: str  # UID of the run that made it; empty if no run did
     deleting: bool = False
     blockers: str = ""  # what keeps it from going, in the API server's words
+    seal: str = ""  # drawn by the operator that made it
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class Seen:
 
     ticket: Ticket = field(default_factory=Ticket)
     others_start: bool = False  # environments of other runs are being made
+    seal: str = ""  # drawn for the namespace, if it is yet to be made
     namespace: NamespaceSeen | None = None
     conductor: PodSeen | None = None
     summary: SummaryDoc | None = None
@@ -99,6 +101,7 @@ def see_namespace(body: Mapping[str, Any]) -> NamespaceSeen:
         owner=(metadata.get("labels") or {}).get(names.LABEL_RUN_UID, ""),
         deleting=bool(metadata.get("deletionTimestamp")),
         blockers=" ".join(blockers)[:1024],
+        seal=(metadata.get("annotations") or {}).get(names.ANNOTATION_SEAL, ""),
     )
 
 

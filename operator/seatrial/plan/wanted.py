@@ -38,7 +38,7 @@ def missing_objects(
         run = subject.blueprint
         ready = {each.name for each in status.services if each.state == "Ready"}
         wanted = [
-            *environment(run, settings, started=status.start_time, ready=ready),
+            *environment(run, settings, started=status.start_time, seal=seen.seal, ready=ready),
         ]
     else:
         assert subject.spec is not None

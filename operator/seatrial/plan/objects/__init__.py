@@ -47,6 +47,7 @@ def environment(
     settings: PlanSettings,
     *,
     started: datetime,
+    seal: str,
     ready: Collection[str],
 ) -> Iterator[Manifest]:
     """
@@ -56,10 +57,11 @@ def environment(
         run: What the namespace is to hold.
         settings: The administrator's.
         started: When the run left the queue.
+        seal: Of the namespace, if it is yet to be made.
         ready: Names of the services that are ready; those that depend on others wait for them.
     """
     secrets = pull_secrets(run, settings.image_pull_secrets)
-    yield namespace(run)
+    yield namespace(run, seal)
     yield from accounts(run, secrets)
     yield run_configmap(run, run_document(run, settings, started))
     yield from conductor_configmaps(run)

@@ -12,9 +12,9 @@ from seatrial.plan.settings import PlanSettings
 _POD_SECURITY = "pod-security.kubernetes.io"
 
 
-def namespace(run: Blueprint) -> Manifest:
+def namespace(run: Blueprint, seal: str) -> Manifest:
     """
-    Make the run's namespace.
+    Make the run's namespace, with what tells it from one that somebody else makes.
 
     Created, never applied: a namespace of that name that someone else made must not become ours.
     """
@@ -28,7 +28,11 @@ def namespace(run: Blueprint) -> Manifest:
     body = {
         "apiVersion": "v1",
         "kind": "Namespace",
-        "metadata": {"name": run.environment, "labels": labels},
+        "metadata": {
+            "name": run.environment,
+            "labels": labels,
+            "annotations": {names.ANNOTATION_SEAL: seal},
+        },
     }
     return Manifest(body, Mode.CREATE)
 
