@@ -67,6 +67,10 @@ killers: $(VENV) ## Kill every part at every moment of every kind of fault (make
 cluster-tests: $(VENV) ## Tests of the local cluster itself: killed, removed, its policies
 	$(PYTEST) tests/localcluster -m slow
 
+bench-gateway: $(VENV) ## Measure the gateway against a direct connection and Toxiproxy
+	.venv/bin/python -m tests.bench.gateway
+	.venv/bin/python -m tests.bench.gateway_faults
+
 bench: $(VENV) ## Measure on the cluster (make up), and write docs/performance.md
 	KUBECONFIG=$(KUBECONFIG_PATH) .venv/bin/python -m tests.bench
 

@@ -135,11 +135,12 @@ class GoProgram:
     name: str
     package: str = "."
     flags: str = "-s -w"
+    root: Path = HERE
 
     @property
     def folder(self) -> Path:
         """Where its go.mod is."""
-        return HERE / "go" / self.name
+        return self.root / "go" / self.name
 
     def cached(self) -> bool:
         """Whether it need not be built."""
@@ -154,7 +155,7 @@ class GoProgram:
 
     @property
     def _path(self) -> Path:
-        key = key_of([self.folder], HERE, self.package, self.flags)
+        key = key_of([self.folder], self.root, self.package, self.flags)
         return cache_dir() / "bin" / f"{self.name}-{key}"
 
     def _build(self, target: Path) -> None:

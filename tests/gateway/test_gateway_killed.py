@@ -1,0 +1,198 @@
+"""Whoever dies, at whatever moment: no fault is on a second after its deadline."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.gateway_process import Gateway, Json, carried, eventually
+
+FOR_S = 0.8
+# How a fault is seen: put, and what an exchange on a new connection must not do any more.
+KINDS = {
+    "latency": {"delay": "700ms"},
+    "blackhole": {},
+    "refuse": {},
+    "reset": {},
+    "bandwidth": {"rate": "2"},
+    "slowClose": {"delay": "700ms"},
+    "connectionLimit": {"connections": 0},
+    "corrupt": {"share": "100%"},
+    "partition": {},
+}
+VICTIMS = ("controller", "worker-0", "worker-1")
+MOMENTS = ("before", "during", "after")
+
+
+@pytest.fixture
+def fresh() -> Iterator[Gateway]:
+    with carried() as gateway:
+        yield gateway
+
+
+def is_well(gateway: Gateway, within_s: float = 0.5) -> bool:
+    """Tell whether an exchange on a new connection goes as if no fault was on."""
+    try:
+        with gateway.connect(timeout=within_s) as sock:
+            sock.sendall(b"ping")
+            sock.shutdown(socket.SHUT_WR)
+            got = b""
+            while data := sock.recv(16):
+                got += data
+            return got == b"ping"
+    except OSError:
+        return False
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether it runs; one that nobody has taken note of yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def nobody_listens(gateway: Gateway) -> bool:
+    try:
+        gateway.connect().close()
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def kill(gateway: Gateway, victim: str) -> None:
+    """Kill it, and wait until its heir is there."""
+    pid = gateway.children[victim]
+    gateway.kill(pid)
+    eventually(lambda: gateway.children.get(victim, pid) != pid)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_no_kind_of_fault_outlives_its_deadline(fresh: Gateway, victim, moment) -> None:
+    """All kinds, one after another, with the same victim at the same moment."""
+    for kind, params in KINDS.items():
+        if moment == "before":
+            kill(fresh, victim)
+            fresh.wait_until_ready()
+        began = time.monotonic()
+        fresh.put(kind.lower(), kind, FOR_S if moment == "during" else 0.4, params=params)
+        deadline = began + (FOR_S if moment == "during" else 0.4)
+        assert not is_well(fresh, 0.1), kind
+        if moment == "during":
+            kill(fresh, victim)
+        time.sleep(max(0.0, deadline + 0.05 - time.monotonic()))
+        if moment == "after":
+            kill(fresh, victim)
+        eventually(lambda: is_well(fresh), deadline + 1.0 - time.monotonic())
+
+
+def test_the_heir_of_a_worker_goes_on_with_the_faults(fresh: Gateway) -> None:
+    fresh.put("cut", "reset", 30, paths=[{"service": "shop", "port": None, "sources": None}])
+    for victim in ("worker-0", "worker-1") * 3:
+        kill(fresh, victim)
+        for _ in range(10):
+            assert not is_well(fresh)
+    report = fresh.delete("cut")
+    assert is_well(fresh)
+
+    assert report["hits"] >= 50, "what the killed ones had counted is kept"
+
+
+def test_a_worker_is_made_anew_in_milliseconds(fresh: Gateway) -> None:
+    time.sleep(1.1)  # one that has lived for less is given a pause
+    times = []
+    for _ in range(3):
+        pid = fresh.children["worker-0"]
+        began = time.monotonic()
+        fresh.kill(pid)
+        eventually(lambda pid=pid: fresh.children.get("worker-0", pid) != pid)  # type: ignore[misc]
+        times.append(time.monotonic() - began)
+        time.sleep(1.1)
+
+    assert min(times) < 0.1
+
+
+def test_connections_of_the_other_worker_go_on(fresh: Gateway) -> None:
+    sockets = [fresh.connect() for _ in range(20)]
+    for sock in sockets:
+        sock.sendall(b"x")
+        assert sock.recv(1) == b"x"
+    kill(fresh, "worker-0")
+    alive = 0
+    for sock in sockets:
+        with contextlib.suppress(OSError), sock:
+            sock.sendall(b"y")
+            alive += sock.recv(1) == b"y"
+
+    assert 5 <= alive <= 15
+
+
+def test_connections_go_on_when_the_controller_dies(fresh: Gateway) -> None:
+    boot = fresh.put("slow", "latency", 30, params={"delay": "200ms"})["boot"]
+    with fresh.connect() as sock:
+        sock.sendall(b"x")
+        assert sock.recv(1) == b"x"
+        kill(fresh, "controller")
+        fresh.wait_until_ready()
+        began = time.monotonic()
+        sock.sendall(b"y")
+        assert sock.recv(1) == b"y"
+        # Its faults went with it, and a new boot says so.
+        assert time.monotonic() - began < 0.2
+    everything: Json = fresh.client.get("/v1/faults").json()
+
+    assert everything["boot"] != boot
+    assert everything["faults"] == []
+
+
+def test_an_order_given_while_a_worker_is_dead_holds_for_its_heir(fresh: Gateway) -> None:
+    for number in range(10):
+        fresh.kill(fresh.children[f"worker-{number % 2}"])
+        fresh.put("cut", "reset")
+        for _ in range(5):
+            assert not is_well(fresh)
+        fresh.delete("cut")
+        eventually(lambda: is_well(fresh), 1.0)
+
+
+def test_a_worker_that_is_stuck_is_replaced(fresh: Gateway) -> None:
+    fresh.put("cut", "reset", 0.3)
+    os.kill(fresh.children["worker-0"], signal.SIGSTOP)
+    time.sleep(0.3)
+    eventually(lambda: fresh.report("cut")["state"] == "ended", 1.2)
+    assert all(is_well(fresh) for _ in range(10))
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_when_the_first_process_dies_nothing_is_left(moment: str) -> None:
+    with carried() as gateway:
+        assert gateway.process is not None
+        if moment != "before":
+            gateway.put("apart", "partition", 0.3 if moment == "after" else 30)
+        if moment == "after":
+            time.sleep(0.4)
+        children = list(gateway.children.values())
+        gateway.process.kill()
+        gateway.process.wait()
+        eventually(lambda: not any(is_alive(pid) for pid in children), 1.0)
+        eventually(lambda: nobody_listens(gateway), 1.0)
+
+
+def test_sigterm_ends_it_at_once() -> None:
+    with carried() as gateway:
+        assert gateway.process is not None
+        began = time.monotonic()
+        gateway.process.terminate()
+        assert gateway.process.wait(5) == 128 + signal.SIGTERM
+        assert time.monotonic() - began < 1.0
