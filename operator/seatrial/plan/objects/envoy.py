@@ -422,6 +422,8 @@ def _match(fault: Fault, *, probe: bool) -> Json:
     headers = [
         {"name": name.lower(), "string_match": {"exact": value}}
         for name, value in wanted.headers.items()
+        # A probe has a host of its own.
+        if not (probe and name.lower() in ("host", ":authority"))
     ]
     if wanted.methods:
         regex = "|".join(re.escape(method.upper()) for method in wanted.methods)
