@@ -47,9 +47,11 @@ generate: $(VENV) ## Write what is derived: CRD, reference, bundles of the examp
 test: unit gateway agent up control-plane e2e cluster-tests ## Run every test; brings the cluster up
 
 unit: $(VENV) ## Tests without a cluster
-	$(PYTEST) tests/unit tests/gateway tests/localcluster -m 'not slow'
+	$(PYTEST) tests/unit tests/localcluster -m 'not slow'
 
-gateway: $(VENV) ## Tests of the gateway on loopback, with the real Envoy
+gateway: $(VENV) ## Tests of the gateway on loopback, with the real Envoy and PostgreSQL
+	@ls /usr/lib/postgresql/*/bin/pgbench >/dev/null 2>&1 || \
+	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql openssl; }
 	$(PYTEST) tests/gateway
 
 agent: $(VENV) ## Tests of faults inside a pod, in namespaces of this machine; as root

@@ -75,7 +75,7 @@ class EnvoyProcess:
         places = Places(directory=str(directory), admin_port=admin_port)
         bootstrap = envoy_bootstrap([(SERVICE, doc) for doc in listeners], faults, places)
         (directory / names.ENVOY_CONFIG).write_text(json.dumps(bootstrap))
-        self._admin_port = admin_port
+        self.admin_port = admin_port
         self.switches = self._switches()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -153,7 +153,7 @@ class EnvoyProcess:
             list(self.faults),
             lost=self._note,
             directory=self._directory,
-            admin_port=self._admin_port,
+            admin_port=self.admin_port,
         )
 
     async def _note(self, name: str) -> None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +87,12 @@ class Gateway:
         *,
         workers: int = 2,
         envoy: dict[str, EnvoyDoc] | None = None,
+        http_faults: Sequence[str] = (),
+        envoy_directory: Path | None = None,
+        envoy_admin_port: int = 0,
         log: Path | None = None,
     ) -> None:
-        """``services`` have the port of the server behind each."""
+        """``services`` have the port of the server behind each; ``http_faults`` need an Envoy."""
         self.ports = {name: free_port() for name in services}
         self.control_port = free_port()
         listeners = [
@@ -105,10 +108,12 @@ class Gateway:
         ]
         self._environ = {
             **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
-            ENV_GATEWAY: json.dumps(GatewayDoc(listeners=listeners, httpFaults=[])),
+            ENV_GATEWAY: json.dumps(GatewayDoc(listeners=listeners, httpFaults=list(http_faults))),
             ENV_CONTROL_TOKEN: TOKEN,
             "SEATRIAL_CONTROL_PORT": str(self.control_port),
             "SEATRIAL_GATEWAY_WORKERS": str(workers),
+            "SEATRIAL_ENVOY_DIRECTORY": str(envoy_directory or ""),
+            "SEATRIAL_ENVOY_ADMIN_PORT": str(envoy_admin_port or ""),
         }
         self._log = log
         self.process: subprocess.Popen[bytes] | None = None

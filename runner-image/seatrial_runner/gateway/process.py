@@ -83,7 +83,13 @@ def _run_controller(
         if settings.doc["httpFaults"]:
             from seatrial_runner.gateway.envoy import Envoy
 
-            http = Envoy(settings.doc["listeners"], settings.doc["httpFaults"], lost=lost)
+            http = Envoy(
+                settings.doc["listeners"],
+                settings.doc["httpFaults"],
+                lost=lost,
+                directory=settings.envoy_directory,
+                admin_port=settings.envoy_admin_port,
+            )
         controller = Controller(settings.doc, channels, board, http)
         server = ControlServer(
             controller, settings.token, ready=controller.ready, take_sources=controller.take_sources

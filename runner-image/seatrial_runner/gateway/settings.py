@@ -12,7 +12,13 @@ from typing import Any
 
 from seatrial.api.control import GatewayDoc
 from seatrial.api.errors import SpecError
-from seatrial.api.names import ENV_CONTROL_TOKEN, ENV_GATEWAY, GATEWAY_PORT
+from seatrial.api.names import (
+    ENV_CONTROL_TOKEN,
+    ENV_GATEWAY,
+    ENVOY_ADMIN_PORT,
+    ENVOY_DIRECTORY,
+    GATEWAY_PORT,
+)
 
 _LISTENER = {"service": str, "portName": str, "port": int, "listen": int, "upstreamHost": str}
 # One more than needed goes on when another is killed; more than a few only cost memory.
@@ -28,6 +34,8 @@ class Settings:
     token: str
     control_port: int
     workers: int
+    envoy_directory: Path
+    envoy_admin_port: int
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
@@ -45,6 +53,8 @@ class Settings:
             token=token,
             control_port=int(environ.get("SEATRIAL_CONTROL_PORT") or GATEWAY_PORT),
             workers=int(environ.get("SEATRIAL_GATEWAY_WORKERS") or _workers()),
+            envoy_directory=Path(environ.get("SEATRIAL_ENVOY_DIRECTORY") or ENVOY_DIRECTORY),
+            envoy_admin_port=int(environ.get("SEATRIAL_ENVOY_ADMIN_PORT") or ENVOY_ADMIN_PORT),
         )
 
 
