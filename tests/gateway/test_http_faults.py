@@ -91,6 +91,18 @@ async def test_a_request_that_is_held_up_goes_on_when_the_fault_ends(tmp_path: P
         assert await elapsed(client) < 1.0
 
 
+async def test_the_service_is_not_asked_for_what_nobody_waits_for_any_more(tmp_path: Path) -> None:
+    fault = an_http_fault("slow", delay="300ms")
+    async with behind_envoy(tmp_path, fault) as (origin, envoy, client):
+        await envoy.order("slow")
+        with pytest.raises(httpx.ReadTimeout):
+            await client.post("/", content=b"order", timeout=0.1)
+        await asyncio.sleep(0.4)
+        (await client.post("/", content=b"again")).raise_for_status()
+
+        assert [came.body for came in origin.came] == [b"again"]
+
+
 async def test_a_rate_makes_the_response_trickle_until_the_fault_ends(tmp_path: Path) -> None:
     fault = an_http_fault("slow", rate="100k")
     async with behind_envoy(tmp_path, fault) as (origin, envoy, client):

@@ -67,8 +67,8 @@ class HttpOrigin:
                     await writer.drain()
                 else:
                     await answer(came, writer)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass  # NB: cancelled at the loop's end; a task of streams that was would be logged
         finally:
             self._writers.discard(writer)
             writer.close()

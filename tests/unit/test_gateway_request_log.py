@@ -17,6 +17,7 @@ def a_line(after_ms: int = 0, fault: str = "slow", kind: str = "Start", status: 
         "fault": fault,
         "type": f"Downstream{kind}",
         "at": str(T0_MS + after_ms),
+        "path": "/",
         "status": status,
     }
     return json.dumps(entry).encode() + b"\n"

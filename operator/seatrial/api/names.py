@@ -63,6 +63,7 @@ ENVOY_FIRST_LISTEN = 30001  # on loopback
 ENVOY_DIRECTORY = "/run/seatrial"  # a volume that it shares with the gateway
 ENVOY_LOG = "requests.jsonl"  # there: what has met a fault's route
 ENVOY_SWITCHBOARD = "switchboard.sock"  # there: tells which faults are on
+ENVOY_MARK = "/mark/"  # path there of a request that is written into the log
 ENVOY_CONFIG = "envoy.json"  # key of ConfigMap GATEWAY
 # In the answer to a probe by Envoy: name of the fault that it has met.
 PROBE_HEADER = "x-seatrial-fault"

@@ -53,6 +53,17 @@ class Admin:
             while await self._is_on(last) is not (share > 0):  # noqa: ASYNC110 - another process
                 await asyncio.sleep(_LOOK_S)
 
+    async def mark(self, number: int) -> None:
+        """
+        Have a line written into the access log, after all that are about what was before.
+
+        Raises:
+            EnvoyError: It may, or may not, be written.
+        """
+        async with _answer_in(_ANSWER_S):
+            connection = await asyncio.open_unix_connection(self._switchboard)
+            await _ask(connection, "GET", f"{names.ENVOY_MARK}{number}")
+
     async def wait_until_ready(self) -> None:
         """Wait until it serves; it begins to when it knows the addresses of all Services."""
         while True:

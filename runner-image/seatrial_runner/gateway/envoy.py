@@ -32,6 +32,8 @@ from seatrial_runner.gateway.requestlog import RequestLog
 logger = logging.getLogger("seatrial.gateway.envoy")
 
 _READ_EVERY_S = 0.2
+_LOG_S = 1.0
+_LOOK_S = 0.001
 Lost = Callable[[str], Awaitable[None]]
 
 
@@ -81,6 +83,7 @@ class Envoy:
         self._active: dict[str, _Active] = {}  # by fault
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_up = False
+        self._marks = 0
 
     async def start(self) -> None:
         """Begin: as soon as Envoy serves, what a gateway before us may have left is ended."""
@@ -151,6 +154,7 @@ class Envoy:
         if active is not None and active.order != name:
             return  # an earlier order of the same fault; that one has ended
         await self._undo(fault)
+        await self._read_to_now()
 
     async def evidence(self, name: str) -> Evidence:
         """Give what a fault has met."""
@@ -214,6 +218,17 @@ class Envoy:
         except EnvoyError as error:
             if self._is_up:
                 raise NotRevertedError(f"{fault} may still be there: {error}") from error
+
+    async def _read_to_now(self) -> None:
+        """Read what Envoy has to say of what was until now; its log is a little behind."""
+        self._marks += 1
+        mark = self._marks
+        with contextlib.suppress(EnvoyError, TimeoutError):  # what it does not say is not known
+            await self._admin.mark(mark)
+            async with asyncio.timeout(_LOG_S):
+                while self._log.mark < mark:
+                    await asyncio.sleep(_LOOK_S)
+                    self._log.read()
 
     async def _begin_anew(self) -> None:
         while not self._is_up:

@@ -11,8 +11,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from seatrial.api.control import ListenerDoc
 
@@ -40,6 +42,29 @@ class Hold:
         if not self.over.is_set() and seconds > 0:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.over.wait(), seconds)
+
+
+class _FromEnvoy(asyncio.StreamReader):
+    """
+    What Envoy sends down a lane.
+
+    Envoy never closes one direction only: when it ends, the client has given up.
+    """
+
+    def __init__(self) -> None:
+        # A small limit, because what has been read is on its way; the rest waits in Envoy.
+        super().__init__(limit=_CHUNK)
+        self.given_up = asyncio.Event()
+
+    def feed_eof(self) -> None:
+        """Note the end; what has come before can still be read."""
+        self.given_up.set()
+        super().feed_eof()
+
+    def set_exception(self, exc: Exception) -> None:
+        """Note the end."""
+        self.given_up.set()
+        super().set_exception(exc)
 
 
 class Lanes:
@@ -83,21 +108,25 @@ class Lanes:
         path = self._directory / f"{self._fault}.{name}.sock"
         path.unlink(missing_ok=True)  # of a gateway before us
 
-        async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await self._carry(reader, writer, target)
+        def connected() -> asyncio.StreamReaderProtocol:
+            reader = _FromEnvoy()
 
-        # NB: a small limit, because what has been read is on its way; the rest waits in Envoy.
-        self._servers.append(await asyncio.start_unix_server(carry, str(path), limit=_CHUNK))
+            async def carry(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                await self._carry(reader, writer, target)
+
+            return asyncio.StreamReaderProtocol(reader, carry)
+
+        loop = asyncio.get_running_loop()
+        self._servers.append(await loop.create_unix_server(connected, str(path)))
 
     async def _carry(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        target: tuple[str, int] | None,
+        self, reader: _FromEnvoy, writer: asyncio.StreamWriter, target: tuple[str, int] | None
     ) -> None:
         hold = self._hold
         try:
-            await hold.wait(hold.delay_s)
+            await _first(hold.wait(hold.delay_s), reader.given_up.wait())
+            if reader.given_up.is_set():
+                return  # the service is not asked for what nobody waits for
             if target is None:
                 await _answer_probe(reader, writer, hold)
             else:
@@ -111,10 +140,10 @@ class Lanes:
 
 
 async def _forward(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: tuple[str, int], hold: Hold
+    reader: _FromEnvoy, writer: asyncio.StreamWriter, target: tuple[str, int], hold: Hold
 ) -> None:
     """
-    Carry bytes both ways until both sides have ended.
+    Carry bytes both ways until one side has ended.
 
     Raises:
         OSError: A connection broke; the other one is to break too.
@@ -122,13 +151,22 @@ async def _forward(
     async with asyncio.timeout(_CONNECT_S):
         there = await asyncio.open_connection(*target, limit=_CHUNK)
     try:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(_pump(reader, there[1], Hold()))
-            group.create_task(_pump(there[0], writer, hold))
-    except* OSError as broken:
-        raise ConnectionResetError from broken
+        await _first(_pump(reader, there[1], Hold()), _pump(there[0], writer, hold))
     finally:
         there[1].close()
+
+
+async def _first(*work: Coroutine[Any, Any, Any]) -> None:
+    """Wait until the first of several has ended, and let go of the others."""
+    tasks = [asyncio.ensure_future(each) for each in work]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hold: Hold) -> None:
@@ -143,8 +181,6 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hold
             await hold.wait(len(data) / hold.rate)
         writer.write(data)
         await writer.drain()
-    with contextlib.suppress(OSError):
-        writer.write_eof()
 
 
 async def _answer_probe(

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
 
+from seatrial.api import names
+
 from seatrial_runner.control.carrier import Evidence
 
 _CHUNK = 1024 * 1024
@@ -44,6 +46,7 @@ class RequestLog:
         self._aside = False  # the file that is open has been put aside
         self._rest = b""
         self._tallies: dict[str, _Tally] = {}
+        self.mark = 0  # the last one that was read
 
     def begin(self, fault: str, since: datetime) -> None:
         """Count anew what a fault meets."""
@@ -114,9 +117,11 @@ class RequestLog:
     def _take(self, line: bytes) -> None:
         try:
             entry = json.loads(line)
+            if entry["path"].startswith(names.ENVOY_MARK):
+                self.mark = max(self.mark, int(entry["path"].removeprefix(names.ENVOY_MARK)))
             tally = self._tallies[entry["fault"]]
             at_ms = int(entry["at"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             return  # torn by the end of an Envoy that was killed, or of a fault before our time
         if at_ms < tally.since_ms:
             return

@@ -223,6 +223,7 @@ def _switchboard(faults: Sequence[Fault], places: Places) -> Json:
         stat_prefix="switchboard",
         common_http_protocol_options={"idle_timeout": "0s"},
         generate_request_id=False,
+        access_log=[_marks(places)],
         route_config={"name": "switchboard", "virtual_hosts": [virtual_host]},
         http_filters=[_extension(f"{_FILTERS}.router", f"{_HTTP}.router.v3.Router")],
     )
@@ -330,31 +331,37 @@ def _set_header(name: str, other: str) -> Json:
 
 def _access_log(places: Places) -> Json:
     """Write a line when a request meets a fault's route, and one when it is over; no others."""
-    return {
-        **_extension(
-            "envoy.access_loggers.file",
-            "envoy.extensions.access_loggers.file.v3.FileAccessLog",
-            path=f"{places.directory}/{names.ENVOY_LOG}",
-            log_format={
-                "json_format": {
-                    "fault": "%ROUTE_NAME%",
-                    "type": "%ACCESS_LOG_TYPE%",
-                    "at": "%START_TIME(%s%3f)%",
-                    "method": "%REQ(:METHOD)%",
-                    "path": "%PATH(WQ):256%",
-                    "status": "%RESPONSE_CODE%",
-                    "flags": "%RESPONSE_FLAGS%",
-                }
-            },
-        ),
-        "filter": {
-            "extension_filter": _extension(
-                "envoy.access_loggers.extension_filters.cel",
-                "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
-                expression=f"xds.route_name != '' && !request.host.startsWith('{PROBE_HOST}')",
-            )
+    met = _extension(
+        "envoy.access_loggers.extension_filters.cel",
+        "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+        expression=f"xds.route_name != '' && !request.host.startsWith('{PROBE_HOST}')",
+    )
+    return {**_log_file(places), "filter": {"extension_filter": met}}
+
+
+def _marks(places: Places) -> Json:
+    """Write a line into the same log for a mark; what was written before comes before it."""
+    mark = {"name": ":path", "string_match": {"prefix": names.ENVOY_MARK}}
+    return {**_log_file(places), "filter": {"header_filter": {"header": mark}}}
+
+
+def _log_file(places: Places) -> Json:
+    return _extension(
+        "envoy.access_loggers.file",
+        "envoy.extensions.access_loggers.file.v3.FileAccessLog",
+        path=f"{places.directory}/{names.ENVOY_LOG}",
+        log_format={
+            "json_format": {
+                "fault": "%ROUTE_NAME%",
+                "type": "%ACCESS_LOG_TYPE%",
+                "at": "%START_TIME(%s%3f)%",
+                "method": "%REQ(:METHOD)%",
+                "path": "%PATH(WQ):256%",
+                "status": "%RESPONSE_CODE%",
+                "flags": "%RESPONSE_FLAGS%",
+            }
         },
-    }
+    )
 
 
 def _probe_reply() -> Json:
