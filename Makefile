@@ -76,7 +76,7 @@ bench-gateway: $(VENV) ## Measure the gateway against a direct connection and To
 bench: $(VENV) ## Measure on the cluster (make up), and write docs/performance.md
 	KUBECONFIG=$(KUBECONFIG_PATH) .venv/bin/python -m tests.bench
 
-crash-points: $(VENV) ## Kill operator and conductor at every write of the shop's run (make up)
+crash-points: $(VENV) ## Kill operator and conductor at each write, on the node (make up)
 	KUBECONFIG=$(KUBECONFIG_PATH) .venv/bin/python -m tests.crash_points
 
 demo: $(VENV) up ## Bring everything up and run the example

@@ -16,8 +16,8 @@ CLUSTER_DOMAIN = "cluster.local"
 # Twenty runs that start at once must not be held up by a client's own politeness.
 QPS, BURST = 1000, 2000
 # A fifth of the API server's time was Go's garbage collector. Twice its usual room halves that, for
-# some 100 MB.
-GO = {"GOGC": "200"}
+# a hundred MB or two.
+_ROOM = {"GOGC": "200"}
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class Node:
             "--kubelet-preferred-address-types=InternalIP",
             "--secure-port=6443",
         ]
-        return self._kubernetes("kube-apiserver", flags)
+        return {**self._kubernetes("kube-apiserver", flags), "env": _ROOM}
 
     def _controller_manager(self) -> dict[str, Any]:
         flags = controller_manager_flags(self.pki, self._kubeconfig("controller-manager"))
@@ -321,7 +321,7 @@ class Node:
         return self._component(name, [str(self.binaries.kubernetes), name, *flags], *needs)
 
     def _component(self, name: str, argv: list[str], *needs: str) -> dict[str, Any]:
-        return {"name": name, "argv": argv, "needs": needs, "env": GO}
+        return {"name": name, "argv": argv, "needs": needs, "env": {}}
 
     def _kubeconfig(self, name: str) -> Path:
         return self.config / f"{name}.kubeconfig"
