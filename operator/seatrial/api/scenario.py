@@ -16,10 +16,10 @@ from seatrial.api.fields import (
     HeaderName,
     Identifier,
     Model,
-    Name,
     RelaxedObject,
     Rule,
     ShortText,
+    TestName,
     Text,
     Wait,
     one_of,
@@ -86,14 +86,16 @@ class FaultControl(Model):
 
     __rules__ = (one_of("start", "stop", required=True),)
 
-    start: Name | None = Field(None, description="Start this fault and wait until it is in effect.")
-    stop: Name | None = Field(None, description="Stop this fault and wait until it is undone.")
+    start: TestName | None = Field(
+        None, description="Start this fault and wait until it is in effect."
+    )
+    stop: TestName | None = Field(None, description="Stop this fault and wait until it is undone.")
 
 
 class ExpectFailure(Model):
     """The request must fail, in this way, because of a fault that is in effect."""
 
-    during: Name = Field(description="Fault that must be in effect when the request is sent.")
+    during: TestName = Field(description="Fault that must be in effect when the request is sent.")
     expect: list[CEL] = Field(
         default_factory=lambda: ["response.status >= 500"],
         max_length=16,

@@ -104,7 +104,11 @@ def draw(metadata: Metadata, spec: RunSpec, found: Found, settings: PlanSettings
         for index, service in enumerate(spec.services)
     )
     fronts = {each.name: fronts_of(each.spec, each.objects) for each in services}
-    return Blueprint(metadata, spec, services, found, plan_gateway(spec.faults, fronts))
+    gateway = plan_gateway(spec.faults, fronts)
+    if gateway is not None and gateway.is_too_large:
+        problem = "have targets with more ports and sources than a gateway can carry."
+        raise InvalidSpecError([SpecError("spec.faults", problem, "Make several runs of it.")])
+    return Blueprint(metadata, spec, services, found, gateway)
 
 
 def limits(settings: PlanSettings) -> Limits:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from graphlib import CycleError, TopologicalSorter
 
+from seatrial.api import families, names
 from seatrial.api.duration import format_duration
 from seatrial.api.errors import SpecError
 from seatrial.api.faults import Fault
@@ -15,7 +16,7 @@ from seatrial.plan.configuration import Key, configuration_problems, is_complete
 from seatrial.plan.delegation import resource_problems
 from seatrial.plan.fault_targets import target_problems
 from seatrial.plan.fronts import carried
-from seatrial.plan.gateway import MAX_LISTENERS, carried_services
+from seatrial.plan.gateway import MAX_LISTENERS, carried_services, is_needed
 from seatrial.plan.parts import Part
 from seatrial.plan.settings import FaultCeiling
 from seatrial.plan.steps import steps_of
@@ -53,6 +54,7 @@ def fault_problems(
         yield from _moment(fault, spec, field)
         yield from _repetition(fault, spec, field)
     yield from _too_many_ports(spec, parts)
+    yield from _ambiguous(spec)
     yield from _circle(spec)
     yield from _nobody_starts(spec)
 
@@ -98,6 +100,16 @@ def _repetition(fault: Fault, spec: RunSpec, field: str) -> Iterator[SpecError]:
         problem = f"come to {format_duration(last)}, as long as all tests may take"
         problem += f" ({format_duration(tests)})."
         yield SpecError(f"{field}.when.times", problem, "Lower it.")
+
+
+def _ambiguous(spec: RunSpec) -> Iterator[SpecError]:
+    """Find services whose traffic could not be told from that of the run's own parts."""
+    if not is_needed(spec.faults):
+        return
+    for index, service in enumerate(spec.services):
+        if service.name in (families.FROM_TESTS, names.COMPONENT_CONDUCTOR):
+            problem = "is what faults call traffic of the run itself."
+            yield SpecError(f"spec.services[{index}].name", problem, "Choose another name.")
 
 
 def _circle(spec: RunSpec) -> Iterator[SpecError]:

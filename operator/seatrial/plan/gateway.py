@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -11,8 +12,9 @@ from seatrial.api.control import EnvoyDoc, GatewayDoc, ListenerDoc
 from seatrial.api.faults import Fault
 from seatrial.plan.fronts import Front, carried
 
-# The gateway's configuration is a variable of its pod; Linux bounds each at 128 KiB.
 MAX_LISTENERS = 256
+# The gateway's configuration is a variable of its pod; Linux bounds each at 128 KiB.
+MAX_BYTES = 120 * 1024
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,11 @@ class GatewayPlan:
             listeners=[listener for each in self.carried for listener in each.listeners],
             httpFaults=[fault.name for fault in self.http_faults],
         )
+
+    @property
+    def is_too_large(self) -> bool:
+        """Whether the configuration does not fit into a variable."""
+        return len(json.dumps(self.document)) > MAX_BYTES
 
     def direct(self, service: str) -> dict[str, str]:
         """Say where the pods of a service are without the gateway between: host by host."""

@@ -19,6 +19,7 @@ from seatrial.api.spec import ObjectReference, PodSecurity, RunSpec, Service
 from seatrial.plan.faults import fault_problems
 from seatrial.plan.manifests import contents, problems, read_manifests
 from seatrial.plan.parts import Part
+from seatrial.plan.restricted import restricted_problems
 from seatrial.plan.settings import FaultCeiling
 from seatrial.plan.steps import Hosts, scenario_problems
 
@@ -67,6 +68,7 @@ def validate(spec: RunSpec, found: Found | None, limits: Limits) -> list[SpecErr
         *missing,
         *unreadable,
         *(each for field, objects in documents.values() for each in problems(objects, field)),
+        *_held_to_restricted(spec, documents),
         *_collisions(spec, documents),
         *_cycle(spec),
         *scenario_problems(spec, hosts),
@@ -186,6 +188,12 @@ def _hosts(spec: RunSpec, documents: _Documents) -> Hosts | None:
         else:
             return None
     return hosts
+
+
+def _held_to_restricted(spec: RunSpec, documents: _Documents) -> Iterator[SpecError]:
+    if spec.pod_security is PodSecurity.PRIVILEGED:
+        for field, objects in documents.values():
+            yield from restricted_problems(objects, field)
 
 
 def _part(service: Service, documents: _Documents) -> Part:
