@@ -12,7 +12,7 @@ export CLUSTER ?= local
 export CLUSTER_NAME ?= seatrial
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lint format generate test unit gateway agent control-plane e2e killers cluster-tests bench crash-points demo up down images kubeconfig kubectl clean
+.PHONY: help venv lint format generate test unit gateway agent control-plane e2e killers cluster-tests bench bench-gateway crash-points demo up down images kubeconfig kubectl clean
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
