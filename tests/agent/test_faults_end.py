@@ -97,6 +97,9 @@ def test_it_is_gone_when_its_process_is_killed(pod: Pod, agent: Agent, case: Cas
     for pid in agent.bearers():
         os.kill(pid, signal.SIGKILL)
     eventually(lambda: not case.is_hit(pod), within=1.0)
+    # It says that it was not there for as long as was asked.
+    eventually(lambda: agent.report()["state"] == "ended", within=1.0)
+    assert agent.report()["endedBy"] is None
     nothing_is_left(pod)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import socket
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -36,6 +38,7 @@ class Bearer:
         self._answers: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.tally: dict[str, Any] = {}
         self.ended = asyncio.Event()
+        self.expected = False  # its end has been told, or asked for
         self._asking = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
         with theirs:
@@ -80,9 +83,10 @@ class Bearer:
 
     async def end(self) -> None:
         """End it: by asking, else by force, which undoes the fault as well."""
+        self.expected = True
         await self.ask(do="end")
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, 9)
+        if not self.ended.is_set():  # NB: else its number may be another's by now
+            os.kill(self.pid, signal.SIGKILL)
         await self.ended.wait()
 
     def reaped(self) -> None:
@@ -106,6 +110,7 @@ class Bearer:
                 return
             message = json.loads(data)
             self.tally = message.get("tally", self.tally)
+            self.expected = self.expected or message["say"] in ("ended", "refused")
             if message["say"] != "tally":
                 self._answers.put_nowait(message)
 
@@ -117,6 +122,9 @@ class Bearers:
         self._around = around
         self._declared = declared
         self._bearers: dict[str, Bearer] = {}
+        self._telling: set[asyncio.Task[None]] = set()
+        # Is told which fault has ended because its process was killed.
+        self.tell_lost: Callable[[str], Coroutine[Any, Any, None]] | None = None
 
     async def put(self, name: str, order: FaultOrder, deadline: float) -> None:
         """Put a fault into effect."""
@@ -166,10 +174,16 @@ class Bearers:
 
     def reap(self) -> None:
         """Take leave of every process that has ended: ours, and those that ours left behind."""
-        by_pid = {bearer.pid: bearer for bearer in self._bearers.values()}
+        by_pid = {bearer.pid: (name, bearer) for name, bearer in self._bearers.items()}
         for pid in children.ended():
-            if bearer := by_pid.get(pid):
-                bearer.reaped()
+            if pid not in by_pid:
+                continue
+            name, bearer = by_pid[pid]
+            bearer.reaped()
+            if not bearer.expected and self.tell_lost is not None:
+                task = asyncio.get_running_loop().create_task(self.tell_lost(name))
+                self._telling.add(task)
+                task.add_done_callback(self._telling.discard)
 
     def _forget_old(self) -> None:
         over = [name for name, bearer in self._bearers.items() if bearer.ended.is_set()]

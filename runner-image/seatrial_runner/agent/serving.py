@@ -54,6 +54,7 @@ async def _serve(bearers: Bearers, token: str) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, over.set)
     server = ControlServer(bearers, token)
+    bearers.tell_lost = server.lost
     await server.start_on(_listening())
     logger.info("the agent serves, boot %s", server.boot)
     await over.wait()
