@@ -25,6 +25,7 @@ _CLONE_NEWNET = 0x40000000
 _HERE = Path(__file__).parent
 TOKEN = "a-token-of-the-tests"
 POD, NEIGHBOUR, NODE = "10.83.0.2", "10.83.0.9", "10.83.0.1"
+POD6, NEIGHBOUR6, NODE6 = "fd83::2", "fd83::9", "fd83::1"
 VOLUME_BYTES = 8 << 20
 MEMORY_BYTES = 256 << 20
 CPU_LIMIT = 0.5
@@ -130,7 +131,7 @@ class Pod:
         assert self._unshare.stdin
         self._unshare.stdin.write("go\n")
         self._unshare.stdin.close()
-        threading.Thread(target=self._name_server, daemon=True).start()
+        self._name_server()
         eventually(lambda: self.answers() and self.answers(port=8))
 
     def close(self) -> None:
@@ -147,7 +148,7 @@ class Pod:
         got = []
         with self.socket(socket.SOCK_DGRAM, host) as opened:
             opened.setblocking(False)
-            opened.connect((POD, 7))
+            opened.connect((POD6 if ":" in host else POD, 7))
             sent = []
 
             def receive() -> None:
@@ -184,15 +185,17 @@ class Pod:
         """Ask the container to write to its volume; give what it says."""
         return self._told(9, b"").decode()
 
-    def looks_up(self, name: str, kind: int = 1, *, how: str = "udp") -> bytes:
+    def looks_up(
+        self, name: str, kind: int = 1, *, how: str = "udp", server: str = NEIGHBOUR
+    ) -> bytes:
         """Ask the container to look up a name; give the answer, or the name of an error."""
         question = write_question(7, name, kind)
-        return self._told(10, f"{how} {NEIGHBOUR} ".encode() + question)
+        return self._told(10, f"{how} {server} ".encode() + question)
 
     def socket(self, kind: socket.SocketKind, host: str = NEIGHBOUR) -> socket.socket:
         """Open a socket on the node's side."""
         with network_of(self._node.pid):
-            opened = socket.socket(socket.AF_INET, kind)
+            opened = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
         opened.bind((host, 0))
         return opened
 
@@ -216,20 +219,25 @@ class Pod:
             f"{inside} address add {POD}/24 dev eth0",
             f"{inside} link set eth0 up",
             f"{inside} route add default via {NODE}",
+            f"{beside} address add {NODE6}/64 dev pod nodad",
+            f"{beside} address add {NEIGHBOUR6}/64 dev pod nodad",
+            f"{inside} address add {POD6}/64 dev eth0 nodad",
+            f"{inside} -6 route add default via {NODE6}",
         ):
             subprocess.run(command.split(), check=True)
 
     def _name_server(self) -> None:
-        """Answer every question with 10.83.0.53, by UDP and by TCP."""
+        """Have every question answered with 10.83.0.53, by UDP and by TCP."""
         with network_of(self._node.pid):
-            datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            datagrams.bind((NEIGHBOUR, 53))
-            streams = socket.create_server((NEIGHBOUR, 53))
-        threading.Thread(target=_answer_streams, args=(streams,), daemon=True).start()
-        with datagrams:
-            while True:
-                question, sender = datagrams.recvfrom(2000)
-                datagrams.sendto(_true_answer(question), sender)
+            for family, host in (
+                (socket.AF_INET, NEIGHBOUR),
+                (socket.AF_INET6, NEIGHBOUR6),
+            ):
+                datagrams = socket.socket(family, socket.SOCK_DGRAM)
+                datagrams.bind((host, 53))
+                streams = socket.create_server((host, 53), family=family)
+                for target, opened in ((_answer_streams, streams), (_answer_datagrams, datagrams)):
+                    threading.Thread(target=target, args=(opened,), daemon=True).start()
 
 
 class Agent:
@@ -317,6 +325,13 @@ def _true_answer(message: bytes) -> bytes:
     answer = at_address(question, "10.83.0.53")
     assert answer
     return answer
+
+
+def _answer_datagrams(opened: socket.socket) -> None:
+    with opened:
+        while True:
+            question, sender = opened.recvfrom(2000)
+            opened.sendto(_true_answer(question), sender)
 
 
 def _answer_streams(listening: socket.socket) -> None:

@@ -14,7 +14,8 @@ import threading
 
 
 def echo_udp(port: int) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened:
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as opened:
+        opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         opened.bind(("", port))
         while True:
             data, sender = opened.recvfrom(65535)
@@ -51,13 +52,15 @@ def write_on(volume: str) -> None:
 
 
 def look_up() -> None:
-    """Answer on UDP 10 what the server 10.0.0.9 says to a question, over one socket for ever."""
+    """Answer on UDP 10 what a server says to a question; by UDP from one socket for ever."""
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened,
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as resolver,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as resolver4,
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as resolver6,
     ):
         opened.bind(("", 10))
-        resolver.settimeout(0.3)
+        resolver4.settimeout(0.3)
+        resolver6.settimeout(0.3)
         while True:
             data, sender = opened.recvfrom(2000)
             how, server, question = data.split(b" ", 2)
@@ -67,6 +70,7 @@ def look_up() -> None:
                         stream.sendall(struct.pack("!H", len(question)) + question)
                         answer = stream.recv(2000)[2:]
                 else:
+                    resolver = resolver6 if b":" in server else resolver4
                     resolver.connect((server.decode(), 53))
                     resolver.send(question)
                     answer = resolver.recv(2000)
