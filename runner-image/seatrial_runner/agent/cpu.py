@@ -48,6 +48,7 @@ class Cpu:
             NotInjectedError: They cannot join the container, or nothing would bound them.
         """
         self._cgroup = bounded(self._container)
+        self._beside = beside(self._container) if self._cgroup.version == 1 else []
         self._throttled = self._cgroup.throttled_ms()
         self._workers = [
             children.start(lambda number=number: self._compute(number))  # type: ignore[misc]
@@ -87,11 +88,13 @@ class Cpu:
         for pid in self._workers:
             children.kill(pid)
         self._workers = []
-        self._cgroup.close()
+        for cgroup in (self._cgroup, *self._beside):
+            cgroup.close()
 
     def _compute(self, number: int) -> int:
         try:
-            self._cgroup.join()
+            for cgroup in (self._cgroup, *self._beside):
+                cgroup.join()
         except OSError:
             return _REFUSED
         self._note(number)
@@ -110,6 +113,15 @@ class Cpu:
 
     def _all_there(self) -> bool:
         return all(children.is_running(pid) for pid in self._workers)
+
+
+def beside(container: Container) -> list[Cgroup]:
+    """Find the cgroups of version 1 that count its CPU time, and say on which processors."""
+    found = []
+    for controller in ("cpuacct", "cpuset"):
+        with suppress(NotInjectedError):  # the machine has none
+            found.append(cgroup_of(container.main(), controller))
+    return found
 
 
 def bounded(container: Container) -> Cgroup:
