@@ -128,7 +128,7 @@ def test_what_a_test_did_not_stop_ends_by_itself(desk: Desk) -> None:
                     "name": "late",
                     "target": {"service": "pod"},
                     "packets": {"delay": "300ms"},
-                    "for": "2s",
+                    "for": "5s",
                     "when": {"test": "waits"},
                 }
             ],
@@ -138,7 +138,7 @@ def test_what_a_test_did_not_stop_ends_by_itself(desk: Desk) -> None:
                     "scenario": [
                         {
                             "http": {"get": "http://pod:8080/", "timeout": "5s"},
-                            "eventually": {"within": "10s"},
+                            "eventually": {"within": "20s"},
                             "expect": ["response.elapsed < duration('0.25s')"],
                         }
                     ],

@@ -254,7 +254,9 @@ class Round:
         if state["hits"] == self.hits_before:
             self._note("fault.hit", first=evidence.first_hit, counts=evidence.counts)
         state["hits"] = hits
-        state["firstHit"] = state["firstHit"] or evidence.first_hit
+        if state["firstHit"] is None and evidence.first_hit is not None:
+            # What it met before its answer had reached us met it, too.
+            state["firstHit"] = max(evidence.first_hit, state["applied"] or evidence.first_hit)
         self._stage.journal.changed()
 
     # A fault that lasts --------------------------------------------------------------------------
