@@ -13,6 +13,18 @@ from tests.support.kube_api import KubeApi
 from tests.support.operator_process import OperatorProcess, write_kubeconfig
 from tests.support.played_conductors import Conductors
 
+DELEGATED = [
+    {
+        "apiVersion": "chaos-mesh.org/v1alpha1",
+        "kind": "NetworkChaos",
+        "resource": "networkchaos",
+    },
+    {
+        "apiVersion": "litmuschaos.io/v1alpha1",
+        "kind": "ChaosEngine",
+        "resource": "chaosengines",
+    },
+]
 ACCOUNT = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/seatrial-operator"
 
 
@@ -22,7 +34,10 @@ def whole_plane() -> Iterator[ControlPlane]:
     with ControlPlane(controllers=True) as plane:
         helm(
             "install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace",
-            *given(runs={"podSecurityLevels": ["restricted", "baseline"]}),
+            *given(
+                runs={"podSecurityLevels": ["restricted", "baseline"]},
+                faults={"delegated": DELEGATED},
+            ),
             kubeconfig=plane.kubeconfig,
         )  # fmt: skip
         yield plane

@@ -43,21 +43,25 @@ class Environment:
         self._kubelet = threading.Thread(target=self._have_pods_ready, daemon=True)
         self._kubelet.start()
 
-    def _prepare(self, run: dict[str, Any]) -> None:
-        api = self.api
-        api.namespace(self.name)
-        role = "rbac.authorization.k8s.io"
-        api.send("POST", f"{self.base}/serviceaccounts", a_named("seatrial-conductor"))
+    def bind(self, role: str) -> None:
+        """Give the conductor what a ClusterRole of the chart allows."""
+        group = "rbac.authorization.k8s.io"
         account = {"kind": "ServiceAccount", "name": "seatrial-conductor", "namespace": self.name}
-        api.send(
+        self.api.send(
             "POST",
-            f"/apis/{role}/v1/namespaces/{self.name}/rolebindings",
+            f"/apis/{group}/v1/namespaces/{self.name}/rolebindings",
             {
-                **a_named("seatrial-conductor"),
-                "roleRef": {"apiGroup": role, "kind": "ClusterRole", "name": "seatrial-conductor"},
+                **a_named(role),
+                "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": role},
                 "subjects": [account],
             },
         )
+
+    def _prepare(self, run: dict[str, Any]) -> None:
+        api = self.api
+        api.namespace(self.name)
+        api.send("POST", f"{self.base}/serviceaccounts", a_named("seatrial-conductor"))
+        self.bind("seatrial-conductor")
         data = {"run.json": json.dumps(a_run(self.name, **run))}
         for name, content in (("run", data), ("journal", {}), ("report", {})):
             body = {**a_named(f"seatrial-{name}"), "data": content}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-WRITES = ("PATCH", "DELETE")
+WRITES = ("POST", "PATCH", "DELETE")
 
 
 class CountingProxy:
@@ -78,7 +78,7 @@ class CountingProxy:
                     self.end_headers()
                     self.wfile.write(content)
 
-            do_GET = do_PATCH = do_DELETE = pass_on  # noqa: N815 - names of the base class
+            do_GET = do_POST = do_PATCH = do_DELETE = pass_on  # noqa: N815 - names of the base class
 
             def log_message(self, *_: Any) -> None:
                 pass

@@ -44,6 +44,7 @@ class RunNamespace:
         self.away = False  # no request is answered
         self.on_agent: Callable[[Object, Object], None] = lambda pod, container: None
         self.on_gone: Callable[[str], None] = lambda name: None  # of a pod
+        self.apis: dict[str, list[Object]] = {}  # resources by path of group and version
         self.no_disruption = ""  # what evictions are refused with
         self._version = itertools.count(1)
         self._uids = itertools.count(1)
@@ -101,6 +102,10 @@ class RunNamespace:
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> Object:
         await self._answer()
+        if "/namespaces/" not in path:
+            if path not in self.apis:
+                raise NotFoundError(f"there is no {path}", status=404)
+            return {"resources": self.apis[path]}
         plural, name, _ = _parts(path)
         if name:
             return copy.deepcopy(self._find(plural, name))

@@ -38,7 +38,6 @@ FAULTS: dict[str, dict[str, Any]] = {
     "freeze": {"freeze": {}},
     "packets": {"packets": {"loss": "10%"}},
 }
-# The others differ in what they write, not in when.
 OF_EACH_FAMILY = ("evict", "noEndpoints", "configuration", "latency", "freeze")
 
 
@@ -122,16 +121,11 @@ def test_every_family_is_among_them() -> None:
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before-it", "after-it"])
-@pytest.mark.parametrize(
-    "kind",
-    [
-        pytest.param(kind, marks=() if kind in OF_EACH_FAMILY else pytest.mark.slow)
-        for kind in FAULTS
-    ],
-)
+@pytest.mark.parametrize("kind", list(FAULTS))
 def test_killed_at_any_write_nothing_stays_on(kind: str, after: bool) -> None:
     points = told = 0
-    for dies_at in range(1, MOST_WRITES):
+    # Of each family one kind at every write; the others write the same at the same moments.
+    for dies_at in range(1, MOST_WRITES, 1 if kind in OF_EACH_FAMILY else 3):
         world = in_virtual_time(killed_once(kind, dies_at, after=after))
         if world is None:
             break
@@ -145,5 +139,6 @@ def test_killed_at_any_write_nothing_stays_on(kind: str, after: bool) -> None:
         assert [f["state"] for f in summary["faults"]] == ["Recovered"], where
         assert summary["faults"][0]["times"] == 1, where
         told += any("Fault f was ended early" in each for each in summary["lostEvidence"])
-    assert points > 6  # or the test has not looked at much
-    assert bool(told) is (kind not in families.MOMENTARY)
+    assert points > (6 if kind in OF_EACH_FAMILY else 2)  # or it has not looked at much
+    if kind in OF_EACH_FAMILY:
+        assert bool(told) is (kind not in families.MOMENTARY)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from seatrial.api import families
 
 from seatrial_runner.conductor.faults.configuration import Configuration
+from seatrial_runner.conductor.faults.delegated import Delegated
 from seatrial_runner.conductor.faults.evict import Evict
 from seatrial_runner.conductor.faults.gateway import Traffic
 from seatrial_runner.conductor.faults.inside import Inside, Met
@@ -28,6 +29,7 @@ TABLE: Mapping[str, Callable[[], Kind]] = {
     **dict.fromkeys(families.POD, Inside),
     "packets": Met,
     "dns": Met,
+    **dict.fromkeys(families.DELEGATED, Delegated),
 }
 
 
