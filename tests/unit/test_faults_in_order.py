@@ -217,6 +217,28 @@ def test_overlapping_faults_each_have_their_own_window_and_hits() -> None:
     assert all(each["hits"] for each in states.values())
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [{"scale": {"replicas": 1}}, {"configuration": {"configMap": "settings", "set": {"a": "2"}}}],
+    ids=["scale", "configuration"],
+)
+def test_two_faults_do_not_change_the_same_at_a_time(kind: dict[str, Any]) -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        namespace.add("configmaps", {"metadata": {"name": "settings"}, "data": {"a": "1"}})
+        await a_minute(director, namespace)
+        assert namespace.objects["configmaps", "settings"]["data"] == {"a": "1"}
+        assert namespace.objects["deployments", "orders"]["spec"]["replicas"] == 2
+
+    faults = [
+        a_fault_doc("one", **kind, **{"for": "5s"}),
+        a_fault_doc("two", **kind, **{"for": "5s"}, when={"after": "2s"}),
+        a_fault_doc("three", **kind, **{"for": "5s"}, when={"fault": "one", "after": "2s"}),
+    ]
+    states, _ = played(*faults, course=course)
+    assert [each["state"] for each in states.values()] == ["Recovered", "NotInjected", "Recovered"]
+    assert "is changed by fault one at that moment" in states["two"]["message"]
+
+
 def test_podlabels_choose_the_leader() -> None:
     async def course(director: Director, namespace: RunNamespace) -> None:
         leader = next(

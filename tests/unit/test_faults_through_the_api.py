@@ -140,7 +140,7 @@ def test_two_cuts_of_one_service_do_not_undo_each_other() -> None:
 def test_a_service_without_endpoints_cannot_be_cut_off() -> None:
     states, _ = played(a_lasting(noEndpoints={}), course=one_test, replicas=0)
     assert states["f"]["state"] == "NotInjected"
-    assert "no Service of service orders has endpoints" in states["f"]["message"]
+    assert "Service orders has no endpoints" in states["f"]["message"]
 
 
 # Configuration -----------------------------------------------------------------------------------
@@ -252,6 +252,13 @@ def test_what_cannot_be_changed_is_left_as_it_is(change: Any, content: Any, word
     assert states["f"]["state"] == "NotInjected"
     assert words in states["f"]["message"]
     assert not [each for each in namespace.writes if "settings" in each]
+
+
+def test_seatrials_own_objects_are_not_touched() -> None:
+    fault = a_lasting(configuration={"secret": "seatrial-conductor", "remove": {}})
+    states, _ = played(fault, course=one_test)
+    assert states["f"]["state"] == "NotInjected"
+    assert "is Seatrial's own" in states["f"]["message"]
 
 
 def test_an_object_that_is_not_there_is_told() -> None:

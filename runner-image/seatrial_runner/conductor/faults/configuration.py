@@ -14,12 +14,22 @@ from seatrial.api.names import GROUP
 
 from seatrial_runner.clock import parse
 from seatrial_runner.conductor import pods
-from seatrial_runner.conductor.faults.kinds import Aim, Hands, Intent, Json, ThroughApi, target
+from seatrial_runner.conductor.faults.kinds import (
+    Aim,
+    Hands,
+    Intent,
+    Json,
+    ThroughApi,
+    hold,
+    let_go,
+    target,
+)
 from seatrial_runner.conductor.readiness import pods_of
 from seatrial_runner.conductor.seen import PODS, Seen
 
 # The original is kept in an object of the same kind, so that a Secret never gets into the journal.
-UNDO_PREFIX = "seatrial-undo-"
+OURS = "seatrial-"
+UNDO_PREFIX = f"{OURS}undo-"
 _RESTORED = f"{GROUP}/restored"  # annotation of the kept object: when the original was back
 _PLURALS = {"ConfigMap": "configmaps", "Secret": "secrets"}
 _KEPT = ("data", "binaryData", "type", "immutable")
@@ -35,6 +45,9 @@ class Configuration(ThroughApi):
         change = aim.fault["configuration"]
         kind = "ConfigMap" if change.get("configMap") else "Secret"
         name = change.get("configMap") or change["secret"]
+        if name.startswith(OURS):
+            raise NotInjectedError(f"{kind} {name} is Seatrial's own; name one of the services'")
+        hold(aim, f"{kind} {name}")
         return Intent(
             targets=[target(kind, name, "")],
             undo={
@@ -122,7 +135,8 @@ class Configuration(ThroughApi):
         try:
             kept = await hands.api.get(kept_path)
         except NotFoundError:
-            return  # nothing was changed yet, or all is back
+            let_go(hands, undo["fault"])  # nothing was changed yet, or all is back
+            return
         restored = (kept["metadata"].get("annotations") or {}).get(_RESTORED)
         if restored is None:
             await self._restore(hands, kept, intent)
@@ -131,6 +145,7 @@ class Configuration(ThroughApi):
             await hands.api.patch(kept_path, {"metadata": annotations})
         if undo["restart"] is not None:
             await _delete_older(hands, undo["restart"], parse(restored))
+        let_go(hands, undo["fault"])
         uid = {"preconditions": {"uid": kept["metadata"]["uid"]}}
         try:
             await hands.api.delete(kept_path, {"kind": "DeleteOptions", "apiVersion": "v1", **uid})

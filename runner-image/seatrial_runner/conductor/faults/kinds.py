@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from seatrial.api.errors import NotInjectedError
 from seatrial.api.journal import ServiceDoc, TargetState
 
 from seatrial_runner.conductor.apiserver import ApiServer
@@ -29,6 +30,7 @@ class Aim:
     seed: int  # the same for every try of this fault in this run
     stamp: str  # the present moment
     services: Sequence[ServiceDoc] = ()  # all of the run
+    held: dict[str, str] = field(default_factory=dict)  # what other faults change, by their name
 
     @property
     def service(self) -> ServiceDoc:
@@ -82,6 +84,7 @@ class Hands:
     faults: Mapping[str, Json] = field(default_factory=dict)  # the spec's, by name
     gateway: GatewayPlace | None = None  # of runs that have one
     agents: Agents | None = None  # of runs that declare faults inside pods
+    held: dict[str, str] = field(default_factory=dict)  # object -> fault that will bring it back
 
 
 Tell = Callable[[Evidence], None]
@@ -167,6 +170,30 @@ class ThroughApi:
         """Nothing ends it but we."""
         await asyncio.Event().wait()
         raise AssertionError("unreachable")
+
+
+def hold(aim: Aim, what: str) -> None:
+    """
+    Take an object for the fault alone, until ``let_go``.
+
+    Two that changed the same would bring back what the other one has made of it.
+
+    Raises:
+        NotInjectedError: Another fault has it.
+    """
+    name = aim.fault["name"]
+    other = aim.held.setdefault(what, name)
+    if other != name:
+        raise NotInjectedError(
+            f"{what} is changed by fault {other} at that moment: have this one begin after it,"
+            f" when: {{fault: {other}}}"
+        )
+
+
+def let_go(hands: Hands, fault: str) -> None:
+    """Give back what a fault held."""
+    for what in [each for each, name in hands.held.items() if name == fault]:
+        del hands.held[what]
 
 
 SCALABLE = ("Deployment", "StatefulSet")

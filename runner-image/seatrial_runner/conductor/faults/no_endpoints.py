@@ -20,6 +20,7 @@ from seatrial_runner.conductor.seen import ENDPOINT_SLICES, SERVICES, Seen
 _PREFIX = f"no-endpoints.{names.GROUP}/"
 _SERVICE_NAME = "kubernetes.io/service-name"  # label of EndpointSlices
 _IN_EFFECT_S = 30.0
+_READY_S = 2.0  # a ready pod becomes an endpoint within so long
 
 
 class NoEndpoints(ThroughApi):
@@ -29,12 +30,6 @@ class NoEndpoints(ThroughApi):
         """Take all Services of the target; behind a gateway, those that lead to the pods."""
         direct = aim.service.get("direct") or {}
         services = [direct.get(host, host) for host in aim.service["hosts"]]
-        services = [name for name in services if _endpoints(name, aim.seen)]
-        if not services:
-            raise NotInjectedError(
-                f"no Service of service {aim.service['name']} has endpoints at that moment: there"
-                " is nothing to cut off"
-            )
         return Intent(
             targets=[target("Service", name, "") for name in services],
             undo={"services": services, "label": f"{_PREFIX}{aim.fault['name']}"},
@@ -42,6 +37,7 @@ class NoEndpoints(ThroughApi):
 
     async def apply(self, hands: Hands, intent: Intent) -> None:
         """Change the selectors, and wait until the Services have no endpoints."""
+        await self._find_endpoints(hands, intent)
         for each in intent.targets:
             path = SERVICES.path(hands.namespace, each["name"])
             found = await hands.api.get(path)
@@ -63,6 +59,22 @@ class NoEndpoints(ThroughApi):
         # The node's proxy learns of it up to a second later; until then clients still get through.
         await until_cut_off(intent.undo["services"], _ports(intent, hands.services))
 
+    async def _find_endpoints(self, hands: Hands, intent: Intent) -> None:
+        """Keep the Services that have endpoints; those of a pod that is just ready come later."""
+        names = list(intent.undo["services"])
+        try:
+            async with asyncio.timeout(_READY_S):
+                while not any(_endpoints(name, hands.seen) for name in names):
+                    await hands.seen.wait(_READY_S)
+        except TimeoutError:
+            raise NotInjectedError(
+                f"Service {', '.join(names) or '(none)'} has no endpoints at that moment: there is"
+                " nothing to cut off"
+            ) from None
+        found = [name for name in names if _endpoints(name, hands.seen)]
+        intent.undo["services"] = found
+        intent.targets = [each for each in intent.targets if each["name"] in found]
+
     async def undo(self, hands: Hands, intent: Intent) -> None:
         """Take the label out of the selectors; a Service that is gone needs none."""
         for name in intent.undo["services"]:
@@ -73,9 +85,9 @@ class NoEndpoints(ThroughApi):
                 continue
 
     def is_undone(self, intent: Intent, services: Sequence[ServiceDoc], seen: Seen) -> bool:
-        """Tell whether every Service that was cut off leads to pods again."""
+        """Tell whether a Service that was cut off leads to pods again: they follow one another."""
         ready = any(pods.is_ready(pod) for service in services for pod in pods_of(service, seen))
-        return not ready or all(_endpoints(name, seen) for name in intent.undo["services"])
+        return not ready or any(_endpoints(name, seen) for name in intent.undo["services"])
 
 
 def _ports(intent: Intent, services: Sequence[ServiceDoc]) -> list[int]:

@@ -20,6 +20,7 @@ from seatrial_runner.conductor.faults.kinds import (
     Intent,
     Json,
     Kind,
+    let_go,
 )
 from seatrial_runner.conductor.faults.recovery import recovers
 from seatrial_runner.conductor.faults.timeline import lasts_s, recovery_within_s, seed_of_round
@@ -171,6 +172,7 @@ class Round:
         try:
             intent = self._kind.aim(self._aim())
         except NotInjectedError as error:
+            let_go(self._hands, self._fault["name"])
             self._failed("NotInjected", str(error))
             return None
         state["state"] = "Requested"
@@ -207,6 +209,7 @@ class Round:
             seed_of_round(seed, self.number),
             self._stage.at(),
             self._stage.run["services"],
+            self._hands.held,
         )
 
     async def _take_back(self, intent: Intent, why: str) -> None:

@@ -16,6 +16,8 @@ from seatrial_runner.conductor.faults.kinds import (
     Intent,
     Json,
     ThroughApi,
+    hold,
+    let_go,
     scalable,
     target,
     workload_path,
@@ -47,6 +49,8 @@ class Scale(ThroughApi):
             raise NotInjectedError(
                 f"service {aim.service['name']} has no Deployment or StatefulSet to scale"
             )
+        for workload in originals:
+            hold(aim, workload)
         if all(count == wanted for count in originals.values()):
             raise NotInjectedError(
                 f"service {aim.service['name']} already has {wanted} replicas: nothing would change"
@@ -55,6 +59,7 @@ class Scale(ThroughApi):
         return Intent(
             targets=targets,
             undo={
+                "fault": aim.fault["name"],
                 "originals": originals,
                 "replicas": wanted,
                 "withinS": _IN_EFFECT_S + max(graces, default=0),
@@ -89,6 +94,7 @@ class Scale(ThroughApi):
                 await _write(hands, workload, original)
             except NotFoundError:
                 continue
+        let_go(hands, intent.undo["fault"])
 
     def is_undone(self, intent: Intent, services: Sequence[ServiceDoc], seen: Seen) -> bool:
         """Tell whether the workloads ask for their old numbers again."""
