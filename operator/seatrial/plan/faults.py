@@ -14,6 +14,7 @@ from seatrial.api.spec import RunSpec
 from seatrial.plan.ceilings import ceiling_problems
 from seatrial.plan.configuration import Key, configuration_problems, is_complete, sources
 from seatrial.plan.delegation import resource_problems
+from seatrial.plan.envoy_size import MAX_BYTES, envoy_bytes
 from seatrial.plan.fault_targets import target_problems
 from seatrial.plan.fronts import carried
 from seatrial.plan.gateway import MAX_LISTENERS, carried_services, is_needed
@@ -54,6 +55,7 @@ def fault_problems(
         yield from _moment(fault, spec, field)
         yield from _repetition(fault, spec, field)
     yield from _too_many_ports(spec, parts)
+    yield from _too_much_for_envoy(spec, parts)
     yield from _ambiguous(spec)
     yield from _circle(spec)
     yield from _nobody_starts(spec)
@@ -68,6 +70,15 @@ def _too_many_ports(spec: RunSpec, parts: Mapping[str, Part]) -> Iterator[SpecEr
     if ports > MAX_LISTENERS:
         problem = f"have targets with {ports} ports; the gateway carries at most {MAX_LISTENERS}."
         yield SpecError("spec.faults", problem, "Make several runs of it.")
+
+
+def _too_much_for_envoy(spec: RunSpec, parts: Mapping[str, Part]) -> Iterator[SpecError]:
+    size = envoy_bytes(spec.faults, {name: part.fronts for name, part in parts.items()})
+    if size > MAX_BYTES:
+        problem = f"of kind http need a configuration of about {size // 1024} KiB;"
+        problem += f" at most {MAX_BYTES // 1024} KiB can be kept."
+        remedy = "Name target.port, fewer services in target.from, or make several runs of it."
+        yield SpecError("spec.faults", problem, remedy)
 
 
 def _moment(fault: Fault, spec: RunSpec, field: str) -> Iterator[SpecError]:

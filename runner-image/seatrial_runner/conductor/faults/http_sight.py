@@ -69,8 +69,9 @@ def _ask(params: Mapping[str, Any], connection: socket.socket) -> Answer | None:
     method = (match.get("methods") or ["GET"])[0].upper()
     target = match.get("path") or match.get("pathPrefix") or "/"
     headers = {
-        "host": PROBE_HOST,
         **{k.lower(): v for k, v in (match.get("headers") or {}).items()},
+        # Last: a match of the host is the user's requests', and a probe must not reach the service.
+        "host": PROBE_HOST,
     }
     if (params.get("abort") or {}).get("grpcStatus") is not None:
         headers |= {"content-type": "application/grpc", "te": "trailers"}
