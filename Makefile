@@ -70,7 +70,7 @@ cluster-tests: $(VENV) ## Tests of the local cluster itself: killed, removed, it
 	$(PYTEST) tests/localcluster -m slow
 
 bench-gateway: $(VENV) ## Measure the gateway against a direct connection and Toxiproxy
-	.venv/bin/python -m tests.bench.gateway
+	.venv/bin/python -m tests.bench.gateway --page docs/performance-gateway.md
 	.venv/bin/python -m tests.bench.gateway_faults
 
 bench: $(VENV) ## Measure on the cluster (make up), and write docs/performance.md

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
@@ -145,33 +146,93 @@ def _add_proxy(control: int, listen: int, upstream: int) -> None:
     eventually(added)
 
 
+@dataclass
+class Comparison:
+    """One load on all ways."""
+
+    connections: int
+    size: int
+    middle: dict[str, dict[str, float]]  # the median of each column, by way
+
+    @property
+    def what(self) -> str:
+        """The load, for people."""
+        answers = "answers of 1 MiB" if self.size == LARGE else f"answers of {self.size} bytes"
+        plural = "" if self.connections == 1 else "s"
+        return f"{self.connections} connection{plural}, {answers}"
+
+    @property
+    def ratios(self) -> dict[str, float]:
+        """The gateway's by Toxiproxy's."""
+        ours, theirs = self.middle["gateway"], self.middle["toxiproxy"]
+        return {column: ours[column] / theirs[column] for column in COLUMNS}
+
+    def rows(self) -> dict[str, list[str]]:
+        """The table: a row for each way, and the ratios."""
+        rows = {
+            name: [f"{values[column]:,.2f}" for column in COLUMNS]
+            for name, values in self.middle.items()
+        }
+        return rows | {"ratio": [f"{self.ratios[column]:.2f}" for column in COLUMNS]}
+
+    def behind(self) -> list[str]:
+        """Say in what the gateway is behind Toxiproxy."""
+        return [
+            f"{self.what}: {column} is {ratio:.2f} of Toxiproxy's"
+            for column, ratio in self.ratios.items()
+            if (ratio < 1 if column in HIGHER_IS_BETTER else ratio > 1)
+        ]
+
+
 def compare(
     found: dict[str, Way], connections: int, size: int, *, rounds: int, seconds: float
-) -> list[str]:
-    """Measure all ways in turns, print a table, and say in what the gateway is behind."""
+) -> Comparison:
+    """Measure all ways in turns, and print a table."""
     figures: dict[str, list[Figures]] = {name: [] for name in found}
     names = list(found)
     for number in range(rounds):
         # Another one is the first each time.
         for name in names[number % len(names) :] + names[: number % len(names)]:
             figures[name].append(measure(name, found[name], connections, size, seconds))
-    what = "answers of 1 MiB" if size == LARGE else f"answers of {size} bytes"
-    print(f"\n{connections} connections, {what}")
-    print(f"{'':12}" + "".join(f"{column:>12}" for column in COLUMNS))
     middle = {
         name: {column: median(getattr(one, column) for one in each) for column in COLUMNS}
         for name, each in figures.items()
     }
-    for name, values in middle.items():
-        print(f"{name:12}" + "".join(f"{values[column]:12.2f}" for column in COLUMNS))
-    ours, theirs = middle["gateway"], middle["toxiproxy"]
-    ratios = {column: ours[column] / theirs[column] for column in COLUMNS}
-    print(f"{'ratio':12}" + "".join(f"{ratios[column]:12.2f}" for column in COLUMNS), flush=True)
-    return [
-        f"{connections} connections, {what}: {column} is {ratio:.2f} of Toxiproxy's"
-        for column, ratio in ratios.items()
-        if (ratio < 1 if column in HIGHER_IS_BETTER else ratio > 1)
-    ]
+    comparison = Comparison(connections, size, middle)
+    print(f"\n{comparison.what}")
+    print(f"{'':12}" + "".join(f"{column:>12}" for column in COLUMNS))
+    for name, cells in comparison.rows().items():
+        print(f"{name:12}" + "".join(f"{cell:>12}" for cell in cells), flush=True)
+    return comparison
+
+
+PAGE = """# Performance of the gateway
+
+Measured on {today} by `make bench-gateway`, on one machine with {cpus} CPUs that also ran the load and the server: read the ratios.
+No fault was on; every way was measured in turns with the others, {rounds} times for {seconds:g} s, and these are the medians.
+
+`rate` is answers per second; `cpu_us` the proxy's CPU time for one answer, in microseconds; `memory_mib` the memory of all its processes, with what they share counted once.
+`ratio` is the gateway's figure by Toxiproxy's.
+
+{tables}
+"""  # noqa: E501 - a page has one sentence per line
+
+
+def page(comparisons: list[Comparison], rounds: int, seconds: float) -> str:
+    """Write the tables as a page of the documentation."""
+    tables = []
+    for each in comparisons:
+        lines = [f"## {each.what[0].upper()}{each.what[1:]}", ""]
+        lines += [f"| way | {' | '.join(COLUMNS)} |", "| --- " * (len(COLUMNS) + 1) + "|"]
+        lines += [f"| {name} | {' | '.join(cells)} |" for name, cells in each.rows().items()]
+        tables.append("\n".join(lines))
+    return PAGE.format(
+        today=datetime.now(UTC).date(),
+        cpus=len(os.sched_getaffinity(0)),
+        rounds=rounds,
+        seconds=seconds,
+        tables="\n\n".join(tables),
+    )
 
 
 def main() -> int:
@@ -180,14 +241,17 @@ def main() -> int:
     parser.add_argument("--connections", type=int, nargs="*", default=[1, 10, 100, 1000])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--page", type=Path, help="write the tables to this page, too")
     options = parser.parse_args()
-    behind = []
     with ways() as found:
-        for size in (SMALL, LARGE):
-            for connections in options.connections:
-                behind += compare(
-                    found, connections, size, rounds=options.rounds, seconds=options.seconds
-                )
+        comparisons = [
+            compare(found, connections, size, rounds=options.rounds, seconds=options.seconds)
+            for size in (SMALL, LARGE)
+            for connections in options.connections
+        ]
+    if options.page:
+        options.page.write_text(page(comparisons, options.rounds, options.seconds))
+    behind = [line for each in comparisons for line in each.behind()]
     print("\nratio: the gateway's by Toxiproxy's. Behind in: " + ("; ".join(behind) or "nothing"))
     return 1 if behind else 0
 

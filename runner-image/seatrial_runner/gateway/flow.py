@@ -25,7 +25,7 @@ from seatrial_runner.gateway.reactor import IN, OUT, Handler, Reactor, Timer
 
 # What is read at once, and so what may wait on a way without a fault. One for the whole process:
 # nothing stays in it from one call to the next.
-_BUFFER = bytearray(128 * 1024)
+_BUFFER = bytearray(64 * 1024)
 _VIEW = memoryview(_BUFFER)
 # What may wait on a way with faults; less when all ways together hold much.
 _MOST = 4 * 1024 * 1024

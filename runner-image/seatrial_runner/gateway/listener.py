@@ -48,7 +48,7 @@ class Listener:
         self._accepted = accepted
         self._upstream: Address | None = None
         self._closers: set[LiveFault] = set()
-        self._was_polite = False
+        self._has_waited = False
 
     def lead_to(self, address: Address) -> None:
         """Carry connections there; begins to accept."""
@@ -102,11 +102,11 @@ class Listener:
             self._reactor.watch(self._fd, IN, self._on_arrival)
 
     def _on_arrival(self, events: int) -> None:
-        if self._is_ahead() and not self._was_polite:
-            self._was_polite = True
+        waited, self._has_waited = self._has_waited, False
+        if not waited and self._is_ahead():
+            self._has_waited = True
             self._pause(_POLITE_S)
             return
-        self._was_polite = False
         for _ in range(_AT_ONCE):
             try:
                 sock, address = self._sock.accept()
@@ -119,13 +119,13 @@ class Listener:
                 return
             sock.setblocking(False)
             self._accepted(self, sock, plain_address(address[0]), address[1])
-            if self._is_ahead():
+            if not waited and self._is_ahead():
                 return
 
     def _is_ahead(self) -> bool:
-        """Tell whether this worker has more connections than another one that is there."""
+        """Tell whether this worker has more connections than another one, where that matters."""
         mine = self._loads[self._worker]
-        return any(0 <= load < mine for load in self._loads)
+        return any(load >= 0 and mine > load + load // 8 for load in self._loads)
 
     def _pause(self, seconds: float) -> None:
         self._reactor.forget(self._fd)
