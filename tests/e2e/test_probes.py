@@ -20,7 +20,10 @@ WEB = """
   - python3
   - -c
   - |
+    import os, signal
     from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
     class Handler(BaseHTTPRequestHandler):
         status = 200
