@@ -59,6 +59,14 @@ ROWS = {
     "4g": (a_summary(finished=ended("TimedOut")), {}),
     "4h": (a_summary(finished=None), {"error": Cause(Reason.TIMED_OUT, "spec.timeout is over")}),
     "4i": (a_summary(tests=[a_test_state(outcome="Error", passed=0)]), {}),
+    "4j": (
+        a_summary(
+            environmentFailure={**PULL, "reason": "UnsupportedFault"},
+            tests=[a_test_state(outcome="Skipped", passed=0)],
+            finished=ended("EnvironmentFailed"),
+        ),
+        {},
+    ),
     "5a": (a_summary(faults=[a_fault_state(state="Skipped", applied=None)]), {}),
     "5b": (a_summary(faults=[a_fault_state(state="NotInjected", applied=None)]), {}),
     "5c": (a_summary(faults=[a_fault_state(kind="latency", state="NoEffect")]), {}),
