@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.cluster import OPERATOR_LABELS, Cluster, Json
-from tests.e2e.conftest import Desk
+from tests.e2e.conftest import ROOT, Desk
 from tests.support.chart import CHART, NAMESPACE, RELEASE, helm
 
 CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/integrationtestruns.seatrial.dev"
@@ -125,3 +128,41 @@ def test_an_upgrade_leaves_a_run_in_progress_alone(release, cluster: Cluster, de
     assert pod is not None
     environ = {e["name"]: e.get("value") for e in pod["spec"]["containers"][0]["env"]}
     assert environ["SEATRIAL_LOG_LEVEL"] == "INFO"
+
+
+def localcluster(command: str, kubeconfig: str, values: Json) -> None:
+    """Run ``make up`` or ``make down`` on whatever cluster a kubeconfig leads to."""
+    images = {
+        f"SEATRIAL_{name.upper()}_IMAGE": "{repository}:{tag}".format_map(values["image"][name])
+        for name in ("operator", "runner")
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "localcluster", command],
+        cwd=ROOT,
+        env={**os.environ, **images, "CLUSTER": "current", "KUBECONFIG": kubeconfig},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_on_a_cluster_that_is_there_nothing_is_touched_but_seatrials_own(
+    release, cluster: Cluster, desk: Desk, kubeconfig: str
+):
+    values = json.loads(release.values.read_text())
+    release.uninstall()
+    before = cluster.everything()
+    localcluster("up", kubeconfig, values)
+    run = desk.run("anywhere", TRIVIAL)
+    assert run.finished()["verdict"] == "Passed"
+    run.delete()
+    run.gone()
+    (name,) = operators(cluster)
+    pod = cluster.get(f"{PODS}/{name}")
+    assert pod is not None
+    environ = {e["name"]: e.get("value") for e in pod["spec"]["containers"][0]["env"]}
+    assert environ["SEATRIAL_LOG_LEVEL"] == "INFO"  # as a user gets it
+    localcluster("down", kubeconfig, values)
+    changed = before ^ cluster.everything()
+    assert {each for each in changed if "/e2e-" not in each and "/itr-" not in each} == set()
