@@ -246,6 +246,7 @@ def test_a_status_with_everything_in_it_is_taken_as_it_is(runs):
         "verdict": "Passed",
         "message": "m" * 2048,
         "namespace": "itr-status-1",
+        "seals": ["0" * 64],
         "report": "status-report",
         "startTime": moment,
         "gateTime": moment,
