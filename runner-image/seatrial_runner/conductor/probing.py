@@ -260,7 +260,8 @@ def _keep_checking(probe: Json, services: Json, channel: Channel, hurry: threadi
 
 def _problem(probe: Json, services: Json) -> str:
     """Make a check; empty if it held."""
-    from seatrial_runner.scenario import World, check
+    from seatrial_runner.scenario import World
+    from seatrial_runner.scenario.checks import check
 
     timeout_s = parse_duration(probe.get("timeout") or "2s").total_seconds()
     if probe.get("tcp"):

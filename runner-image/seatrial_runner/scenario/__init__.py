@@ -7,7 +7,6 @@ needs it: httpx with the first request, CEL with the first expression, Jinja2 wi
 template.
 """
 
-from seatrial_runner.scenario.checks import check
 from seatrial_runner.scenario.engine import run_instance
 from seatrial_runner.scenario.matrix import Instance, expand
 from seatrial_runner.scenario.preloading import preload
@@ -23,7 +22,6 @@ __all__ = [
     "Outcome",
     "StepResult",
     "World",
-    "check",
     "expand",
     "preload",
     "run_instance",
