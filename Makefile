@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv/.made
 CLUSTER_CLI := $(PYTHON) -m localcluster
 RUN ?= examples/shop/run.yaml
+# Tests on the cluster side by side; 0: one after another.
+E2E_WORKERS ?= 0
 PYTEST := .venv/bin/pytest
 # Evaluated when used: the kubeconfig of the cluster that CLUSTER and CLUSTER_NAME name.
 KUBECONFIG_PATH = $$($(CLUSTER_CLI) kubeconfig)
@@ -61,7 +63,9 @@ control-plane: $(VENV) ## Tests against a real API server without nodes
 	$(PYTEST) tests/control_plane
 
 e2e: $(VENV) ## Tests on the cluster (make up)
-	KUBECONFIG=$(KUBECONFIG_PATH) $(PYTEST) tests/e2e -m 'not exhaustive'
+	KUBECONFIG=$(KUBECONFIG_PATH) $(PYTEST) tests/e2e -m 'not exhaustive and not alone' \
+	  -n $(E2E_WORKERS) --dist loadfile
+	KUBECONFIG=$(KUBECONFIG_PATH) $(PYTEST) tests/e2e -m 'not exhaustive and alone'
 
 killers: $(VENV) ## Kill every part at every moment of every kind of fault (make up; minutes)
 	KUBECONFIG=$(KUBECONFIG_PATH) $(PYTEST) tests/e2e/test_faults_and_killers.py

@@ -20,7 +20,21 @@ from tests.e2e.cluster import OPERATOR_LABELS, ApiError, Cluster, Json, Run, doc
 
 ROOT = Path(__file__).parents[2]
 LABEL = "e2e.seatrial.dev/session"  # on the namespaces of these tests
+# They stop the operator or the API server, or look at everything there is in the cluster.
+ALONE = {
+    "test_chart_lifecycle",
+    "test_faults_and_killers",
+    "test_something_dies",
+    "test_twenty_at_once",
+}
 SESSION = f"e2e-{secrets.token_hex(3)}"  # begins the names of this session's namespaces
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what must not run beside other tests."""
+    for item in items:
+        if item.path.stem in ALONE:
+            item.add_marker("alone")
 
 
 @pytest.fixture(scope="session")
