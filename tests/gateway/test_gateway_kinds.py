@@ -143,6 +143,7 @@ def test_refuse_is_a_true_refusal_and_leaves_open_connections_alone(gateway: Gat
 
     assert report["hits"] >= 5
     assert report["counts"]["refusedConnections"] >= 5
+    assert report["applied"] <= report["firstHit"] <= report["lastHit"] <= report["ended"]
 
 
 def test_two_refusals_end_with_the_later_one(gateway: Gateway) -> None:

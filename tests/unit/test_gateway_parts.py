@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from seatrial_runner.gateway.listener import plain_address
 from seatrial_runner.gateway.live import LiveFault, Plan, names_by_address
 from seatrial_runner.gateway.messages import pair, receive, send
 from seatrial_runner.gateway.probes import Greeting, ProbeLine, read_greeting
+from seatrial_runner.gateway.refusals import Refusals
 from seatrial_runner.gateway.settings import Settings
 
 
@@ -286,3 +289,39 @@ def test_every_kind_of_the_network_can_be_read() -> None:
         "connectionLimit": {"connections": 1},
     }  # fmt: skip
     assert len({read_effect(kind, needed.get(kind, {})) for kind in NETWORK}) == len(NETWORK)
+
+
+# What the kernel refuses -------------------------------------------------------------------------
+
+
+def test_refused_connections_are_resets_without_a_connection(tmp_path: Path) -> None:
+    def counters(resets: int, aborts: int) -> None:
+        (tmp_path / "snmp").write_text(f"Ip: A\nIp: 1\nTcp: InSegs OutRsts\nTcp: 9 {resets}\n")
+        (tmp_path / "netstat").write_text(
+            f"TcpExt: TCPAbortOnData Other TCPAbortOnClose\nTcpExt: {aborts} 50 3\nIpExt: A\n"
+            "IpExt: 1\n"
+        )
+
+    one, two = (datetime(2026, 11, 20, 12, 0, second, tzinfo=UTC) for second in (1, 2))
+    counters(100, 10)
+    refusals = Refusals(tmp_path)
+    refusals.look(one)
+    assert (refusals.count, refusals.first) == (0, None)
+    counters(103, 10)
+    refusals.look(one)
+    counters(105, 11)  # two resets, of a connection that was broken
+    refusals.look(two)
+    assert (refusals.count, refusals.first, refusals.last) == (3, one, one)
+    counters(110, 11)
+    refusals.look(two)
+    assert (refusals.count, refusals.first, refusals.last) == (8, one, two)
+
+
+def test_connections_that_a_dead_worker_carried_are_counted_as_lost() -> None:
+    board = Board(2)
+    board.loads()[0], board.loads()[1] = 3, 4
+
+    board.leave(1)
+    board.leave(1)
+
+    assert board.lost == 4

@@ -64,7 +64,9 @@ class FaultReport(TypedDict):
     hits: int
     firstHit: str | None
     lastHit: str | None
-    counts: dict[str, int]  # what was done: bytes, connections, ...
+    # What was done: bytes, connections, ... lostConnections were not: they broke because a process
+    # of the gateway died meanwhile.
+    counts: dict[str, int]
 
 
 class EnvoyDoc(TypedDict):

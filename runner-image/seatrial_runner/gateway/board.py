@@ -57,8 +57,8 @@ class Board:
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
-        # A row of head cells for each worker, a ticket for each slot, then the slots.
-        words = workers + SLOTS + SLOTS * workers * _CELLS
+        # The load of each worker, a ticket for each slot, the slots, and the connections lost.
+        words = workers + SLOTS + SLOTS * workers * _CELLS + 1
         self._fd = os.memfd_create("seatrial-board")
         os.ftruncate(self._fd, words * _WORD)
         self._memory = memoryview(mmap.mmap(self._fd, words * _WORD)).cast("q")
@@ -81,12 +81,19 @@ class Board:
                 cells[cell] = 0
 
     def leave(self, worker: int) -> None:
-        """Take back what a worker that is gone still holds."""
-        self.loads()[worker] = ABSENT
+        """Take back what a worker that is gone still holds, and count what went with it."""
+        loads = self.loads()
+        self._memory[-1] += max(0, loads[worker])
+        loads[worker] = ABSENT
         for slot in range(SLOTS):
             cells = self.cells(slot, worker)
             cells[Cell.OPEN] = 0
             cells[Cell.PROBES] = 0
+
+    @property
+    def lost(self) -> int:
+        """How many connections have broken because a worker died."""
+        return self._memory[-1]
 
     def total(self, slot: int, cell: Cell) -> int:
         """Add up a cell of all workers."""

@@ -8,7 +8,7 @@ import socket
 from collections import OrderedDict
 
 from seatrial.api.control import FaultOrder, GatewayDoc
-from seatrial.api.errors import NotInjectedError
+from seatrial.api.errors import NotInjectedError, NotRevertedError
 from seatrial.api.families import HTTP, NETWORK
 
 from seatrial_runner import clock
@@ -16,13 +16,15 @@ from seatrial_runner.control import ControlServer, Evidence
 from seatrial_runner.gateway import effects
 from seatrial_runner.gateway.board import COUNTS, SLOTS, Board, Cell
 from seatrial_runner.gateway.http_faults import HttpFaults
-from seatrial_runner.gateway.links import Links
+from seatrial_runner.gateway.links import Links, NoAnswerError
 from seatrial_runner.gateway.messages import FaultWord, Word
-from seatrial_runner.gateway.refusals import refused_since, resets_sent
+from seatrial_runner.gateway.refusals import Refusals
 
 logger = logging.getLogger("seatrial.gateway")
 
 _RESOLVE_AGAIN_S = 0.25
+# How exactly the first and the last refused connection are known.
+_LOOK_S = 0.05
 _KEPT = 1000  # faults that have ended, whose evidence is still known
 
 
@@ -40,7 +42,9 @@ class Controller:
         self._free = set(range(SLOTS))
         self._ended: OrderedDict[str, Evidence] = OrderedDict()
         self._https: set[str] = set()  # names of http faults
-        self._closed: dict[str, tuple[int, int]] = {}  # faults that closed ports, with resets_sent
+        self._refusals: dict[str, Refusals] = {}  # of faults that close ports
+        self._lost_before: dict[str, int] = {}  # connections, when the fault began
+        self._looking: asyncio.Task[None] | None = None
         self._sources: dict[str, list[str]] = {}
         self._upstreams: dict[str, str] = {}
         self._resolving: asyncio.Task[None] | None = None
@@ -54,8 +58,9 @@ class Controller:
     async def stop(self) -> None:
         """End what runs in the background; the workers go on."""
         self._links.close()
-        if self._resolving is not None:
-            self._resolving.cancel()
+        for task in (self._resolving, self._looking):
+            if task is not None:
+                task.cancel()
         await self._http.stop()
 
     def ready(self) -> str:
@@ -87,8 +92,11 @@ class Controller:
             raise NotInjectedError(f"{SLOTS} faults are in effect: end one before")
         slot = self._free.pop()
         self._board.clear(slot)
+        self._lost_before[name] = self._board.lost
         if _closes_ports(order):
-            self._closed[name] = resets_sent()
+            self._refusals[name] = Refusals()
+            if self._looking is None or self._looking.done():
+                self._looking = asyncio.create_task(self._look_for_refusals())
         self._faults[name] = FaultWord(name=name, order=order, slot=slot, deadline=deadline)
         await self._links.tell("put", [self._faults[name]])
 
@@ -112,13 +120,16 @@ class Controller:
         del self._faults[name]
         try:
             await self._links.tell("remove", [word])
-        except BaseException:
+        except BaseException as error:
             self._faults.setdefault(name, word)  # so that the next try says it again
+            if isinstance(error, NoAnswerError):
+                raise NotRevertedError(f"fault {name} may still be there: {error}") from error
             raise
         self._ended[name] = self._evidence(word)
         while len(self._ended) > _KEPT:
             self._ended.popitem(last=False)
-        self._closed.pop(name, None)
+        self._refusals.pop(name, None)
+        self._lost_before.pop(name, None)
         self._free.add(word["slot"])
 
     async def evidence(self, name: str) -> Evidence:
@@ -166,16 +177,30 @@ class Controller:
             name: total for cell, name in COUNTS.items() if (total := board.total(slot, cell))
         }
         hits = board.total(slot, Cell.HITS)
-        before = self._closed.get(word["name"])
-        if before is not None and (refused := refused_since(before)):
-            hits += refused
-            counts[COUNTS[Cell.REFUSED]] = counts.get(COUNTS[Cell.REFUSED], 0) + refused
+        moments = [clock.from_milliseconds(each) for each in (first, last) if each]
+        refusals = self._refusals.get(word["name"])
+        if refusals is not None:
+            refusals.look(clock.now())
+            hits += refusals.count
+            moments += [each for each in (refusals.first, refusals.last) if each]
+            if refusals.count:
+                name = COUNTS[Cell.REFUSED]
+                counts[name] = counts.get(name, 0) + refusals.count
+        # Not by the fault: by a worker that died while it was on.
+        if lost := board.lost - self._lost_before.get(word["name"], board.lost):
+            counts["lostConnections"] = lost
         return Evidence(
             hits=hits,
-            first_hit=clock.from_milliseconds(first) if first else None,
-            last_hit=clock.from_milliseconds(last) if last else None,
+            first_hit=min(moments, default=None),
+            last_hit=max(moments, default=None),
             counts=counts,
         )
+
+    async def _look_for_refusals(self) -> None:
+        while self._refusals:
+            for refusals in self._refusals.values():
+                refusals.look(clock.now())
+            await asyncio.sleep(_LOOK_S)
 
     def _hosts(self) -> set[str]:
         return {each["upstreamHost"] for each in self._doc["listeners"]}

@@ -12,8 +12,6 @@ from collections.abc import Callable
 from time import monotonic_ns
 from typing import Literal
 
-from seatrial.api.errors import FaultError
-
 from seatrial_runner.gateway import messages
 from seatrial_runner.gateway.messages import FaultWord, Reply, Word
 
@@ -23,6 +21,10 @@ logger = logging.getLogger("seatrial.gateway")
 # that no fault is on a second after its deadline.
 _ANSWER_S = 0.8
 _HEIR_S = 3.0
+
+
+class NoAnswerError(Exception):
+    """A worker does not answer, and neither does its heir."""
 
 
 class Link:
@@ -148,7 +150,7 @@ class Links:
         Say something to all workers; it is done on return, by them or by their heirs.
 
         Raises:
-            FaultError: Nobody knows whether it is done.
+            NoAnswerError: Nobody knows whether it is done.
             RuntimeError: A worker could not do it.
         """
         number = self.next_number()
@@ -166,7 +168,7 @@ class Links:
                         link.kill()
                 _, late = await asyncio.wait(said.values(), timeout=_HEIR_S)
             if late:
-                raise FaultError(f"{len(late)} of {len(said)} workers do not answer")
+                raise NoAnswerError(f"{len(late)} of {len(said)} workers do not answer")
             await asyncio.gather(*said.values())
         finally:
             for link in said:

@@ -7,22 +7,38 @@ their own, and are taken off: twice, because what a peer had under way makes a s
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 _OURS = ("TCPAbortOnData", "TCPAbortOnClose", "TCPAbortOnTimeout", "TCPAbortOnLinger")
+_PROC = Path("/proc/self/net")
 
 
-def resets_sent() -> tuple[int, int]:
-    """Give the resets that this network namespace has sent, and those that had a connection."""
-    sent = _counters(Path("/proc/self/net/snmp"), "Tcp")["OutRsts"]
-    counters = _counters(Path("/proc/self/net/netstat"), "TcpExt")
-    return sent, sum(counters.get(name, 0) for name in _OURS)
+class Refusals:
+    """What has been refused since it was made; rather too few than too many."""
 
+    def __init__(self, proc: Path = _PROC) -> None:
+        """``proc`` is where the counters of this network namespace are."""
+        self._proc = proc
+        self._before = self._resets()
+        self.count = 0
+        self.first: datetime | None = None
+        self.last: datetime | None = None
 
-def refused_since(before: tuple[int, int]) -> int:
-    """Give how many connections have been refused since ``resets_sent``, rather too few."""
-    now = resets_sent()
-    return max(0, now[0] - before[0] - 2 * (now[1] - before[1]))
+    def look(self, now: datetime) -> None:
+        """Count; moments are as exact as this is called often."""
+        sent, ours = self._resets()
+        count = sent - self._before[0] - 2 * (ours - self._before[1])
+        if count > self.count:
+            self.count = count
+            self.first = self.first or now
+            self.last = now
+
+    def _resets(self) -> tuple[int, int]:
+        """Give the resets that were sent, and those of them that had a connection."""
+        sent = _counters(self._proc / "snmp", "Tcp")["OutRsts"]
+        counters = _counters(self._proc / "netstat", "TcpExt")
+        return sent, sum(counters.get(name, 0) for name in _OURS)
 
 
 def _counters(path: Path, group: str) -> dict[str, int]:

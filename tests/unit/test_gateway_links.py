@@ -1,0 +1,132 @@
+"""What the controller says is done by every worker, or by the heir of one that died over it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from seatrial.api.control import FaultOrder
+from seatrial.api.errors import NotRevertedError
+from seatrial_runner.gateway import links as module
+from seatrial_runner.gateway import messages
+from seatrial_runner.gateway.board import Board
+from seatrial_runner.gateway.controller import Controller
+from seatrial_runner.gateway.http_faults import NoHttpFaults
+from seatrial_runner.gateway.links import Links, NoAnswerError
+from seatrial_runner.gateway.messages import Word
+
+
+class APlayedWorker:
+    """The other end of a channel; its process number is none, so that nothing is killed."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+
+    async def hears(self) -> Any:
+        while True:
+            try:
+                return messages.receive(self._channel)
+            except BlockingIOError:
+                await asyncio.sleep(0)
+
+    def says(self, number: int, **more: Any) -> None:
+        messages.send(self._channel, {"number": number, "worker": 0, **more})  # type: ignore[typeddict-item]
+
+
+@pytest.fixture
+async def linked() -> AsyncIterator[tuple[Links, APlayedWorker]]:
+    ours, theirs = messages.pair()
+    links = Links([ours], lambda number: Word(number=number, do="state", faults=[]))
+    links.open()
+    yield links, APlayedWorker(theirs)
+    links.close()
+    ours.close()
+    theirs.close()
+
+
+async def settled() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_a_worker_is_told_the_state_first(linked) -> None:
+    links, worker = linked
+    word = await worker.hears()
+    assert word["do"] == "state"
+    assert not links.synced
+    worker.says(word["number"])
+    await settled()
+    assert links.synced
+
+
+async def test_something_is_done_when_the_worker_says_so(linked) -> None:
+    links, worker = linked
+    worker.says((await worker.hears())["number"])
+    told = asyncio.create_task(links.tell("put", []))
+    word = await worker.hears()
+    await settled()
+    assert not told.done()
+    worker.says(word["number"])
+    await asyncio.wait_for(told, 5)
+
+
+async def test_the_heir_of_a_worker_that_died_over_it_has_it_with_the_state(linked) -> None:
+    links, worker = linked
+    await worker.hears()
+    told = asyncio.create_task(links.tell("put", []))
+    await worker.hears()
+    worker.says(messages.HELLO)
+    state = await worker.hears()
+    assert state["do"] == "state"
+    worker.says(state["number"])
+    await asyncio.wait_for(told, 5)
+
+
+async def test_what_a_worker_could_not_do_is_an_error(linked) -> None:
+    links, worker = linked
+    await worker.hears()
+    told = asyncio.create_task(links.tell("put", []))
+    worker.says((await worker.hears())["number"], error="no memory")
+    with pytest.raises(RuntimeError, match="no memory"):
+        await told
+
+
+async def test_the_answer_to_a_controller_before_us_means_nothing(linked) -> None:
+    links, worker = linked
+    await worker.hears()
+    told = asyncio.create_task(links.tell("put", []))
+    number = (await worker.hears())["number"]
+    worker.says(17)
+    await settled()
+    assert not told.done()
+    worker.says(number)
+    await asyncio.wait_for(told, 5)
+
+
+async def test_nobody_who_answers_is_no_success(linked, monkeypatch) -> None:
+    links, _ = linked
+    monkeypatch.setattr(module, "_ANSWER_S", 0.0)
+    monkeypatch.setattr(module, "_HEIR_S", 0.0)
+    with pytest.raises(NoAnswerError, match="1 of 1"):
+        await links.tell("put", [])
+
+
+async def test_a_fault_nobody_ended_is_not_forgotten(monkeypatch) -> None:
+    monkeypatch.setattr(module, "_ANSWER_S", 0.0)
+    monkeypatch.setattr(module, "_HEIR_S", 0.0)
+    ours, theirs = messages.pair()
+    doc: Any = {"listeners": [], "httpFaults": []}
+    controller = Controller(doc, [ours], Board(1), NoHttpFaults())
+    order = FaultOrder(kind="blackhole", params={}, forS=1, seed=1)
+
+    with pytest.raises(NoAnswerError):
+        await controller.put("hole", order, 1.0)
+    for _ in range(2):
+        with pytest.raises(NotRevertedError, match="fault hole may still be there"):
+            await controller.delete("hole")
+
+    ours.close()
+    theirs.close()
