@@ -89,6 +89,9 @@ def test_it_ends_with_its_test() -> None:
         await director.begin_with("paid")
         await asyncio.sleep(1.0)
         director.met(loop().now(), "orders")
+        for place in agents.by_pod.values():
+            if place.carrier.on:
+                place.carrier.hit("f", 5)  # processes that it has stopped, say: no traffic
         await director.end_with("paid")
         assert agents.on() == []
 

@@ -249,7 +249,9 @@ class Round:
         self._note("fault.effective", seen=moment)
 
     def _take(self, evidence: Evidence) -> None:
-        """Take in what whoever carries the fault out has counted."""
+        """Take in what whoever carries the fault out has counted, if that is what counts."""
+        if not self._kind.counts_itself:
+            return
         state = self.state
         hits = self.hits_before + evidence.hits
         if hits <= state["hits"]:
