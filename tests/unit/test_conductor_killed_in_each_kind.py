@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,9 +21,9 @@ from tests.support.conducted import (
     a_service_doc,
     order,
 )
-from tests.support.mortal import mortal_connections
+from tests.support.mortal import PROCESS, mortal_connections
 from tests.support.ordered_faults import Agents, OrderedPlace, a_gateway
-from tests.support.run_namespace import RunNamespace
+from tests.support.run_namespace import MortalClient, RunNamespace
 from tests.support.virtual_time import in_virtual_time, loop
 
 # A conductor writes at most this often in the runs below: more kill points do nothing.
@@ -142,3 +145,47 @@ def test_killed_at_any_write_nothing_stays_on(kind: str, after: bool) -> None:
     assert points > (6 if kind in OF_EACH_FAMILY else 2)  # or it has not looked at much
     if kind in OF_EACH_FAMILY:
         assert bool(told) is (kind not in families.MOMENTARY)
+
+
+def test_a_fault_that_cannot_be_reached_keeps_no_other_one_on() -> None:
+    async def course() -> None:
+        world = await prepared("latency")
+        namespace, gateway = world.namespace, world.gateway
+        assert gateway is not None
+        run = json.loads(namespace.objects["configmaps", "seatrial-run"]["data"]["run.json"])
+        run["faults"] = [
+            a_fault_doc("f", latency={"delay": "1s"}, **{"for": "10m"}),
+            a_fault_doc("fewer", scale={"replicas": 1}, **{"for": "10m"}),
+        ]
+        data = {"run.json": json.dumps(run)}
+        namespace.change("configmaps", "seatrial-run", lambda item: item["data"].update(data))
+        try:
+            await a_conductor_that_dies(namespace, after_s=10.0)
+            assert world.on() == ["f"]
+            await gateway.stop()
+            began = loop().time()
+            successor = asyncio.create_task(a_conductor(namespace))
+            deployment = ("deployments", "orders")
+            while namespace.objects[deployment]["spec"]["replicas"] == 1:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+            assert loop().time() - began < 1.0
+            await successor
+        finally:
+            await world.close()
+        states = {fault["name"]: fault for fault in namespace.summary()["faults"]}
+        assert states["f"]["state"] == "NotReverted"
+        assert "it ends by itself by" in states["f"]["message"]
+        assert states["fewer"]["revertedBy"] == "conductor"
+
+    in_virtual_time(course())
+
+
+async def a_conductor_that_dies(namespace: RunNamespace, *, after_s: float) -> None:
+    client = MortalClient(namespace, dies_at=sys.maxsize, after=False)
+    token = PROCESS.set(client)
+    process = asyncio.create_task(a_conductor(client))
+    PROCESS.reset(token)
+    await asyncio.sleep(after_s)
+    client.died.set()
+    process.cancel()
+    await asyncio.gather(process, return_exceptions=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterable, Mapping
 
 from seatrial.api.errors import ClusterError, FaultError
 from seatrial.api.journal import FaultState
@@ -44,33 +45,44 @@ class Resuming:
 
         A fault that has still tests to meet is set back instead, so that it is played again.
         """
-        stage = self._stage
-        intents = self._intents()
-        to_be_seen = []
-        for name, fault in faults.items():
-            state = self._state(name)
-            if state["applied"] is not None:
-                end = state["recovered"]
-                stage.windows.restore(name, parse(state["applied"]), parse(end) if end else None)
-            entry = intents.get(name, {})
-            intent = Intent(targets=entry.get("targets", []), undo=entry.get("undo", {}))
-            if fault.get("evict") is not None:
-                stage.taken.update(each["uid"] for each in intent.targets)
-            if state["state"] not in _TO_BE_SEEN:
-                self._go_on_after(fault, state, entry)
-                continue
-            intent.targets = state["targets"] or intent.targets
-            is_open = state["state"] in _OPEN and lasts_s(fault) is not None
-            if is_open and not await self._undo(fault, intent, state):
-                continue
-            stage.windows.close(name, stage.now())
-            number = int(entry.get("round", 1))
-            if self._has_tests_to_meet(fault) or state["applied"] is None:
-                self._set_back(fault, state, number)
-            else:
-                self._where[name] = (number, self._flaw(name, before=number + 1))
-                to_be_seen.append((name, intent))
-        return to_be_seen
+        # All at once: one that cannot be reached must not keep the others on.
+        resumed = await asyncio.gather(
+            *(
+                self._resume_one(fault, self._state(name), entry)
+                for (name, fault), entry in zip(
+                    faults.items(), self._last_intents(faults), strict=True
+                )
+            )
+        )
+        return [
+            (name, intent)
+            for name, intent in zip(faults, resumed, strict=True)
+            if intent is not None
+        ]
+
+    async def _resume_one(self, fault: Json, state: FaultState, entry: Entry) -> Intent | None:
+        """Undo a fault if it is open; give its intent if its end has still to be seen."""
+        stage, name = self._stage, fault["name"]
+        if state["applied"] is not None:
+            end = state["recovered"]
+            stage.windows.restore(name, parse(state["applied"]), parse(end) if end else None)
+        intent = Intent(targets=entry.get("targets", []), undo=entry.get("undo", {}))
+        if fault.get("evict") is not None:
+            stage.taken.update(each["uid"] for each in intent.targets)
+        if state["state"] not in _TO_BE_SEEN:
+            self._go_on_after(fault, state, entry)
+            return None
+        intent.targets = state["targets"] or intent.targets
+        is_open = state["state"] in _OPEN and lasts_s(fault) is not None
+        if is_open and not await self._undo(fault, intent, state):
+            return None
+        stage.windows.close(name, stage.now())
+        number = int(entry.get("round", 1))
+        if self._has_tests_to_meet(fault) or state["applied"] is None:
+            self._set_back(fault, state, number)
+            return None
+        self._where[name] = (number, self._flaw(name, before=number + 1))
+        return intent
 
     async def _undo(self, fault: Json, intent: Intent, state: FaultState) -> bool:
         name, kind = fault["name"], kind_of(fault)
@@ -142,13 +154,14 @@ class Resuming:
             for test in tests
         )
 
-    def _intents(self) -> dict[str, Entry]:
-        """Give the last intent of each fault."""
-        return {
+    def _last_intents(self, faults: Iterable[str]) -> list[Entry]:
+        """Give the last intent of each fault, empty if there is none."""
+        found = {
             entry["fault"]: entry
             for entry in self._stage.journal.entries
             if entry["kind"] == "fault.requested"
         }
+        return [found.get(name, {}) for name in faults]
 
     def _state(self, name: str) -> FaultState:
         return next(each for each in self._stage.journal.summary["faults"] if each["name"] == name)
