@@ -1,8 +1,8 @@
 """
 Whatever is killed, and whenever: no fault is there 1 s after its deadline, and no proof is made up.
 
-Kinds x victims x moments. One run has a fault of every kind, all at the same time, each on a port
-or a service of its own; its test looks at all of them from outside ten times a second
+Kinds x victims x moments. One run has a fault of every kind of a family, all at the same time, each
+on a port or a service of its own; its test looks at all of them from outside ten times a second
 (``inside/observer.py``), and this one at the objects. So a run is a victim at a moment.
 """
 
@@ -37,7 +37,7 @@ from tests.e2e.breaking import (
     run_of,
     suite,
 )
-from tests.e2e.cluster import OPERATOR_LABELS, Cluster, Json, Run
+from tests.e2e.cluster import OPERATOR_LABELS, Cluster, Json, Run, condition
 from tests.e2e.conftest import Desk
 
 LASTS_S = 5.0
@@ -84,26 +84,36 @@ WIRE_PORTS = {**{each.lower(): 9000 + i for i, each in enumerate(NETWORK)}, "cle
 WEB_PORTS = {**{each: 8000 + i for i, each in enumerate(HTTP)}, "clean": 8100}
 
 AGENT_PORTS = {"wire": 9000}
-ROOMY = {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "256Mi"}}
+ROOMY = {"requests": {"cpu": "10m"}, "limits": {"cpu": "1", "memory": "256Mi"}}
 
-VICTIMS = ("conductor", "gateway", "worker", "envoy", "agent", "operator")
+# Each in a run of its own: what carries them out are others, and so are those who can be killed.
+FAMILIES: dict[str, tuple[dict[str, Json], tuple[str, ...]]] = {
+    "traffic": ({**NETWORK, **HTTP}, ("conductor", "gateway", "worker", "envoy", "operator")),
+    "api": (API, ("conductor", "operator")),
+    "pod": (POD, ("conductor", "agent", "operator")),
+}
 KILLED = ("before", "during", "after")
 
 
-def services() -> list[Json]:
-    """Give the services: two whose ports are hit one by one, and one for each fault of the API."""
-    look = {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": "look"},
-        "data": {"COLOUR": "green"},
-    }
+def services(family: str) -> list[Json]:
+    """Give the services: two whose ports are hit one by one, or one for each fault."""
     http = {"http": 8080}
+    if family == "traffic":
+        return [peer("wire", wire=WIRE_PORTS), peer("web", http=WEB_PORTS)]
+    if family == "api":
+        look = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "look"},
+            "data": {"COLOUR": "green"},
+        }
+        plain = ("kill", "restart", "evict", "scale", "noendpoints")
+        return [
+            *(peer(each, http=http) for each in plain),
+            peer("outage", http=http, volumes=[{"path": "/data", "size": "1Mi"}]),
+            peer_manifests("configuration", http=http, others=[look]),
+        ]
     return [
-        peer("wire", wire=WIRE_PORTS),
-        peer("web", http=WEB_PORTS),
-        *(peer(each.lower(), http=http) for each in API if each != "configuration"),
-        peer_manifests("configuration", http=http, others=[look]),
         *(peer(each, wire=AGENT_PORTS, resources=ROOMY) for each in POD if each != "disk"),
         # In memory: a full volume may be a full node.
         peer_manifests(
@@ -115,65 +125,69 @@ def services() -> list[Json]:
     ]
 
 
-def faults() -> Iterator[Json]:
-    """Give a fault of every kind, all bound to the same moment."""
+def faults(family: str) -> Iterator[Json]:
+    """Give a fault of every kind of a family, all bound to the same moment."""
     when = {"test": "watch", "after": f"{BEGINS_S:g}s"}
-    common = {"for": f"{LASTS_S:g}s", "when": when, "recovery": {"within": "60s"}}
-    for kind, given in NETWORK.items():
-        target: Json = {"service": "wire", "port": kind.lower()}
+    for kind, given in FAMILIES[family][0].items():
+        name = kind.lower()
+        fault: Json = {
+            "name": name,
+            "target": {"service": name},
+            "for": f"{LASTS_S:g}s",
+            "when": when,
+            "recovery": {"within": "60s"},
+        }
+        if kind in NETWORK:
+            fault |= {kind: given, "target": {"service": "wire", "port": name}}
+        elif kind in HTTP:
+            fault |= {"http": given, "target": {"service": "web", "port": name}}
+        elif kind in API:
+            fault |= given
+        else:
+            fault |= {kind: given}
         if kind == "partition":
-            target["from"] = ["tests"]
-        yield {"name": kind.lower(), "target": target, kind: given, **common}
-    for name, given in HTTP.items():
-        target = {"service": "web", "port": name}
-        yield {"name": name, "target": target, "http": given, **common}
-    for kind, given in API.items():
-        fault = {"name": kind.lower(), "target": {"service": kind.lower()}, **given, **common}
+            fault["target"]["from"] = ["tests"]
         if kind in families.MOMENTARY:
             del fault["for"]
         yield fault
-    for kind, given in POD.items():
-        yield {"name": kind, "target": {"service": kind}, kind: given, **common}
 
 
-def watched() -> Json:
+def watched(family: str) -> Json:
     """Say where the observer finds what it looks at."""
     found: Json = {}
-    for kind in NETWORK:
-        port = WIRE_PORTS[kind.lower()]
-        found[kind.lower()] = {
-            "look": kind,
-            "host": "wire",
-            "port": port,
-            "clean": WIRE_PORTS["clean"],
-        }
-    for name in HTTP:
-        found[name] = {"look": name, "host": "web", "port": WEB_PORTS[name]}
-    for kind in API:
-        port = 9080 if kind == "configuration" else 8080
-        found[kind.lower()] = {"url": f"http://{kind.lower()}:{port}/"}
-    for kind in POD:
-        found[kind] = {
-            "look": kind,
-            "host": kind,
-            "port": 10_000 if kind == "disk" else 9000,
-        }
+    for kind in FAMILIES[family][0]:
+        name = kind.lower()
+        if kind in NETWORK:
+            found[name] = {
+                "look": kind,
+                "host": "wire",
+                "port": WIRE_PORTS[name],
+                "clean": WIRE_PORTS["clean"],
+            }
+        elif kind in HTTP:
+            found[name] = {"look": kind, "host": "web", "port": WEB_PORTS[name]}
+        elif kind in API:
+            port = 9080 if kind == "configuration" else 8080
+            found[name] = {"url": f"http://{name}:{port}/"}
+        else:
+            port = 10_000 if kind == "disk" else 9000
+            found[name] = {"look": kind, "host": name, "port": port}
     return found
 
 
-def spec(watch_s: float) -> Json:
+def spec(family: str, watch_s: float) -> Json:
     return {
         "timeout": "5m",
-        "podSecurity": "privileged",
-        "services": services(),
-        "faults": list(faults()),
+        "podSecurity": "privileged" if family == "pod" else "restricted",
+        "services": services(family),
+        "faults": list(faults(family)),
         "tests": [
             {
                 "name": "watch",
                 "pytest": {
                     "configMap": "observer",
                     "args": ["-s"],
-                    "env": {"WATCHED": json.dumps(watched()), "WATCH_S": f"{watch_s:g}"},
+                    "env": {"WATCHED": json.dumps(watched(family)), "WATCH_S": f"{watch_s:g}"},
                 },
                 "timeout": "2m",
             }
@@ -302,20 +316,21 @@ VICTIM: dict[str, Callable[[Run], Any]] = {
 }
 
 
-def wait_for(killed: str, run: Run) -> None:
+def wait_for(killed: str, run: Run, lasting: list[str]) -> None:
     """Wait for the moment: before, during or after the faults, which all have the same."""
     if killed == "before":
         run.wait(lambda status: is_running(status), "the test has begun", 120)
         time.sleep(BEGINS_S - KILLED_BEFORE_S)
         return
     wanted = {"Active"} if killed == "during" else {"Reverted", "Recovered"}
-    lasting = [each["name"] for each in faults() if "for" in each]
     deadline = time.monotonic() + 150
     while time.monotonic() < deadline:
         states = {each["name"]: each["state"] for each in last_summary(run).get("faults", [])}
         if all(states.get(name) in wanted for name in lasting):
             time.sleep(0.5)
             return
+        status = run.status
+        assert condition(status, "Finished") != "True", status["message"]
         time.sleep(0.1)
     raise AssertionError(f"the faults were never all {wanted}: {states}")
 
@@ -380,25 +395,29 @@ class Outcome:
     shown: str
 
 
-def play(desk: Desk, victim: str, killed: str) -> Outcome:
+def play(desk: Desk, family: str, victim: str, killed: str) -> Outcome:
     """Run all faults, kill the victim at its moment, and give what came of it."""
     # A conductor that comes back may play faults anew, from the beginning.
     watch_s = BEGINS_S + LASTS_S + (14 if victim == "conductor" else 6)
-    run = run_of(desk, f"{victim}-{killed}", spec(watch_s))
+    run = run_of(desk, f"{family}-{victim}-{killed}", spec(family, watch_s))
+    lasting = [each["name"] for each in faults(family) if "for" in each]
     run.wait(lambda status: bool(status.get("namespace")), "a namespace")
     with Objects(run) as objects:
-        wait_for(killed, run)
+        wait_for(killed, run, lasting)
         kill(victim, run)
         at = datetime.now(UTC)
         status = run.finished(timeout_s=180)
-    seen = {**seen_from_inside(run), **objects.spans()}
-    return Outcome(seen, status, table(victim, killed, at, seen, status))
+    seen = seen_from_inside(run) | (objects.spans() if family == "api" else {})
+    return Outcome(seen, status, table(run.name, at, seen, status))
 
 
-PAIRS = [
+CASES = [
     # Continuous integration takes a sample; `make killers` takes all.
-    pytest.param(victim, killed, marks=[] if killed == "during" else [pytest.mark.exhaustive])
-    for victim in VICTIMS
+    pytest.param(
+        family, victim, killed, marks=[] if killed == "during" else [pytest.mark.exhaustive]
+    )
+    for family, (_, victims) in FAMILIES.items()
+    for victim in victims
     for killed in KILLED
 ]
 AT_ONCE = 3  # runs; each keeps its node busy while it comes up, and then mostly waits
@@ -407,36 +426,36 @@ AT_ONCE = 3  # runs; each keeps its node busy while it comes up, and then mostly
 @pytest.fixture(scope="module")
 def outcome(
     shared_desk: Desk, local_node: Path, request: pytest.FixtureRequest
-) -> Iterator[Callable[[str, str], Outcome]]:
+) -> Iterator[Callable[[str, str, str], Outcome]]:
     """Give what came of a run; all that are asked for are begun at the first question."""
     shared_desk.cluster.apply(shared_desk.namespace, suite("observer", "observer"))
     wanted = [
-        (item.callspec.params["victim"], item.callspec.params["killed"])
+        tuple(item.callspec.params[each] for each in ("family", "victim", "killed"))
         for item in request.session.items
         if isinstance(item, pytest.Function) and "outcome" in item.fixturenames
     ]
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        played = {pair: pool.submit(play, shared_desk, *pair) for pair in wanted}
-        yield lambda victim, killed: played[victim, killed].result()
+        played = {case: pool.submit(play, shared_desk, *case) for case in wanted}
+        yield lambda *case: played[case].result()
         for each in played.values():
             each.cancel()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("victim", "killed"), PAIRS)
+@pytest.mark.parametrize(("family", "victim", "killed"), CASES)
 def test_no_fault_outlives_its_time(
-    victim: str, killed: str, outcome: Callable[[str, str], Outcome]
+    family: str, victim: str, killed: str, outcome: Callable[[str, str, str], Outcome]
 ) -> None:
-    found = outcome(victim, killed)
+    found = outcome(family, victim, killed)
     print(found.shown)
     assert_over_in_time(found.seen, found.status)
     assert_nothing_is_made_up(found.seen, found.status)
     assert_verdict_is_honest(found.status)
 
 
-def table(victim: str, killed: str, at: datetime, seen: Json, status: Json) -> str:
+def table(name: str, at: datetime, seen: Json, status: Json) -> str:
     """Show what became of each fault; part of the output of a test that fails."""
-    lines = [f"{victim} killed {killed}, at {at.isoformat()}: {status['verdict']}"]
+    lines = [f"{name}: killed at {at.isoformat()}: {status['verdict']}"]
     lines.append(status["message"])
     for fault in status["faults"]:
         spans = seen.get(fault["name"], {}).get("spans", [])
