@@ -13,6 +13,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import yaml
+from seatrial.api import families
 from seatrial.api.names import (
     JOURNAL_CONFIGMAP,
     LABEL_READABLE,
@@ -189,9 +190,13 @@ def assert_proven(status: Json, name: str) -> Json:
     wanted = [each for each in MOMENTS if each != "firstHit" or fault["kind"] != "refuse"]
     missing = [each for each in wanted if not fault.get(each)]
     assert not missing, fault
-    # A hit may come before our own look at the effect.
-    moments = [moment(fault[each]) for each in wanted if each != "effective"]
+    # A hit may come before our own look at the effect, and that of a fault that is over at once
+    # until recovery.
+    floating = {"effective"} | ({"firstHit"} if fault["kind"] in families.MOMENTARY else set())
+    moments = [moment(fault[each]) for each in wanted if each not in floating]
     assert moments == sorted(moments), fault
+    if fault.get("firstHit"):
+        assert moment(fault["applied"]) <= moment(fault["firstHit"]) <= moment(fault["recovered"])
     assert moment(fault["applied"]) <= moment(fault["effective"]) <= moment(fault["reverted"])
     assert fault["hits"] >= 1, fault
     return fault

@@ -42,7 +42,7 @@ def test_faults_follow_one_another_and_come_again(desk: Desk) -> None:
                 latency("first", "web", "1s", {"test": "busy", "after": "500ms"}),
                 latency("second", "web", "1s", {"fault": "first"}),
                 latency("third", "web", "1s", {"fault": "second", "after": "500ms"}),
-                latency("again", "web", "300ms", {"test": "busy", "every": "1s", "times": 4}),
+                latency("again", "web", "1s", {"test": "busy", "every": "3s", "times": 3}),
             ],
             "tests": [{"name": "busy", "pytest": {"configMap": "busy"}, "timeout": "1m"}],
         },
@@ -57,7 +57,7 @@ def test_faults_follow_one_another_and_come_again(desk: Desk) -> None:
     assert (moment(second["requested"]) - moment(first["reverted"])).total_seconds() < 1
     wait_s = (moment(third["requested"]) - moment(second["reverted"])).total_seconds()
     assert 0.5 <= wait_s < 1.5
-    assert again["times"] == 4
+    assert again["times"] == 3
     assert {each["revertedBy"] for each in (first, second, third, again)} == {"deadline"}
 
 

@@ -8,6 +8,7 @@ import httpx
 import pytest
 import wire
 
+PATIENCE_S = 30  # with a busy machine
 # They break the same service.
 one_after_another = pytest.mark.xdist_group("configured")
 
@@ -17,7 +18,7 @@ def host(http, services):
     """Give a function that asks a service for the name of the pod that answers."""
 
     def ask(name):
-        answer = http.get(services[name].url, timeout=1, headers={"connection": "close"})
+        answer = http.get(services[name].url, timeout=2, headers={"connection": "close"})
         return answer.json()["host"]
 
     return ask
@@ -28,7 +29,7 @@ def env(http, services):
     """Give a function that asks a service for a variable of its environment."""
 
     def ask(name, variable):
-        answer = http.get(services[name].url, timeout=1, headers={"connection": "close"})
+        answer = http.get(services[name].url, timeout=2, headers={"connection": "close"})
         return answer.json()["env"].get(variable)
 
     return ask
@@ -57,9 +58,9 @@ def test_a_pod_is_replaced(faults, host, kind):
 def test_there_are_more_pods_for_a_while(faults, host, eventually):
     assert len({host("scale") for _ in range(20)}) == 1
     with faults("scale-up") as fault:
-        eventually(lambda: len({host("scale") for _ in range(30)}) == 3, within=10)
+        eventually(lambda: len({host("scale") for _ in range(30)}) == 3, within=PATIENCE_S)
     fault.wait_recovered()
-    eventually(lambda: len({host("scale") for _ in range(20)}) == 1, within=5)
+    eventually(lambda: len({host("scale") for _ in range(20)}) == 1, within=PATIENCE_S)
 
 
 def test_there_are_no_pods_for_a_while(faults, host):
@@ -94,7 +95,7 @@ def test_a_configuration_is_changed_and_the_pods_begin_anew(faults, env, eventua
     assert env("configured", "COLOUR") == "green"
     with faults("colour") as fault:
         # The node's proxy may lead to the old pod for a moment.
-        eventually(lambda: env("configured", "COLOUR") == "red", within=5)
+        eventually(lambda: env("configured", "COLOUR") == "red", within=PATIENCE_S)
         assert env("configured", "SHAPE") == "round"
     fault.wait_recovered()
     assert env("configured", "COLOUR") == "green"
@@ -104,7 +105,7 @@ def test_a_configuration_is_changed_and_the_pods_begin_anew(faults, env, eventua
 def test_a_key_is_lost(faults, env, eventually):
     assert env("configured", "SHAPE") == "round"
     with faults("shape-lost") as fault:
-        eventually(lambda: env("configured", "SHAPE") is None, within=5)
+        eventually(lambda: env("configured", "SHAPE") is None, within=PATIENCE_S)
         assert env("configured", "COLOUR") == "green"
     fault.wait_recovered()
     assert env("configured", "SHAPE") == "round"
@@ -114,7 +115,7 @@ def test_a_key_is_lost(faults, env, eventually):
 def test_a_whole_secret_is_lost(faults, env, eventually):
     assert env("configured", "WORD") == "sesame"
     with faults("secret-lost") as fault:
-        eventually(lambda: env("configured", "WORD") is None, within=5)
+        eventually(lambda: env("configured", "WORD") is None, within=PATIENCE_S)
     fault.wait_recovered()
     assert env("configured", "WORD") == "sesame"
 
@@ -140,6 +141,6 @@ def test_a_certificate_has_expired(faults, http, services, eventually):
             verified()
 
     with faults("expired") as fault:
-        eventually(has_expired, within=5)
+        eventually(has_expired, within=PATIENCE_S)
     fault.wait_recovered()
     assert verified() == before
