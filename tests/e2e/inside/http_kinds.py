@@ -41,11 +41,15 @@ def test_requests_are_delayed(faults, http, at):
         assert http.get(at()).status_code == 200
         return time.monotonic() - began
 
-    assert took() < QUICK_S
+    # The quickest of a few: a busy machine adds to each, and takes nothing away.
+    def quickest():
+        return min(took() for _ in range(3))
+
+    assert quickest() < QUICK_S
     with faults("delay") as fault:
-        assert 0.5 <= took() < 0.5 + QUICK_S
-    assert took() < QUICK_S
-    assert fault.status()["hits"] == 1
+        assert 0.5 <= quickest() < 0.5 + QUICK_S
+    assert quickest() < QUICK_S
+    assert fault.status()["hits"] == 3
 
 
 def test_responses_are_slow(faults, http, at):
