@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, NotRequired, cast, get_args, get_origin, get_type_hints
 
@@ -91,13 +92,19 @@ def _fits(value: Any, hint: Any, key: str) -> bool:
 
 
 def _has_fields(value: Mapping[str, Any], document: type) -> bool:
-    for key, hint in get_type_hints(document, include_extras=True).items():
+    for key, hint in _hints(document).items():
         if get_origin(hint) is NotRequired:
             if key in value and not _fits(value[key], get_args(hint)[0], key):
                 return False
         elif key not in value or not _fits(value[key], hint, key):
             return False
     return True
+
+
+@cache
+def _hints(document: type) -> Mapping[str, Any]:
+    """Give the types of a TypedDict's fields; to work them out takes longer than to check them."""
+    return get_type_hints(document, include_extras=True)
 
 
 def _is_moment(key: str) -> bool:
