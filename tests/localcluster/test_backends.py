@@ -169,6 +169,14 @@ def test_of_the_users_cluster_only_the_chart_is_installed_as_a_user_gets_it(
     assert tools.calls("kind", "docker", "kubectl") == []
 
 
+def test_images_of_some_faults_may_be_named_and_need_not(tools, progress, theirs, monkeypatch):
+    monkeypatch.setenv("SEATRIAL_AGENT_IMAGE", "registry.example:5000/them/agent:3")
+    backends.backend("current", "ignored").up(progress)
+    install = the_install(tools)
+    assert "image.agent.tag=3" in install
+    assert not any(word.startswith("image.envoy") for word in install)
+
+
 def test_the_users_own_values_are_passed_on(tools, progress, theirs, tmp_path, monkeypatch):
     values = tmp_path / "values.yaml"
     values.write_text("log: {level: INFO}\n")

@@ -276,6 +276,23 @@ def test_a_configmap_that_is_not_in_the_file_may_be_in_the_cluster(file):
     assert main(["validate", file(RUN + PYTEST)]) == 0
 
 
+FAULTS = """\
+  podSecurity: privileged
+  services: [{name: web, image: "web:1", ports: [{name: http, port: 80}]}]
+  faults:
+  - {name: cold, target: {service: web}, freeze: {}, for: 50m}
+  - name: other
+    resource: {manifest: {apiVersion: chaos-mesh.org/v1alpha1, kind: PodChaos, spec: {mode: one}}}
+    for: 5s
+  timeouts: {tests: 1h}
+  timeout: 2h
+"""
+
+
+def test_what_a_cluster_might_allow_is_allowed_without_one(file, capsys):
+    assert main(["validate", file(RUN + FAULTS)]) == 0, capsys.readouterr().err
+
+
 def test_what_is_asked_for_on_the_command_line_is_in_the_run():
     written = {"metadata": {"generateName": "a-"}, "spec": {}, "status": {"phase": "Finished"}}
     prepared = prepare(written, name="mine", keep="2h")
