@@ -14,7 +14,13 @@ from seatrial.api import names
 
 # These need the container runtime's own view of cgroups, which only privileged containers have.
 _PRIVILEGED = ("cpu", "memory")
-_CAPABILITIES = ("NET_ADMIN", "NET_RAW", "SYS_PTRACE")
+# SYS_PTRACE opens /proc/PID/root of a process too; what a volume's owner may write, root may not.
+_CAPABILITIES = {
+    "packets": ("NET_ADMIN", "NET_RAW"),
+    "dns": ("NET_ADMIN", "NET_RAW", "SYS_PTRACE"),
+    "freeze": ("SYS_PTRACE",),
+    "disk": ("DAC_OVERRIDE", "SYS_PTRACE"),
+}
 
 
 class Declared(TypedDict):
@@ -45,8 +51,9 @@ def ephemeral_container(
     """
     Make the ephemeral container that carries out faults in a pod.
 
-    It is root with three capabilities; privileged only if a fault needs that. It ends with the
-    container that is hit, whose processes it shares: then another one is needed, of another name.
+    It is root with the few capabilities that the declared faults need; privileged only if one of
+    them needs that. It ends with the container that is hit, whose processes it shares: then another
+    one is needed, of another name.
 
     Args:
         name: ``names.AGENT_PREFIX`` and a number; the name of one that has ended is not free again.
@@ -90,5 +97,8 @@ def _security(kinds: set[str]) -> dict[str, Any]:
     return {
         **as_root,
         "allowPrivilegeEscalation": False,
-        "capabilities": {"drop": ["ALL"], "add": [*_CAPABILITIES]},
+        "capabilities": {
+            "drop": ["ALL"],
+            "add": sorted({each for kind in kinds for each in _CAPABILITIES[kind]}),
+        },
     }

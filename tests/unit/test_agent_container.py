@@ -1,0 +1,59 @@
+"""The ephemeral container that faults inside a pod need: no more rights than they take."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from seatrial.api import families, names
+from seatrial.api.agents import ephemeral_container
+
+
+def container(*kinds: str) -> dict[str, Any]:
+    return ephemeral_container(
+        "seatrial-agent-1",
+        image="agent:1",
+        pull_policy="IfNotPresent",
+        token="a-token-of-the-conductor",
+        container="app",
+        container_id="containerd://0123abcd",
+        declared=[{"kind": kind, "params": {}} for kind in kinds],
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "capabilities"),
+    [
+        ("packets", ["NET_ADMIN", "NET_RAW"]),
+        ("dns", ["NET_ADMIN", "NET_RAW", "SYS_PTRACE"]),
+        ("freeze", ["SYS_PTRACE"]),
+        ("disk", ["DAC_OVERRIDE", "SYS_PTRACE"]),
+    ],
+)
+def test_a_fault_gets_only_the_capabilities_it_takes(kind: str, capabilities: list[str]) -> None:
+    security = container(kind)["securityContext"]
+    assert security["capabilities"] == {"drop": ["ALL"], "add": capabilities}
+    assert security["allowPrivilegeEscalation"] is False
+    assert "privileged" not in security
+
+
+@pytest.mark.parametrize("kind", ["cpu", "memory"])
+def test_what_joins_the_cgroup_is_privileged(kind: str) -> None:
+    assert container("packets", kind)["securityContext"]["privileged"] is True
+
+
+@pytest.mark.parametrize("kind", families.POD)
+def test_no_kind_is_without_rights(kind: str) -> None:
+    security = container(kind)["securityContext"]
+    assert security.get("privileged") or security["capabilities"]["add"]
+
+
+def test_it_shares_the_processes_of_the_container_that_is_hit() -> None:
+    made = container("freeze")
+    assert made["targetContainerName"] == "app"
+    env = {each["name"]: each.get("value") for each in made["env"]}
+    doc = json.loads(env[names.ENV_AGENT] or "")
+    assert doc["container"] == "app"
+    assert doc["containerId"] == "0123abcd"
+    assert doc["declared"] == [{"kind": "freeze", "params": {}}]
