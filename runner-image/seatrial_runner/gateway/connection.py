@@ -231,10 +231,11 @@ class Connection:
         reactor.watch(fd, GONE, self._on_leaving)
 
     def _on_leaving(self, events: int) -> None:
-        self._carrying.reactor.forget(self._client.fd)
         try:
             if self._client.sock.recv(1, socket.MSG_PEEK):
-                return  # it has said all it has to say, and waits for an answer
+                # It has said all it has to say, and waits for an answer.
+                self._carrying.reactor.forget(self._client.fd)
+                return
         except BlockingIOError:
             return
         except OSError:

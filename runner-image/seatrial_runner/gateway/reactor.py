@@ -22,6 +22,7 @@ GONE = select.EPOLLRDHUP  # the peer has closed its direction, or all
 
 Handler = Callable[[int], None]
 _FOREVER_S = 60.0
+_TIDY_AT = 1024
 
 
 class Timer:
@@ -46,6 +47,7 @@ class Reactor:
         self._handlers: dict[int, Handler] = {}
         self._timers: list[tuple[float, int, Timer]] = []
         self._number = itertools.count()
+        self._tidy_at = _TIDY_AT
         self._stopped = False
 
     def watch(self, fd: int, events: int, handler: Handler) -> None:
@@ -70,8 +72,16 @@ class Reactor:
     def at(self, when: float, call: Callable[[], None]) -> Timer:
         """Call at a moment of ``time.monotonic``, or in the next round if it has passed."""
         timer = Timer(when, call)
+        if len(self._timers) > self._tidy_at:
+            self._forget_cancelled()
         heapq.heappush(self._timers, (when, next(self._number), timer))
         return timer
+
+    def _forget_cancelled(self) -> None:
+        """Most timers are for what hardly ever happens, far ahead, and are cancelled at once."""
+        self._timers = [entry for entry in self._timers if entry[2].call is not None]
+        heapq.heapify(self._timers)
+        self._tidy_at = max(_TIDY_AT, 2 * len(self._timers))
 
     def stop(self) -> None:
         """End ``run`` after this round."""
