@@ -109,6 +109,18 @@ def test_the_heir_of_a_worker_goes_on_with_the_faults(fresh: Gateway) -> None:
     assert report["hits"] >= 50, "what the killed ones had counted is kept"
 
 
+def test_the_heir_of_a_worker_does_not_open_a_port_that_refuses(fresh: Gateway) -> None:
+    fresh.put("closed", "refuse")
+    for victim in ("worker-0", "worker-1"):
+        kill(fresh, victim)
+        fresh.wait_until_ready()
+        for _ in range(10):
+            with pytest.raises(ConnectionRefusedError):
+                fresh.connect()
+    fresh.delete("closed")
+    assert is_well(fresh)
+
+
 def test_a_worker_is_made_anew_in_milliseconds(fresh: Gateway) -> None:
     time.sleep(1.1)  # one that has lived for less is given a pause
     times = []

@@ -54,7 +54,7 @@ class Listener:
         """Carry connections there; begins to accept."""
         begins = self._upstream is None
         self._upstream = address
-        if begins:
+        if begins and not self._closers:
             self._open()
 
     def upstream(self, names: frozenset[str]) -> Address:
