@@ -9,10 +9,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from seatrial.api.control import PROBE_LINE
+from seatrial.api.control import PROBE_HTTP_LINE, PROBE_LINE
 from seatrial.api.names import PROBE_PORTS
 
-from tests.support.gateway_process import TOKEN, Gateway, Server, carried, echo, receive
+from tests.support.gateway_process import TOKEN, Gateway, Server, carried, echo, free_port, receive
 
 ORDERS, TESTS, CONDUCTOR = "127.0.0.7", "127.0.0.8", "127.0.0.9"
 SLOW = {"delay": "80ms", "direction": "request"}
@@ -108,7 +108,12 @@ def test_a_share_of_nothing_hits_nothing(gateway: Gateway) -> None:
 
 @contextlib.contextmanager
 def a_probe(
-    gateway: Gateway, source: str, *, token: str = TOKEN, address: str = CONDUCTOR
+    gateway: Gateway,
+    source: str,
+    *,
+    token: str = TOKEN,
+    address: str = CONDUCTOR,
+    line: str = PROBE_LINE,
 ) -> Iterator[socket.socket]:
     for port in random.sample(PROBE_PORTS, 20):
         with contextlib.suppress(OSError):
@@ -119,7 +124,7 @@ def a_probe(
     with sock:
         # So that the next test may have the port at once.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        sock.sendall(PROBE_LINE.format(token=token, source=source).encode())
+        sock.sendall(line.format(token=token, source=source).encode())
         yield sock
 
 
@@ -231,3 +236,21 @@ def test_envoy_has_a_lane_for_each_class_of_sources() -> None:
             assert receive(sock, 6) == b"orders"
         with gateway.connect(address=TESTS) as sock:
             assert receive(sock, 8) == b"everyone"
+
+
+def test_a_probe_of_http_goes_to_the_lane_of_its_source_and_never_to_a_service() -> None:
+    lane = Server(lambda sock: sock.sendall(b"orders:" + sock.recv(16)))
+    service = Server(echo)
+    envoy = {"shop": {"port": free_port(), "sources": {"orders": lane.port}}}
+    with Gateway({"shop": service.port}, envoy=envoy) as gateway:
+        gateway.set_sources(conductor=[CONDUCTOR])
+        with a_probe(gateway, "orders", line=PROBE_HTTP_LINE) as sock:
+            sock.sendall(b"GET")
+            assert receive(sock, 10) == b"orders:GET"
+    with carried() as gateway:
+        gateway.set_sources(conductor=[CONDUCTOR])
+        with (
+            pytest.raises(ConnectionResetError),
+            a_probe(gateway, "orders", line=PROBE_HTTP_LINE) as sock,
+        ):
+            sock.recv(1)
