@@ -290,9 +290,9 @@ class Agent:
             with response:
                 return response.status, json.loads(response.read())
 
-    def bearers(self) -> list[int]:
-        """Processes that bear faults."""
-        return _children(self.pid)
+    def bearers(self, *, of: int | None = None) -> list[int]:
+        """Processes that bear faults, or those that one of them has started."""
+        return _children(of or self.pid)
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         with suppress(ProcessLookupError):

@@ -25,10 +25,10 @@ def container(*kinds: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("kind", "capabilities"),
     [
-        ("packets", ["NET_ADMIN", "NET_RAW"]),
-        ("dns", ["NET_ADMIN", "NET_RAW", "SYS_PTRACE"]),
-        ("freeze", ["SYS_PTRACE"]),
-        ("disk", ["DAC_OVERRIDE", "SYS_PTRACE"]),
+        ("packets", ["NET_ADMIN", "NET_RAW", "SYS_NICE"]),
+        ("dns", ["NET_ADMIN", "NET_RAW", "SYS_NICE", "SYS_PTRACE"]),
+        ("freeze", ["SYS_NICE", "SYS_PTRACE"]),
+        ("disk", ["DAC_OVERRIDE", "SYS_NICE", "SYS_PTRACE"]),
     ],
 )
 def test_a_fault_gets_only_the_capabilities_it_takes(kind: str, capabilities: list[str]) -> None:

@@ -15,6 +15,8 @@ from seatrial.api import names
 # These need the container runtime's own view of cgroups, which only privileged containers have.
 _PRIVILEGED = ("cpu", "memory")
 # SYS_PTRACE opens /proc/PID/root of a process too; what a volume's owner may write, root may not.
+# SYS_NICE lets it go before others on a busy node: such a container has no share of CPU time.
+_ALWAYS = ("SYS_NICE",)
 _CAPABILITIES = {
     "packets": ("NET_ADMIN", "NET_RAW"),
     "dns": ("NET_ADMIN", "NET_RAW", "SYS_PTRACE"),
@@ -99,6 +101,6 @@ def _security(kinds: set[str]) -> dict[str, Any]:
         "allowPrivilegeEscalation": False,
         "capabilities": {
             "drop": ["ALL"],
-            "add": sorted({each for kind in kinds for each in _CAPABILITIES[kind]}),
+            "add": sorted({*_ALWAYS, *(each for kind in kinds for each in _CAPABILITIES[kind])}),
         },
     }

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from datetime import datetime
+from time import monotonic
 from typing import Any
 
 from seatrial.api.control import FaultOrder
@@ -39,6 +40,7 @@ class Bearer:
         self.tally: dict[str, Any] = {}
         self.ended = asyncio.Event()
         self.expected = False  # its end has been told, or asked for
+        self._deadline = deadline
         self._asking = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
         with theirs:
@@ -62,7 +64,11 @@ class Bearer:
         if answer["say"] == "refused":
             raise (ValueError if answer["wrong"] else NotInjectedError)(answer["why"])
         if answer["say"] != "begun":
-            raise NotInjectedError("the process that was to bear it has ended")
+            raise NotInjectedError(
+                "its time was over before it was in effect"
+                if monotonic() >= self._deadline
+                else "the process that was to bear it has ended"
+            )
 
     async def ask(self, **order: Any) -> bool:
         """Send an order, and wait until it is carried out; False if that cannot be had any more."""

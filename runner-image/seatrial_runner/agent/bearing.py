@@ -11,7 +11,7 @@ from typing import Any
 
 from seatrial.api.errors import FaultError
 
-from seatrial_runner.agent.children import end_by_itself
+from seatrial_runner.agent.children import end_by_itself, go_first
 from seatrial_runner.agent.fault import Fault
 
 MESSAGE = 64 * 1024
@@ -35,6 +35,7 @@ def bear(make: Callable[[], Fault], link: socket.socket, deadline: float) -> int
         The exit status of the process.
     """
     end_by_itself(deadline + _GRACE_S)
+    go_first()
     try:
         fault = make()
         fault.begin(deadline)

@@ -39,6 +39,17 @@ def start(work: Callable[[], int]) -> int:
         os._exit(status)
 
 
+def go_first() -> None:
+    """
+    Go before other processes of the node, if that is allowed; not so what is started from here.
+
+    An ephemeral container can have no share of CPU time of its own: on a busy node it got so little
+    that an order took 16 s, and packets waited for longer than they should.
+    """
+    with suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+
+
 def end_by_itself(deadline: float) -> None:
     """Let the kernel end this process shortly after the deadline, even if it hangs."""
     signal.setitimer(signal.ITIMER_REAL, max(0.001, deadline - monotonic()))

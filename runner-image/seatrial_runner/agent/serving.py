@@ -15,6 +15,7 @@ from seatrial.api import names
 from seatrial.api.agents import AgentDoc
 
 from seatrial_runner.agent.bearers import Bearers
+from seatrial_runner.agent.children import go_first
 from seatrial_runner.agent.fault import Surroundings
 from seatrial_runner.agent.kernel import adopt_orphans
 from seatrial_runner.agent.network import node_addresses
@@ -43,6 +44,7 @@ def main(argv: list[str]) -> int:
     with suppress(PermissionError):  # we lead a session already
         os.setsid()  # what belongs to us is known by it, see processes.Container
     adopt_orphans()
+    go_first()
     nodes = tuple(node_addresses(os.environ.get(names.ENV_NODE_IP, "")))
     return asyncio.run(_serve(Bearers(Surroundings(container, nodes), declared), token))
 
