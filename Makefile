@@ -46,7 +46,7 @@ generate: $(VENV) ## Write what is derived: CRD, reference, bundles of the examp
 	.venv/bin/python helm/reference.py
 	.venv/bin/python examples/bundle.py
 
-test: unit gateway agent up control-plane e2e cluster-tests ## Run every test; brings the cluster up
+test: unit gateway up agent control-plane e2e cluster-tests ## Run every test; brings the cluster up
 
 unit: $(VENV) ## Tests without a cluster
 	$(PYTEST) tests/unit tests/localcluster -m 'not slow'
