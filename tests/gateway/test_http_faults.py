@@ -70,7 +70,7 @@ async def test_a_grpc_abort_is_in_the_words_of_grpc(tmp_path: Path) -> None:
 
 
 async def test_a_delay_holds_requests_up(tmp_path: Path) -> None:
-    fault = an_http_fault("slow", delay="300ms")
+    fault = an_http_fault("slow", delay="1s")
     async with behind_envoy(tmp_path, fault) as (_, envoy, client):
         before = await elapsed(client)
         await envoy.order("slow")
@@ -78,9 +78,8 @@ async def test_a_delay_holds_requests_up(tmp_path: Path) -> None:
         await envoy.end("slow")
         after = await elapsed(client)
 
-        assert before < 0.2
-        assert 0.3 <= during < 0.5
-        assert after < 0.2
+        assert max(before, after) < 0.9
+        assert 1.0 <= during < 1.9
         assert await envoy.hits("slow") == 1
 
 
@@ -88,16 +87,16 @@ async def test_a_request_that_is_held_up_goes_on_when_the_fault_ends(tmp_path: P
     fault = an_http_fault("slow", delay="1m")
     async with behind_envoy(tmp_path, fault) as (_, envoy, client):
         await envoy.order("slow", for_s=0.5)
-        assert await elapsed(client) < 1.0
+        assert await elapsed(client) < 5
 
 
 async def test_the_service_is_not_asked_for_what_nobody_waits_for_any_more(tmp_path: Path) -> None:
-    fault = an_http_fault("slow", delay="300ms")
+    fault = an_http_fault("slow", delay="1s")
     async with behind_envoy(tmp_path, fault) as (origin, envoy, client):
         await envoy.order("slow")
         with pytest.raises(httpx.ReadTimeout):
-            await client.post("/", content=b"order", timeout=0.1)
-        await asyncio.sleep(0.4)
+            await client.post("/", content=b"order", timeout=0.2)
+        await asyncio.sleep(1.2)
         (await client.post("/", content=b"again")).raise_for_status()
 
         assert [came.body for came in origin.came] == [b"again"]
@@ -106,21 +105,22 @@ async def test_the_service_is_not_asked_for_what_nobody_waits_for_any_more(tmp_p
 async def test_a_rate_makes_the_response_trickle_until_the_fault_ends(tmp_path: Path) -> None:
     fault = an_http_fault("slow", rate="100k")
     async with behind_envoy(tmp_path, fault) as (origin, envoy, client):
-        body = b"x" * 1_000_000
-        origin.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + body
-        await envoy.order("slow", for_s=0.8)
+        body = b"x" * 2_000_000
+        origin.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n" + body
+        await envoy.order("slow")
         begun = time.monotonic()
         async with client.stream("GET", "/") as response:
             got = 0
             async for data in response.aiter_raw():
                 got += len(data)
-                if time.monotonic() - begun < 0.5:
-                    at_half = got
+                if 50_000 <= got < 60_000:
+                    slow = time.monotonic() - begun
+                    await envoy.end("slow")
         whole = time.monotonic() - begun
 
-        assert 30_000 < at_half < 70_000  # 50,000 at 100 kB/s
-        assert got == 1_000_000
-        assert 0.7 < whole < 1.5  # at that rate it would take 10 s
+        assert slow > 0.4
+        assert got == 2_000_000
+        assert whole < 10  # at that rate it would take 20 s
 
 
 LONG = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
@@ -287,13 +287,13 @@ async def test_a_fault_ends_at_its_deadline_by_itself(tmp_path: Path) -> None:
         begun = time.monotonic()
         await envoy.order("fails", for_s=0.4)
         statuses = []
-        while (now := time.monotonic() - begun) < 0.8:
+        while (now := time.monotonic() - begun) < 1.2:
             statuses.append((now, (await client.get("/")).status_code))
 
         last = max(at for at, status in statuses if status == 503)
         first_well = min(at for at, status in statuses if status == 200)
-        assert 0.3 < last < 0.45
-        assert 0.35 < first_well < 0.5
+        assert last < 0.6
+        assert first_well > 0.3
 
 
 async def test_an_order_that_is_renewed_lasts_longer(tmp_path: Path) -> None:
@@ -334,8 +334,8 @@ async def test_evidence_has_the_first_and_the_last_hit(tmp_path: Path) -> None:
 
         assert evidence.first_hit is not None
         assert evidence.last_hit is not None
-        assert abs(evidence.first_hit.timestamp() - begun) < 0.1
-        assert 0.1 <= (evidence.last_hit - evidence.first_hit).total_seconds() < 0.3
+        assert -0.01 < evidence.first_hit.timestamp() - begun < 0.5
+        assert 0.1 <= (evidence.last_hit - evidence.first_hit).total_seconds() < 1
         assert evidence.counts == {"requests": 2, "answered": 2}
 
 
@@ -426,5 +426,5 @@ async def test_with_envoy_its_faults_end_and_it_is_said(
         await envoy.serving()
 
         assert envoy.lost == ["odd"]
-        assert await elapsed(client) < 0.2
+        assert await elapsed(client) < 5
         await envoy.order("odd")  # and can be had again

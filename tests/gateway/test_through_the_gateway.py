@@ -117,7 +117,7 @@ async def test_envoy_killed_during_a_fault_leaves_nothing_on(tmp_path: Path) -> 
         killed = time.monotonic()
         report = await all_.report("fails")
         while report["state"] != "ended":
-            assert time.monotonic() < killed + 2
+            assert time.monotonic() < killed + 5
             report = await all_.report("fails")
         all_.envoy.launch()
         await asyncio.to_thread(all_.gateway.wait_until_ready)
@@ -146,7 +146,7 @@ async def test_a_controller_killed_during_a_fault_leaves_nothing_on(
         abilities = (await asyncio.to_thread(all_.gateway.client.get, "/v1/abilities")).json()
 
         assert (after.status_code, after.text) == (200, "hello")
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 5
         assert abilities["boot"] != boot
         assert abilities["abilities"]["http"] == ""
 
@@ -235,9 +235,9 @@ def test_a_database_is_slow_while_the_fault_lasts_and_no_longer(database: int) -
     with Gateway({"db": database}) as gateway:
         port = gateway.ports["db"]
         before = seconds_of(port, "select 1")
-        gateway.put("slow", "latency", params={"delay": "100ms"})
+        gateway.put("slow", "latency", params={"delay": "500ms"})
         during = seconds_of(port, "select 1")
         gateway.delete("slow")
         after = seconds_of(port, "select 1")
 
-    assert max(before, after) < 0.3 < 0.6 < during  # at least three ways there and back
+    assert max(before, after) < 1.5 <= during  # at least three ways there and back

@@ -158,8 +158,12 @@ class Envoy:
 
     async def evidence(self, name: str) -> Evidence:
         """Give what a fault has met."""
-        self._log.read()
-        return self._log.evidence(self._fault(name))
+        fault = self._fault(name)
+        if fault in self._active:
+            await self._read_to_now()
+        else:
+            self._log.read()
+        return self._log.evidence(fault)
 
     async def abilities(self) -> dict[str, str]:
         """Say whether ``http`` faults can be carried out."""
