@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -117,3 +118,32 @@ def test_the_conductor_finds_its_spots_and_sees_a_fault_in_a_worker(gateway: Gat
     assert moment.endswith("Z")
     assert refused == 0
     assert len(looks) >= 1
+
+
+def looks_at_what_is_not_there(gateway: Gateway, *, ends_in_s: float) -> int:
+    """Count the looks, of half a second, that came to their end in time."""
+
+    async def course() -> int:
+        looks: list[int] = []
+        ends = time.monotonic() + ends_in_s
+        sight = Sight("f", "partition", {}, 30.0, TOKEN, ends)
+        looking = asyncio.create_task(look_for(sight, [a_spot(gateway)], lambda: looks.append(1)))
+        await asyncio.sleep(0.5)
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+        return len(looks)
+
+    return asyncio.run(course())
+
+
+def test_a_look_that_ends_after_the_fault_says_nothing(gateway: Gateway) -> None:
+    assert looks_at_what_is_not_there(gateway, ends_in_s=60.0) > 0
+    assert looks_at_what_is_not_there(gateway, ends_in_s=0.0) == 0
+
+
+def test_several_ports_are_looked_at_at_once(gateway: Gateway) -> None:
+    gateway.put("f", "latency", params={"delay": "200ms"}, paths=[a_path()])
+    spots = [a_spot(gateway, f"source-{number}") for number in range(5)]
+    began = time.monotonic()
+    asyncio.run(look_for(a_sight("latency", {"delay": "200ms"}), spots, lambda: None))
+    assert time.monotonic() - began < 5 * 0.4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,7 @@ from seatrial.api.control import FaultOrder, PathDoc
 from seatrial.api.errors import NotInjectedError
 from seatrial.api.journal import ServiceDoc, TargetState
 
+from seatrial_runner.clock import parse
 from seatrial_runner.conductor import pods
 from seatrial_runner.conductor.faults.kinds import Aim, Evidence, Hands, Intent, Json, target
 from seatrial_runner.conductor.faults.looking import Sight, Spot, look_for
@@ -22,6 +24,7 @@ from seatrial_runner.conductor.faults.timeline import lasts_s
 from seatrial_runner.conductor.readiness import pods_of
 
 GATEWAY = "gateway"  # key of the only place
+_MARGIN_S = 0.05  # before a fault's end, from which on a look may be too late
 
 
 class Traffic(Remote):
@@ -65,12 +68,14 @@ class Traffic(Remote):
         if not spots:
             await asyncio.Event().wait()  # nothing can be seen; the end will say so
         order = intent.undo["orders"][GATEWAY]
+        left = parse(intent.undo["until"]) - parse(hands.at())
         sight = Sight(
             fault=intent.undo["fault"],
             kind=order["kind"],
             params=order["params"],
             lasts_s=order["forS"],
             token=await place.token(),
+            ends=time.monotonic() + left.total_seconds() - _MARGIN_S,
         )
         moment, self._refused = await look_for(sight, spots, self._looked)
         return moment

@@ -381,7 +381,10 @@ class Round:
     def _reverted(self, by: str, *, at: str | None = None) -> None:
         state = self.state
         if state["reverted"] is None:
-            state["reverted"] = at or self._stage.at()
+            state["reverted"] = reverted = at or self._stage.at()
+            if state["effective"] is not None:
+                # A probe knows what it has seen when its last byte is back: that may be later.
+                state["effective"] = min(state["effective"], reverted)
             state["revertedBy"] = by
             self._note("fault.reverted", by=by, targets=state["targets"])
         state["state"] = "Reverted"
