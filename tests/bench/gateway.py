@@ -185,7 +185,7 @@ class Comparison:
 
 
 def compare(
-    found: dict[str, Way], connections: int, size: int, *, rounds: int, seconds: float
+    found: dict[str, Way], connections: int, size: int, *, rounds: int, seconds: float, pause: float
 ) -> Comparison:
     """Measure all ways in turns, and print a table."""
     figures: dict[str, list[Figures]] = {name: [] for name in found}
@@ -194,6 +194,7 @@ def compare(
         # Another one is the first each time.
         for name in names[number % len(names) :] + names[: number % len(names)]:
             figures[name].append(measure(name, found[name], connections, size, seconds))
+            time.sleep(pause)
     middle = {
         name: {column: median(getattr(one, column) for one in each) for column in COLUMNS}
         for name, each in figures.items()
@@ -210,6 +211,7 @@ PAGE = """# Performance of the gateway
 
 Measured on {today} by `make bench-gateway`, on one machine with {cpus} CPUs that also ran the load and the server: read the ratios.
 No fault was on; every way was measured in turns with the others, {rounds} times for {seconds:g} s, and these are the medians.
+{priority}
 
 `rate` is answers per second; `cpu_us` the proxy's CPU time for one answer, in microseconds; `memory_mib` the memory of all its processes, with what they share counted once.
 `ratio` is the gateway's figure by Toxiproxy's.
@@ -231,6 +233,9 @@ def page(comparisons: list[Comparison], rounds: int, seconds: float) -> str:
         cpus=len(os.sched_getaffinity(0)),
         rounds=rounds,
         seconds=seconds,
+        priority="The machine had other work, so all of this ran with real-time priority.\n"
+        if os.sched_getscheduler(0) != os.SCHED_OTHER
+        else "",
         tables="\n\n".join(tables),
     )
 
@@ -241,11 +246,21 @@ def main() -> int:
     parser.add_argument("--connections", type=int, nargs="*", default=[1, 10, 100, 1000])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument(
+        "--pause", type=float, default=0.0, help="seconds of rest, for a machine with other work"
+    )
     parser.add_argument("--page", type=Path, help="write the tables to this page, too")
     options = parser.parse_args()
     with ways() as found:
         comparisons = [
-            compare(found, connections, size, rounds=options.rounds, seconds=options.seconds)
+            compare(
+                found,
+                connections,
+                size,
+                rounds=options.rounds,
+                seconds=options.seconds,
+                pause=options.pause,
+            )
             for size in (SMALL, LARGE)
             for connections in options.connections
         ]
