@@ -2,7 +2,8 @@
 Looks at every kind of fault from outside, all the time, and prints what it saw.
 
 ``WATCHED`` is JSON: for each fault ``{"look": one of LOOKS, "host", "port", "clean": port}``, where
-``clean`` is a port of the same host that no fault disturbs; ``WATCH_S`` is how long. A look begins
+``clean`` is a port of the same host that no fault disturbs; ``BYSTANDER`` is the HOST:PORT of a
+service that none does, which is as slow as the machine; ``WATCH_S`` is how long. A look begins
 every fifth of a second. The line with ``SEEN`` has, for each fault, the spans in which it was seen:
 when the first and the last look that saw it *began*.
 """
@@ -17,7 +18,6 @@ import httpx
 
 EVERY_S = 0.2
 PATIENCE_S = 0.8  # less than any fault takes, more than a busy machine does
-APART_S = 1.5  # looks that saw it and are further apart than this belong to two spans
 
 
 class AwayError(Exception):
@@ -206,33 +206,47 @@ class Watch:
     def __init__(self, entry):
         self.look = LOOKS[entry["look"]]
         self.where = (entry["host"], entry["port"], entry.get("clean"))
-        self.seen = []
-        self.looks = self.away = 0
+        self.looks = []  # when a look began, and what it saw
 
-    async def look_once(self):
+    async def look_once(self, is_quick):
+        """Look; what was seen while a service that no fault hits was slow, too, does not count."""
         began = time.time()
-        self.looks += 1
         try:
-            if await self.look(*self.where):
-                self.seen.append(began)
+            seen = await self.look(*self.where)
         except (AwayError, TimeoutError, OSError, ValueError):
-            self.away += 1
+            return
+        if not seen or await is_quick:
+            self.looks.append((began, seen))
 
     def spans(self):
-        spans = []
-        for at in sorted(self.seen):
-            if spans and at - spans[-1][1] < APART_S:
-                spans[-1][1] = at
+        """Give when it was seen; one look between others that did not is no end."""
+        spans, unseen = [], 2
+        for began, seen in sorted(self.looks):
+            if not seen:
+                unseen += 1
+            elif unseen >= 2:
+                spans.append([began, began])
+                unseen = 0
             else:
-                spans.append([at, at])
+                spans[-1][1] = began
+                unseen = 0
         return spans
 
 
-async def watch_all(watches, seconds):
+async def quick(host, port):
+    """Tell whether a service that no fault hits answers as fast as it should."""
+    try:
+        return (await command(host, port, "who")) != ""
+    except (AwayError, TimeoutError, OSError):
+        return False
+
+
+async def watch_all(watches, bystander, seconds):
     end, tick, tasks = time.monotonic() + seconds, time.monotonic(), set()
     while tick < end:
+        is_quick = asyncio.create_task(quick(*bystander))
         for watch in watches.values():
-            task = asyncio.create_task(watch.look_once())
+            task = asyncio.create_task(watch.look_once(is_quick))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
         tick += EVERY_S
@@ -253,17 +267,15 @@ def keep_asking(http, urls, ended):
 def test_watch(http):
     watched = json.loads(os.environ["WATCHED"])
     watches = {name: Watch(entry) for name, entry in watched.items() if entry.get("look")}
+    bystander = os.environ["BYSTANDER"].split(":")
     urls = [entry["url"] for entry in watched.values() if entry.get("url")]
     ended = threading.Event()
     asking = threading.Thread(target=keep_asking, args=(http, urls, ended))
     asking.start()
     try:
-        asyncio.run(watch_all(watches, float(os.environ["WATCH_S"])))
+        asyncio.run(watch_all(watches, bystander, float(os.environ["WATCH_S"])))
     finally:
         ended.set()
         asking.join()
-    seen = {
-        name: {"spans": watch.spans(), "looks": watch.looks, "away": watch.away}
-        for name, watch in watches.items()
-    }
+    seen = {name: watch.spans() for name, watch in watches.items()}
     print("SEEN", json.dumps(seen), flush=True)
