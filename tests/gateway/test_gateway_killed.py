@@ -137,7 +137,7 @@ def test_a_worker_is_made_anew_in_milliseconds(fresh: Gateway) -> None:
 
 def test_connections_of_the_other_worker_go_on(fresh: Gateway) -> None:
     fresh.put("unheard", "slowClose", params={"delay": "1ms"})
-    sockets = [fresh.connect() for _ in range(20)]
+    sockets = [fresh.connect() for _ in range(60)]
     for sock in sockets:
         sock.sendall(b"x")
         assert sock.recv(1) == b"x"
@@ -148,9 +148,9 @@ def test_connections_of_the_other_worker_go_on(fresh: Gateway) -> None:
             sock.sendall(b"y")
             alive += sock.recv(1) == b"y"
 
-    assert 5 <= alive <= 15
+    assert 0 < alive < 60
     # So that nobody takes these for the fault's doing.
-    assert fresh.delete("unheard")["counts"]["lostConnections"] == 20 - alive
+    assert fresh.delete("unheard")["counts"]["lostConnections"] == 60 - alive
 
 
 def test_connections_go_on_when_the_controller_dies(fresh: Gateway) -> None:
