@@ -4,8 +4,8 @@ Looks at every kind of fault from outside, all the time, and prints what it saw.
 ``WATCHED`` is JSON: for each fault ``{"look": one of LOOKS, "host", "port", "clean": port}``, where
 ``clean`` is a port of the same host that no fault disturbs; ``BYSTANDER`` is the HOST:PORT of a
 service that none does, which is as slow as the machine; ``WATCH_S`` is how long. A look begins
-every fifth of a second. The line with ``SEEN`` has, for each fault, the spans in which it was seen:
-when the first and the last look that saw it *began*.
+every fifth of a second. The line with ``SEEN`` has, for each fault, the spans in which it was seen
+(when the first and the last look that saw it *began*), and when a look did not see it.
 """
 
 import asyncio
@@ -277,5 +277,11 @@ def test_watch(http):
     finally:
         ended.set()
         asking.join()
-    seen = {name: watch.spans() for name, watch in watches.items()}
+    seen = {
+        name: {
+            "spans": watch.spans(),
+            "clear": [round(began, 2) for began, seen in watch.looks if not seen],
+        }
+        for name, watch in watches.items()
+    }
     print("SEEN", json.dumps(seen), flush=True)
