@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import http.client
 import json
 import os
@@ -246,6 +247,8 @@ class Agent:
     def __init__(self, pod: Pod, declared: list[Any] | None = None) -> None:
         self._pod = pod
         doc = {"container": "app", "containerId": "", "declared": declared or []}
+        # The kernel ends the processes of one that was killed when it comes to it.
+        eventually(self._port_is_free)
         self._nsenter = subprocess.Popen(
             ["nsenter", "--net", "--pid", "--target", str(pod.pid), "unshare", "--mount",
              "sh", "-c", "mount -t proc proc /proc && exec $0 -m seatrial_runner agent",
@@ -303,6 +306,10 @@ class Agent:
             self.kill()
             self._nsenter.send_signal(signal.SIGCONT)  # it stops with its child
         self._nsenter.wait()
+
+    def _port_is_free(self) -> bool:
+        with self._pod.socket(socket.SOCK_STREAM) as opened:
+            return opened.connect_ex((POD, names.AGENT_PORT)) == errno.ECONNREFUSED
 
     def _serves(self) -> bool:
         assert self._nsenter.poll() is None, "the agent has ended"

@@ -151,14 +151,20 @@ def test_an_agent_killed_while_it_ends_leaves_nothing(
 
 
 def test_many_short_faults_in_a_row_leave_nothing(pod: Pod, agent: Agent) -> None:
+    begun = 0
     for number in range(60):
         case = CASES[number % len(CASES)]
-        agent.put(case.kind, case.params(pod), 0.1, f"f{number}")
+        order = {"kind": case.kind, "params": case.params(pod), "forS": 0.1, "seed": 1}
+        status, answer = agent.ask("PUT", f"/v1/faults/f{number}", order)
+        begun += status == 200
+        # On a busy machine the time of one so short can be over before it is in effect.
+        assert status == 200 or "its time was over" in answer["error"]
+    assert begun > 30
     eventually(lambda: not any(case.is_hit(pod) for case in CASES))
     nothing_is_left(pod)
     reports = agent.ask("GET", "/v1/faults")[1]["faults"]
     assert {report["state"] for report in reports} == {"ended"}
-    assert len(reports) == 60
+    assert begun <= len(reports) <= 60
 
 
 def test_several_faults_last_side_by_side(pod: Pod, agent: Agent) -> None:
