@@ -77,8 +77,7 @@ def configured() -> Json:
 
 
 def secure() -> Json:
-    """Give a service with a certificate that signs itself, so that it is also the authority."""
-    pair = certificate("secure")
+    """Give a service with a certificate, whose authority can sign another."""
     return peer_manifests(
         "secure",
         http=HTTP,
@@ -95,7 +94,7 @@ def secure() -> Json:
                 "kind": "Secret",
                 "metadata": {"name": "tls"},
                 "type": "kubernetes.io/tls",
-                "stringData": {**pair, "ca.crt": pair["tls.crt"]},
+                "stringData": certificate("secure"),
             }
         ],
         container={"volumeMounts": [{"name": "tls", "mountPath": "/etc/tls"}]},

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from seatrial.api.errors import NotInjectedError
 from seatrial_runner.conductor.faults import Director
-from seatrial_runner.conductor.faults.gateway import paths_of
-from seatrial_runner.conductor.faults.kinds import Aim
+from seatrial_runner.conductor.faults.gateway import Traffic, paths_of
+from seatrial_runner.conductor.faults.kinds import Aim, Hands, Intent
 from seatrial_runner.conductor.seen import Seen
 
 from tests.support.conducted import a_fault_doc, a_service_doc
@@ -246,6 +246,43 @@ def test_a_fault_that_nobody_saw_and_nothing_met_has_no_effect() -> None:
     states, _, _ = in_traffic(a_latency(), course=course)
     assert states["f"]["state"] == "NoEffect"
     assert "no probe of the conductor has seen latency" in states["f"]["message"]
+
+
+def test_a_fault_that_a_test_stops_at_once_is_there_until_its_effect_was_seen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def see_after_half_a_second(self: Traffic, hands: Hands, intent: Intent) -> str:
+        await asyncio.sleep(0.5)
+        return hands.at()
+
+    async def course(director: Director, namespace: RunNamespace, gateway: OrderedPlace) -> None:
+        await director.prepare()
+        await director.begin_with("paid")
+        await director.start("f", test="paid")
+        gateway.carrier.hit("f", 1)
+        began = loop().time()
+        await director.stop("f")
+        assert 0.4 < loop().time() - began < 1.0
+        await director.end_with("paid")
+
+    monkeypatch.setattr(Traffic, "see_effect", see_after_half_a_second)
+    states, _, _ = in_traffic(a_latency(when={"manual": {}}), course=course)
+    assert states["f"]["state"] == "Recovered"
+    assert states["f"]["effective"] <= states["f"]["reverted"]
+    assert states["f"]["revertedBy"] == "test"
+
+
+def test_an_effect_that_nobody_sees_does_not_keep_a_fault_for_long() -> None:
+    async def course(director: Director, namespace: RunNamespace, gateway: OrderedPlace) -> None:
+        await director.prepare()
+        await director.begin_with("paid")
+        await director.start("f", test="paid")
+        began = loop().time()
+        await director.stop("f")
+        assert loop().time() - began < 3.0
+        await director.end_with("paid")
+
+    in_traffic(a_latency(lasts="1m", when={"manual": {}}), course=course)
 
 
 def test_a_repeated_fault_adds_up_what_met_it() -> None:

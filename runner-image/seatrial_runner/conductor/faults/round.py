@@ -29,6 +29,7 @@ from seatrial_runner.conductor.windows import Window
 
 _MAX_TARGETS = 20
 _LOOK_AGAIN_S = 1.0
+_SEEN_WITHIN_S = 2.0  # of a fault that a test stops before its effect was seen
 # What fails from now on may still be the fault's doing: its window stays open.
 _STILL_THERE = ("NotReverted", "NotRecovered")
 # States of a fault that is not proven, the worst first: of several, it keeps that.
@@ -267,7 +268,7 @@ class Round:
     # A fault that lasts --------------------------------------------------------------------------
 
     async def _last(self, intent: Intent, effect: asyncio.Task[None]) -> None:
-        ended = await self._hold(intent)
+        ended = await self._hold(intent, effect)
         if ended is not None and ended.early:
             self._flawed("EndedEarly", ended.early)
             self._stage.lost(f"Fault {self._fault['name']} ended before its time: {ended.early}.")
@@ -280,16 +281,24 @@ class Round:
         )
         await self._see_end_of_undone(intent)
 
-    async def _hold(self, intent: Intent) -> Ended | None:
+    async def _hold(self, intent: Intent, effect: asyncio.Task[None]) -> Ended | None:
         """Return when the fault is to end; with what ended it, if that was not our doing."""
         ending = asyncio.create_task(self._ending.wait())
         watch = asyncio.create_task(self._kind.watch(self._hands, intent, self._take))
+        hurried = asyncio.create_task(self._hurried.wait())
+        first = asyncio.FIRST_COMPLETED
         try:
             lasts = None if self._kind.keeps_time else lasts_s(self._fault)
-            await asyncio.wait((ending, watch), timeout=lasts, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((ending, watch), timeout=lasts, return_when=first)
+            if ending.done() and self._ended_by == "test":
+                # A test may need it for less time than a probe needs to see it.
+                await asyncio.wait(
+                    (effect, watch, hurried), timeout=_SEEN_WITHIN_S, return_when=first
+                )
             return watch.result() if watch.done() else None
         finally:
             ending.cancel()
+            hurried.cancel()
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
 
