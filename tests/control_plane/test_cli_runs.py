@@ -360,6 +360,8 @@ def test_version_says_what_the_cluster_has(seatrial):
 
 
 def start(plane: ControlPlane, *arguments: str) -> subprocess.Popen[str]:
+    # Where pytest itself runs in a shell's background, SIGINT is ignored, and that is inherited.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     return subprocess.Popen(
         [sys.executable, "-m", "seatrial.cli", *arguments],
         env={**os.environ, "KUBECONFIG": str(plane.kubeconfig)},
@@ -371,9 +373,14 @@ def start(plane: ControlPlane, *arguments: str) -> subprocess.Popen[str]:
 
 def read_until(process: subprocess.Popen[str], text: str) -> None:
     assert process.stdout is not None
-    for line in process.stdout:
-        if text in line:
-            return
+    patience = threading.Timer(PATIENCE_S, process.kill)
+    patience.start()
+    try:
+        for line in process.stdout:
+            if text in line:
+                return
+    finally:
+        patience.cancel()
     raise AssertionError(f"it ended without saying {text!r}")
 
 
