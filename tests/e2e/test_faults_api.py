@@ -126,7 +126,7 @@ def spec() -> Json:
         "tests": [
             {
                 "name": "kinds",
-                "pytest": {"configMap": "api-kinds", "args": ["-n", "4", "--dist", "loadgroup"]},
+                "pytest": {"configMap": "api-kinds", "args": ["-n", "4"]},
                 "timeout": "4m",
             }
         ],

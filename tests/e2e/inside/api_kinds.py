@@ -9,8 +9,6 @@ import pytest
 import wire
 
 PATIENCE_S = 30  # with a busy machine
-# They break the same service.
-one_after_another = pytest.mark.xdist_group("configured")
 
 
 @pytest.fixture
@@ -90,34 +88,21 @@ def test_a_service_is_cut_off_from_pods_that_go_on(faults, host):
     assert host("alone") == before
 
 
-@one_after_another
-def test_a_configuration_is_changed_and_the_pods_begin_anew(faults, env, eventually):
-    assert env("configured", "COLOUR") == "green"
-    with faults("colour") as fault:
-        # The node's proxy may lead to the old pod for a moment.
-        eventually(lambda: env("configured", "COLOUR") == "red", within=PATIENCE_S)
-        assert env("configured", "SHAPE") == "round"
-    fault.wait_recovered()
-    assert env("configured", "COLOUR") == "green"
-
-
-@one_after_another
-def test_a_key_is_lost(faults, env, eventually):
-    assert env("configured", "SHAPE") == "round"
-    with faults("shape-lost") as fault:
-        eventually(lambda: env("configured", "SHAPE") is None, within=PATIENCE_S)
-        assert env("configured", "COLOUR") == "green"
-    fault.wait_recovered()
-    assert env("configured", "SHAPE") == "round"
-
-
-@one_after_another
-def test_a_whole_secret_is_lost(faults, env, eventually):
-    assert env("configured", "WORD") == "sesame"
-    with faults("secret-lost") as fault:
-        eventually(lambda: env("configured", "WORD") is None, within=PATIENCE_S)
-    fault.wait_recovered()
-    assert env("configured", "WORD") == "sesame"
+# One test, so that none of the three meets another: they break the same service.
+def test_a_configuration_is_changed_and_lost(faults, env, eventually):
+    variables = {"COLOUR": "green", "SHAPE": "round", "WORD": "sesame"}
+    for fault, change in {
+        "colour": {"COLOUR": "red"},
+        "shape-lost": {"SHAPE": None},
+        "secret-lost": {"WORD": None},
+    }.items():
+        with faults(fault) as started:
+            for name, value in (variables | change).items():
+                # The node's proxy may lead to the old pod for a moment.
+                eventually(lambda n=name, v=value: env("configured", n) == v, within=PATIENCE_S)
+        started.wait_recovered()
+        for name, value in variables.items():
+            assert env("configured", name) == value
 
 
 def test_a_certificate_has_expired(faults, http, services, eventually):

@@ -5,7 +5,8 @@ import time
 import httpx
 import pytest
 
-QUICK_S = 0.2
+QUICK_S = 0.3  # below what the faults add
+SLACK_S = 0.6  # of a busy machine
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def test_requests_are_delayed(faults, http, at):
 
     assert quickest() < QUICK_S
     with faults("delay") as fault:
-        assert 0.5 <= quickest() < 0.5 + QUICK_S
+        assert 0.5 <= quickest() < 0.5 + SLACK_S
     assert quickest() < QUICK_S
     assert fault.status()["hits"] == 3
 
@@ -60,7 +61,7 @@ def test_responses_are_slow(faults, http, at):
 
     assert took() < QUICK_S
     with faults("rate") as fault:
-        assert 1.2 < took() < 3.5  # 16 KiB a second
+        assert 1.2 < took() < 5  # 16 KiB a second
     assert took() < QUICK_S
     assert fault.status()["hits"] == 1
 

@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import wire
 
-# Well above what a busy machine takes by itself, well below what the faults add.
-QUICK_S = 0.15
+# Above what a busy machine takes by itself, below what the faults add; and what it adds to them.
+QUICK_S = 0.25
+SLACK_S = 0.5
 
 
 @pytest.fixture
@@ -26,8 +27,8 @@ def test_latency_delays_both_ways(faults, port):
     with wire.echo(port("latency")) as live, faults("latency") as fault:
         began = time.monotonic()
         assert live.ask(b"ping") == b"ping"
-        assert 0.4 <= time.monotonic() - began < 0.4 + QUICK_S
-        assert 0.4 <= wire.round_trip(port("latency")) < 0.4 + QUICK_S
+        assert 0.4 <= time.monotonic() - began < 0.4 + SLACK_S
+        assert 0.4 <= wire.round_trip(port("latency")) < 0.4 + SLACK_S
     assert wire.round_trip(port("latency")) < QUICK_S
     assert fault.status()["hits"] == 2
 
@@ -46,7 +47,7 @@ def test_latency_delays_one_way(faults, port, way):
         assert max(ways().values()) < QUICK_S
         with faults(f"latency-{way}") as fault:
             took = ways()
-            assert 0.3 <= took.pop(way) < 0.3 + QUICK_S
+            assert 0.3 <= took.pop(way) < 0.3 + SLACK_S
             assert next(iter(took.values())) < QUICK_S
         assert max(ways().values()) < QUICK_S
     assert fault.status()["hits"] == 1
@@ -57,11 +58,11 @@ def test_latency_is_spread(faults, port, distribution):
     address = port("jitter")
     with faults(f"jitter-{distribution}"), ThreadPoolExecutor(24) as pool:
         took = list(pool.map(wire.round_trip, [address] * 24))
-    assert 0.2 < statistics.median(took) < 0.6 + QUICK_S  # 200 ms each way, and its spread
+    assert 0.2 < statistics.median(took) < 0.6 + SLACK_S  # 200 ms each way, and its spread
     assert statistics.stdev(took) > 0.02
     if distribution == "uniform":
         assert min(took) >= 0.2
-        assert max(took) < 0.6 + QUICK_S
+        assert max(took) < 0.6 + SLACK_S
 
 
 def test_a_blackhole_loses_bytes_and_keeps_connections(faults, port):
@@ -122,7 +123,7 @@ def test_connections_are_reset_after_a_while(faults, port):
             assert new.ask(b"alive") == b"alive"
             with pytest.raises(ConnectionResetError):
                 new.get(1)
-        assert 0.4 <= time.monotonic() - began < 0.4 + 2 * QUICK_S
+        assert 0.4 <= time.monotonic() - began < 0.4 + SLACK_S
     with wire.echo(port("reset-later")) as new:
         assert not new.ended(0.8)
 
@@ -150,7 +151,7 @@ def test_the_end_of_connections_comes_late(faults, port):
 
     assert end_after() < QUICK_S
     with faults("slow-close") as fault:
-        assert 0.5 <= end_after() < 0.5 + QUICK_S
+        assert 0.5 <= end_after() < 0.5 + SLACK_S
     assert end_after() < QUICK_S
     assert fault.status()["hits"] == 1
 

@@ -10,7 +10,7 @@ import time
 import pytest
 import wire
 
-QUICK_S = 0.15
+QUICK_S = 0.25
 
 
 @pytest.fixture
