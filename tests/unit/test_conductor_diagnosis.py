@@ -21,13 +21,17 @@ def subject(
     return Subject("orders", list(pods), list(workloads), list(events), what)
 
 
-def unschedulable(*, for_s: float) -> dict[str, Any]:
+NO_ROOM = "0/1 nodes are available: 1 Insufficient cpu."
+UNBOUND = "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."
+
+
+def unschedulable(*, for_s: float, message: str = NO_ROOM) -> dict[str, Any]:
     since = NOW - timedelta(seconds=for_s)
     return {
         "type": "PodScheduled",
         "status": "False",
         "reason": "Unschedulable",
-        "message": "0/1 nodes are available: 1 Insufficient cpu.",
+        "message": message,
         "lastTransitionTime": since.isoformat(),
     }
 
@@ -132,6 +136,12 @@ CERTAIN = [
         id="no-node-for-ten-seconds",
     ),
     pytest.param(
+        subject(a_pod(conditions=[unschedulable(for_s=91, message=UNBOUND)])),
+        "Unschedulable",
+        ["unbound immediate PersistentVolumeClaims", "StorageClass"],
+        id="no-volume-for-ninety-seconds",
+    ),
+    pytest.param(
         refused('pods "orders-x" is forbidden: exceeded quota: seatrial, requested: pods=1'),
         "QuotaExceeded",
         ["exceeded quota: seatrial", "Lower replicas or resources"],
@@ -210,6 +220,10 @@ PASSING = [
     ),
     pytest.param(
         subject(a_pod(conditions=[unschedulable(for_s=9)])), id="no-node-for-nine-seconds"
+    ),
+    pytest.param(
+        subject(a_pod(conditions=[unschedulable(for_s=60, message=UNBOUND)])),
+        id="a-volume-that-is-being-made",
     ),
     pytest.param(
         subject(events=[an_event("FailedCreate", "forbidden: status unknown for quota: seatrial")]),

@@ -21,6 +21,8 @@ from seatrial_runner.conductor.pods import Container
 Object = dict[str, Any]
 
 UNSCHEDULABLE_GRACE_S = 10.0
+# Clouds take 10 to 30 s to make a disk.
+UNBOUND_GRACE_S = 90.0
 CRASHES = 3
 PULLS = 2
 _MAX_QUOTE = 600
@@ -159,14 +161,20 @@ def _unschedulable(subject: Subject, pod: Object, now: datetime) -> Iterator[Fin
     found = pods.condition(pod, "PodScheduled")
     if found is None or found.get("status") != "False" or found.get("reason") != "Unschedulable":
         return
+    message = found.get("message") or ""
+    unbound = "PersistentVolumeClaim" in message
+    grace_s = UNBOUND_GRACE_S if unbound else UNSCHEDULABLE_GRACE_S
     since = found.get("lastTransitionTime")
-    if since and (now - parse(since)).total_seconds() < UNSCHEDULABLE_GRACE_S:
+    if since and (now - parse(since)).total_seconds() < grace_s:
         return
+    remedy = (
+        "Give the cluster a default StorageClass that makes volumes, or take volumes out."
+        if unbound
+        else "Lower resources.requests, or give the cluster more nodes."
+    )
     yield Finding(
         Reason.UNSCHEDULABLE,
-        f"No node takes pod {pods.name(pod)} of {subject.title}:"
-        f" {quote(found.get('message') or '')}"
-        " Lower resources.requests, or give the cluster more nodes.",
+        f"No node takes pod {pods.name(pod)} of {subject.title}: {quote(message)} {remedy}",
         subject.name,
         pods.name(pod),
     )
