@@ -135,8 +135,8 @@ class FaultState(TypedDict):
     """
     The proof of one fault; becomes status.faults[].
 
-    Of a fault that is repeated, the moments are those of the last time, ``hits`` is the sum, and
-    a state that proves less stays.
+    Of a fault that is repeated, the moments are those of the last time, but ``firstHit`` is that
+    of the first; ``hits`` is the sum, and a state that proves less stays.
     """
 
     name: str
