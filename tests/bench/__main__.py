@@ -173,6 +173,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="rounds of twenty at once")
     parser.add_argument("--finished", type=int, nargs="+", default=[0, 100, 1000])
     parser.add_argument("--dry-run", action="store_true", help="print; do not write the page")
+    parser.add_argument("--note", default="", help="a sentence on the circumstances, for the page")
     options = parser.parse_args()
     kubeconfig = os.environ.get("KUBECONFIG") or sys.exit("set KUBECONFIG: $(make -s kubeconfig)")
     cluster = Cluster(kubeconfig)
@@ -185,6 +186,7 @@ def main() -> None:
 
     text = TEMPLATE.read_text().format(
         **origin(),
+        note=f"{options.note}\n" if options.note else "",
         one=one,
         many=many,
         phases="\n".join(phases(runs)),
