@@ -13,9 +13,9 @@ from typing import Any
 
 from localcluster import images, machine, processes, sandbox
 from localcluster.addresses import Addresses, free_slot
-from localcluster.builds import COREDNS, KUBERNETES, locked, run
+from localcluster.builds import COREDNS, KUBERNETES, key_of, locked, run
 from localcluster.components import Binaries, Node
-from localcluster.layout import ClusterFolder, LocalClusterError, clusters_dir
+from localcluster.layout import HERE, ClusterFolder, LocalClusterError, clusters_dir
 from localcluster.progress import Progress
 
 START_TIMEOUT_S = 120
@@ -28,10 +28,13 @@ def up(cluster: ClusterFolder, progress: Progress) -> None:
     machine.install_packages(progress)
     binaries = Binaries(KUBERNETES.binary(progress), COREDNS.binary(progress))
     with locked(f"cluster-{cluster.name}"):
-        if _recovers(cluster):
+        if cluster.path.exists() and _facts(cluster).get("code") != _code():
+            with progress.stage("Clear away a cluster that another version has made"):
+                remove(cluster)
+        elif _recovers(cluster):
             progress.say(f"  ✓ Cluster {cluster.name} is up")
             return
-        if cluster.path.exists():
+        elif cluster.path.exists():
             with progress.stage("Clear away what is left of the last one"):
                 remove(cluster)
         with progress.stage("Start the control plane"):
@@ -78,9 +81,24 @@ def remove(cluster: ClusterFolder) -> None:
 
 def addresses_of(cluster: ClusterFolder) -> Addresses | None:
     """The cluster's range; None when it has none."""
-    with suppress(FileNotFoundError, ValueError, KeyError):
-        return Addresses(json.loads(cluster.facts.read_text())["slot"])
+    with suppress(KeyError):
+        return Addresses(_facts(cluster)["slot"])
     return None
+
+
+def _facts(cluster: ClusterFolder) -> dict[str, Any]:
+    with suppress(FileNotFoundError, ValueError):
+        return dict(json.loads(cluster.facts.read_text()))
+    return {}
+
+
+def _code() -> str:
+    """
+    Name this version of the local cluster.
+
+    What runs of one that another version has started lacks what is new, and would go on doing so.
+    """
+    return key_of(sorted(HERE.glob("*.py")), HERE)
 
 
 def node_ready(cluster: ClusterFolder) -> bool:
@@ -114,7 +132,7 @@ def _start(cluster: ClusterFolder, binaries: Binaries) -> None:
     with locked("addresses"):
         addresses = Addresses(free_slot(_taken_slots(), _host_networks()))
         cluster.logs.mkdir(parents=True)
-        processes.write_whole(cluster.facts, json.dumps({"slot": addresses.slot}))
+        processes.write_whole(cluster.facts, json.dumps({"slot": addresses.slot, "code": _code()}))
     sandbox.make_cgroups(cluster.cgroup)
     process = sandbox.launch(cluster)
     sandbox.plug_in(process, addresses)

@@ -1,5 +1,6 @@
 """Everything of a cluster is killed at once, and the next start finds a clean machine."""
 
+import json
 import os
 import signal
 import subprocess
@@ -107,3 +108,14 @@ def test_after_down_nothing_is_left():
 def test_down_twice_is_no_error():
     cli("down")
     cli("down")
+
+
+def test_a_cluster_that_another_version_has_made_is_made_anew(cluster):
+    before = processes.load(cluster.supervisor)
+    facts = json.loads(cluster.facts.read_text())
+    processes.write_whole(cluster.facts, json.dumps({**facts, "code": "another"}))
+
+    cli("up", "--bare")
+
+    assert processes.load(cluster.supervisor) != before
+    assert not before.alive()
