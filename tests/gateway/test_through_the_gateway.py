@@ -49,7 +49,10 @@ class Whole:
 
 @asynccontextmanager
 async def whole(
-    directory: Path, *faults: Fault, sources: tuple[str, ...] = ()
+    directory: Path,
+    *faults: Fault,
+    sources: tuple[str, ...] = (),
+    python_path: Path | None = None,
 ) -> AsyncIterator[Whole]:
     async with HttpOrigin() as origin:
         listener = a_listener(origin.port, sources=sources)
@@ -62,6 +65,7 @@ async def whole(
             envoy_directory=directory,
             envoy_admin_port=envoy.admin_port,
             log=directory / "gateway.log",
+            python_path=python_path,
         )
         try:
             await asyncio.to_thread(gateway.__enter__)
@@ -149,6 +153,70 @@ async def test_a_controller_killed_during_a_fault_leaves_nothing_on(
         assert time.monotonic() - begun < 5
         assert abilities["boot"] != boot
         assert abilities["abilities"]["http"] == ""
+
+
+# Loading the controller takes as long as on a machine that has other things to do.
+SLOWLY = """
+import sys, time
+
+class Slowly:
+    def find_spec(self, name, path=None, target=None):
+        if name == "seatrial_runner.gateway.controller":
+            time.sleep(1.5)
+
+sys.meta_path.insert(0, Slowly())
+"""
+
+
+async def test_a_fault_is_off_before_the_heir_of_a_killed_controller_is_loaded(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "python").mkdir()
+    (tmp_path / "python" / "sitecustomize.py").write_text(SLOWLY)
+    slowly = whole(tmp_path, FAILS, python_path=tmp_path / "python")
+    async with slowly as all_, httpx.AsyncClient(base_url=all_.url) as user:
+        boot = (await all_.put("fails"))["boot"]
+        assert (await user.get("/")).status_code == 503
+        begun = time.monotonic()
+        all_.gateway.kill(all_.gateway.children["controller"])
+        while (await user.get("/")).status_code == 503:
+            assert time.monotonic() - begun < 5
+        took = time.monotonic() - begun
+        everything: Json = (await asyncio.to_thread(all_.gateway.client.get, "/v1/faults")).json()
+
+        assert took < 0.5
+        # A new boot says that it has ended early, and by nobody's order.
+        assert (everything["boot"] != boot, everything["faults"]) == (True, [])
+
+
+async def test_a_port_that_refuses_does_so_while_envoy_is_killed_and_made_anew(
+    tmp_path: Path,
+) -> None:
+    async with whole(tmp_path, FAILS) as all_:
+        await all_.put("fails")
+        await asyncio.to_thread(all_.gateway.put, "closed", "refuse")
+        port = all_.gateway.ports["orders"]
+
+        async def through(until: float) -> int:
+            """Count the connections that got through."""
+            count = 0
+            while time.monotonic() < until:
+                with contextlib.suppress(ConnectionRefusedError):
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                    writer.close()
+                    count += 1
+                await asyncio.sleep(0.001)
+            return count
+
+        assert await through(time.monotonic() + 0.1) == 0
+        all_.envoy.kill()
+        assert await through(time.monotonic() + 1.0) == 0
+        all_.envoy.launch()
+        assert await through(time.monotonic() + 2.0) == 0
+        closed, fails = await all_.report("closed"), await all_.report("fails")
+
+        assert (closed["state"], fails["state"], fails["endedBy"]) == ("active", "ended", None)
+        assert closed["hits"] >= 10
 
 
 async def test_a_fault_of_the_network_and_one_of_http_are_met_together(tmp_path: Path) -> None:

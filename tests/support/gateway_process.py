@@ -91,6 +91,7 @@ class Gateway:
         envoy_directory: Path | None = None,
         envoy_admin_port: int = 0,
         log: Path | None = None,
+        python_path: Path | None = None,
     ) -> None:
         """``services`` have the port of the server behind each; ``http_faults`` need an Envoy."""
         self.ports = {name: free_port() for name in services}
@@ -114,6 +115,7 @@ class Gateway:
             "SEATRIAL_GATEWAY_WORKERS": str(workers),
             "SEATRIAL_ENVOY_DIRECTORY": str(envoy_directory or ""),
             "SEATRIAL_ENVOY_ADMIN_PORT": str(envoy_admin_port or ""),
+            **({"PYTHONPATH": str(python_path)} if python_path else {}),
         }
         self._log = log
         self.process: subprocess.Popen[bytes] | None = None

@@ -14,6 +14,7 @@ from seatrial_runner.gateway.listener import bind
 from seatrial_runner.gateway.messages import pair
 from seatrial_runner.gateway.settings import Settings
 from seatrial_runner.gateway.supervisor import Child, supervise
+from seatrial_runner.gateway.switchoff import switch_off
 from seatrial_runner.gateway.worker import run_worker
 
 logger = logging.getLogger("seatrial.gateway")
@@ -67,6 +68,9 @@ def _children(
 def _run_controller(
     settings: Settings, control: socket.socket, channels: list[socket.socket], board: Board
 ) -> int:
+    # Before the imports, which take their time.
+    switch_off(settings.doc["httpFaults"], settings.envoy_admin_port)
+
     # Imported here, by the only process that needs it: the others stay small.
 
     import asyncio
