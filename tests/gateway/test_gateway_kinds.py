@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from tests.support.gateway_process import Gateway, eventually, receive
+from tests.support.gateway_process import Gateway, Server, echo, eventually, receive
 
 # The slack is for a machine that has other things to do.
 SLACK_S = 0.15
@@ -155,6 +156,36 @@ def test_two_refusals_end_with_the_later_one(gateway: Gateway) -> None:
     gateway.delete("two")
     with gateway.connect() as sock:
         ask(sock)
+
+
+def test_refusals_are_counted_while_other_connections_are_broken() -> None:
+    server = Server(echo)
+    over = threading.Event()
+
+    def be_cut() -> None:
+        while not over.is_set():
+            with contextlib.suppress(OSError), gateway.connect("orders") as sock:
+                sock.sendall(b"request")
+                sock.recv(1)
+
+    with (
+        contextlib.closing(server),
+        Gateway(dict.fromkeys(("shop", "orders"), server.port)) as (gateway),
+    ):
+        for name, kind, service in (("cut", "reset", "orders"), ("closed", "refuse", "shop")):
+            gateway.put(name, kind, paths=[{"service": service, "port": None, "sources": None}])
+        client = threading.Thread(target=be_cut)
+        client.start()
+        for _ in range(60):
+            with pytest.raises(ConnectionRefusedError):
+                gateway.connect()
+            time.sleep(0.017)
+        over.set()
+        client.join()
+        cut, closed = gateway.delete("cut"), gateway.delete("closed")
+
+    assert cut["hits"] >= 10
+    assert closed["hits"] >= 5
 
 
 def test_reset_breaks_open_and_new_connections(gateway: Gateway) -> None:

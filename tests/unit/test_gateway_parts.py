@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from seatrial_runner.gateway.listener import plain_address
 from seatrial_runner.gateway.live import LiveFault, Plan, names_by_address
 from seatrial_runner.gateway.messages import pair, receive, send
 from seatrial_runner.gateway.probes import Greeting, ProbeLine, read_greeting
-from seatrial_runner.gateway.refusals import Refusals
+from seatrial_runner.gateway.refusals import Refusals, next_look, next_resets
 from seatrial_runner.gateway.settings import Settings
 
 
@@ -294,27 +294,74 @@ def test_every_kind_of_the_network_can_be_read() -> None:
 # What the kernel refuses -------------------------------------------------------------------------
 
 
-def test_refused_connections_are_resets_without_a_connection(tmp_path: Path) -> None:
-    def counters(resets: int, aborts: int) -> None:
-        (tmp_path / "snmp").write_text(f"Ip: A\nIp: 1\nTcp: InSegs OutRsts\nTcp: 9 {resets}\n")
-        (tmp_path / "netstat").write_text(
-            f"TcpExt: TCPAbortOnData Other TCPAbortOnClose\nTcpExt: {aborts} 50 3\nIpExt: A\n"
-            "IpExt: 1\n"
+class Kernel:
+    """Counts resets, and the connections that were broken; looks every so often."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._resets, self._broken = 100, 10
+        self._write()
+        self.now = datetime(2026, 11, 20, 12, tzinfo=UTC)
+        self.refusals = Refusals(directory)
+
+    def after(self, milliseconds: int, *, resets: int = 0, broken: int = 0) -> int:
+        """Let that much happen, and give what counts as refused."""
+        self.now += timedelta(milliseconds=milliseconds)
+        self._resets += resets
+        self._broken += broken
+        self._write()
+        self.refusals.look(self.now)
+        return self.refusals.count
+
+    def _write(self) -> None:
+        (self._directory / "snmp").write_text(
+            f"Ip: A\nIp: 1\nTcp: InSegs OutRsts\nTcp: 9 {self._resets}\n"
+        )
+        (self._directory / "netstat").write_text(
+            f"TcpExt: TCPAbortOnData Other TCPAbortOnClose\nTcpExt: {self._broken} 50 3\n"
+            "IpExt: A\nIpExt: 1\n"
         )
 
-    one, two = (datetime(2026, 11, 20, 12, 0, second, tzinfo=UTC) for second in (1, 2))
-    counters(100, 10)
-    refusals = Refusals(tmp_path)
-    refusals.look(one)
-    assert (refusals.count, refusals.first) == (0, None)
-    counters(103, 10)
-    refusals.look(one)
-    counters(105, 11)  # two resets, of a connection that was broken
-    refusals.look(two)
-    assert (refusals.count, refusals.first, refusals.last) == (3, one, one)
-    counters(110, 11)
-    refusals.look(two)
-    assert (refusals.count, refusals.first, refusals.last) == (8, one, two)
+
+def test_refused_connections_are_resets_without_a_connection(tmp_path: Path) -> None:
+    kernel = Kernel(tmp_path)
+    assert (kernel.after(50), kernel.refusals.first) == (0, None)
+    assert kernel.after(50, resets=3) == 3
+    first = kernel.now
+    assert kernel.after(50) == 3
+    assert kernel.after(50, resets=5) == 8
+    assert (kernel.refusals.first, kernel.refusals.last) == (first, kernel.now)
+
+
+def test_connections_that_were_broken_take_nothing_off_what_was_refused(tmp_path: Path) -> None:
+    kernel = Kernel(tmp_path)
+    assert kernel.after(50, resets=100, broken=100) == 0
+    assert kernel.after(50) == 0
+    assert kernel.after(50, resets=1) == 1
+    for number in range(10):  # of each kind, one after another
+        kernel.after(5, resets=1, broken=1)
+        kernel.after(20)
+        assert kernel.after(5, resets=1) == 2 + number
+
+
+def test_what_was_under_way_when_a_connection_was_broken_is_not_refused(tmp_path: Path) -> None:
+    kernel = Kernel(tmp_path)
+    assert kernel.after(50, resets=6, broken=3) == 0
+    assert kernel.after(50, resets=2, broken=2) == 0
+    assert kernel.after(1, resets=2) == 0
+    assert kernel.after(1, resets=4) == 4
+    assert kernel.after(50, resets=0, broken=1) == 4  # it never was a connection
+    assert kernel.after(50) == 4
+    assert kernel.after(50, resets=1) == 5
+
+
+def test_looks_are_between_the_moments_at_which_connections_are_broken() -> None:
+    moment, looks = next_resets(1000.001), []
+    assert 0 < moment - 1000.001 <= 0.02
+    now = moment + 0.001
+    while (now := next_look(now)) < moment + 0.02:
+        looks.append(now - moment)
+    assert looks == pytest.approx([0.003, 0.007, 0.018])
 
 
 def test_connections_that_a_dead_worker_carried_are_counted_as_lost() -> None:

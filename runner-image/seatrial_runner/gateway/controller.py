@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 from collections import OrderedDict
+from time import monotonic
 
 from seatrial.api.control import FaultOrder, GatewayDoc
 from seatrial.api.errors import NotInjectedError, NotRevertedError
@@ -18,7 +19,7 @@ from seatrial_runner.gateway.board import COUNTS, SLOTS, Board, Cell
 from seatrial_runner.gateway.http_faults import HttpFaults
 from seatrial_runner.gateway.links import Links, NoAnswerError
 from seatrial_runner.gateway.messages import FaultWord, Word
-from seatrial_runner.gateway.refusals import Refusals
+from seatrial_runner.gateway.refusals import Refusals, next_look
 
 logger = logging.getLogger("seatrial.gateway")
 
@@ -198,9 +199,13 @@ class Controller:
 
     async def _look_for_refusals(self) -> None:
         while self._refusals:
+            now = clock.now()
             for refusals in self._refusals.values():
-                refusals.look(clock.now())
-            await asyncio.sleep(_LOOK_S)
+                refusals.look(now)
+            disturbed = any(each.are_disturbed(now) for each in self._refusals.values())
+            moment = monotonic()
+            due = next_look(moment) if disturbed else moment + _LOOK_S
+            await asyncio.sleep(due - moment)
 
     def _hosts(self) -> set[str]:
         return {each["upstreamHost"] for each in self._doc["listeners"]}

@@ -17,7 +17,7 @@ from enum import Enum
 from time import monotonic
 from typing import Protocol
 
-from seatrial_runner.gateway import effects
+from seatrial_runner.gateway import effects, refusals
 from seatrial_runner.gateway.board import Cell
 from seatrial_runner.gateway.corruption import Corruption
 from seatrial_runner.gateway.live import LiveFault, Met, Plan
@@ -103,7 +103,11 @@ class End:
     def close(self, *, reset: bool) -> None:
         """Close the socket; the peer is told of an error with ``reset``."""
         self._reactor.forget(self.fd)
-        close_socket(self.sock, reset=reset)
+        if reset and self._reactor.closed_ports:
+            moment = refusals.next_resets(monotonic())
+            self._reactor.at(moment, lambda: close_socket(self.sock, reset=True))
+        else:
+            close_socket(self.sock, reset=reset)
 
 
 def close_socket(sock: socket.socket, *, reset: bool) -> None:

@@ -71,6 +71,7 @@ class Listener:
         self.faults[fault] = sources
         if isinstance(fault.effect, effects.Refuse) and sources.everyone and fault.share >= 1.0:
             self._closers.add(fault)
+            self._reactor.closed_ports += 1
             self._close()
 
     def remove(self, fault: LiveFault) -> None:
@@ -78,6 +79,7 @@ class Listener:
         self.faults.pop(fault, None)
         if fault in self._closers:
             self._closers.discard(fault)
+            self._reactor.closed_ports -= 1
             if not self._closers and self._upstream is not None:
                 self._open()
 

@@ -49,6 +49,7 @@ class Reactor:
         self._number = itertools.count()
         self._tidy_at = _TIDY_AT
         self._stopped = False
+        self.closed_ports = 0  # while there are any, connections are broken together: see refusals
 
     def watch(self, fd: int, events: int, handler: Handler) -> None:
         """
