@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -118,6 +119,22 @@ def test_the_heir_of_a_worker_does_not_open_a_port_that_refuses(fresh: Gateway) 
             with pytest.raises(ConnectionRefusedError):
                 fresh.connect()
     fresh.delete("closed")
+    assert is_well(fresh)
+
+
+def test_the_heir_of_a_worker_that_was_stuck_does_not_open_a_port_that_refuses(
+    fresh: Gateway,
+) -> None:
+    fresh.put("closed", "refuse")
+    for number in range(4):
+        os.kill(fresh.children[f"worker-{number % 2}"], signal.SIGSTOP)
+        told = threading.Thread(target=fresh.set_sources, kwargs={"web": [f"10.0.0.{number}"]})
+        told.start()
+        while told.is_alive():
+            assert nobody_listens(fresh)
+            time.sleep(0.001)
+        told.join()
+    assert fresh.delete("closed")["hits"] >= 100
     assert is_well(fresh)
 
 
