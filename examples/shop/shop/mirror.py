@@ -73,7 +73,7 @@ async def _copy_for_ever(app: web.Application) -> None:
         try:
             await _copy_what_is_new(app[CLIENT], copy)
         except AWAY as error:
-            copy.was_away = True
+            copy.was_away = copy.cursor > 0  # at the start there is nothing to resume from
             logger.warning("ledger: %s", error or type(error).__name__)
         await asyncio.sleep(ASKS_EVERY_S)
 
