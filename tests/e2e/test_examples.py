@@ -112,7 +112,9 @@ def test_a_broken_twin_fails_for_the_right_reason(
     assert [word for word in words if word not in status["message"]] == []
     # The bug is the system's: the fault itself happened, met traffic, and was undone.
     [fault] = status["faults"]
-    assert fault["hits"] > 0
+    # Hits are requests sent while it lasted; one that was under way when it came counts for none.
+    assert fault["hits"] > 0 or f"during fault {fault['name']}" in status["message"]
+    assert fault["applied"] is not None
     assert fault["reverted"] is not None
 
 
