@@ -14,17 +14,46 @@ export CLUSTER ?= local
 export CLUSTER_NAME ?= seatrial
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lint format generate test unit gateway agent control-plane e2e killers cluster-tests bench bench-gateway crash-points demo up down images kubeconfig kubectl clean
+.PHONY: help venv lint format generate test unit properties gateway components components-slow agent control-plane e2e killers cluster-tests bench bench-gateway bench-steps bench-messages crash-points demo up down images preset-images kubeconfig kubectl clean
 
 help: ## List what can be made
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@ / {print "\n" substr($$0, 5)} \
+	  /^[a-z0-9-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo; echo "With CLUSTER=local|kind|current, CLUSTER_NAME=, RUN=examples/NAME/run.yaml, PYTHON="
+
+##@ See it work
+
+demo: $(VENV) up ## Bring everything up and run an example: RUN=, or the shop; exit status 0 if Passed
+	KUBECONFIG=$(KUBECONFIG_PATH) .venv/bin/seatrial run --replace $(RUN)
+
+up: ## Bring a real cluster up, with the operator; or up to date
+	@$(CLUSTER_CLI) up
+
+down: ## Remove it without a trace; the cache of built things stays
+	@$(CLUSTER_CLI) down
+
+images: ## Build the images that have changed and give them to the cluster
+	@$(CLUSTER_CLI) images
+
+preset-images: ## Build the images of databases and brokers and give them to the cluster
+	@$(CLUSTER_CLI) images --group presets
+
+kubeconfig: ## Print the path of the cluster's kubeconfig
+	@$(CLUSTER_CLI) kubeconfig
+
+kubectl: ## Run kubectl on the cluster: make kubectl ARGS='get pods -A'
+	@$(CLUSTER_CLI) kubectl $(ARGS)
+
+##@ Change it
 
 venv: $(VENV) ## Make .venv with everything for development
 $(VENV): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or later is needed: set PYTHON to one"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  $(CLUSTER_CLI) packages '/usr/lib/python3*/ensurepip/__init__.py=python3-venv'
 	@$(PYTHON) -c 'import ensurepip, venv' || \
-	  { echo "Python lacks its venv module: apt-get install python3-venv"; exit 1; }
+	  { echo "$(PYTHON) lacks its modules ensurepip and venv: install them, or set PYTHON"; exit 1; }
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install -q -e '.[dev]'
 	@touch $@
@@ -45,16 +74,35 @@ generate: $(VENV) ## Write what is derived: CRD, reference, bundles of the examp
 	.venv/bin/python -m seatrial.cli.reference
 	.venv/bin/python helm/reference.py
 	.venv/bin/python examples/bundle.py
+	.venv/bin/python -m tests.support.write_documented
+	.venv/bin/python -m tests.support.told
 
-test: unit gateway up agent control-plane e2e cluster-tests ## Run every test; brings the cluster up
+clean: ## Remove what was made in the checkout; the cluster and its cache stay
+	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+##@ Test it
+
+test: unit gateway components up agent control-plane e2e cluster-tests ## All but properties, components-slow, killers and crash-points; brings the cluster up (most of an hour)
 
 unit: $(VENV) ## Tests without a cluster
 	$(PYTEST) tests/unit tests/localcluster -m 'not slow'
 
+properties: $(VENV) ## Property tests with twenty times as many examples, other ones each time (minutes)
+	HYPOTHESIS_PROFILE=wide $(PYTEST) tests/unit -m hypothesis
+
 gateway: $(VENV) ## Tests of the gateway on loopback, with the real Envoy and PostgreSQL
-	@ls /usr/lib/postgresql/*/bin/pgbench >/dev/null 2>&1 || \
-	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql openssl; }
+	@$(CLUSTER_CLI) packages '/usr/lib/postgresql/*/bin/pgbench=postgresql' openssl
 	$(PYTEST) tests/gateway
+
+components: $(VENV) ## Tests of steps against real databases and brokers on loopback
+	@$(CLUSTER_CLI) packages '/usr/lib/postgresql/*/bin/initdb=postgresql' \
+	  mariadbd=mariadb-server redis-server prometheus rabbitmq-server nats-server \
+	  /usr/sbin/mosquitto=mosquitto java=default-jre-headless mvn=maven
+	$(PYTEST) tests/components -m 'not slow'
+
+components-slow: $(VENV) ## The same with 1,000 subscriptions by broker and a million rows (after make components)
+	$(PYTEST) tests/components -m slow
 
 agent: $(VENV) ## Tests of faults inside a pod, in namespaces of this machine; as root
 	$(PYTEST) tests/agent
@@ -62,45 +110,33 @@ agent: $(VENV) ## Tests of faults inside a pod, in namespaces of this machine; a
 control-plane: $(VENV) ## Tests against a real API server without nodes
 	$(PYTEST) tests/control_plane
 
-e2e: $(VENV) ## Tests on the cluster (make up)
+e2e: $(VENV) preset-images ## Tests on the cluster (make up)
 	KUBECONFIG=$(KUBECONFIG_PATH) $(PYTEST) tests/e2e -m 'not exhaustive and not alone' \
 	  -n $(E2E_WORKERS) --dist loadfile
 	KUBECONFIG=$(KUBECONFIG_PATH) $(PYTEST) tests/e2e -m 'not exhaustive and alone'
 
 killers: $(VENV) ## Kill every part at every moment of every kind of fault (make up; minutes)
-	KUBECONFIG=$(KUBECONFIG_PATH) $(PYTEST) tests/e2e/test_faults_and_killers.py
+	KILLERS_PAGE=docs/killers.md KUBECONFIG=$(KUBECONFIG_PATH) $(PYTEST) tests/e2e/test_faults_and_killers.py
 
 cluster-tests: $(VENV) ## Tests of the local cluster itself: killed, removed, its policies
 	$(PYTEST) tests/localcluster -m slow
 
-bench-gateway: $(VENV) ## Measure the gateway against a direct connection and Toxiproxy
-	.venv/bin/python -m tests.bench.gateway --page docs/performance-gateway.md
-	.venv/bin/python -m tests.bench.gateway_faults
-
-bench: $(VENV) ## Measure on the cluster (make up), and write docs/performance.md
-	KUBECONFIG=$(KUBECONFIG_PATH) .venv/bin/python -m tests.bench
-
 crash-points: $(VENV) ## Kill operator and conductor at each write, on the node (make up)
 	KUBECONFIG=$(KUBECONFIG_PATH) .venv/bin/python -m tests.crash_points
 
-demo: $(VENV) up ## Bring everything up and run the example
-	KUBECONFIG=$(KUBECONFIG_PATH) .venv/bin/seatrial run --replace $(RUN)
+##@ Measure it
 
-up: ## A real cluster with the operator: CLUSTER=local|kind|current, CLUSTER_NAME=
-	@$(CLUSTER_CLI) up
+bench-gateway: $(VENV) ## Measure the gateway: beside Toxiproxy, and 40,000 short faults (half an hour)
+	@status=0; \
+	.venv/bin/python -m tests.bench.gateway --page docs/performance-gateway.md || status=1; \
+	.venv/bin/python -m tests.bench.gateway_faults --page docs/performance-gateway.md || status=1; \
+	exit $$status
 
-down: ## Remove it without a trace
-	@$(CLUSTER_CLI) down
+bench-steps: $(VENV) ## Measure steps against bare libraries, on loopback
+	.venv/bin/python -m tests.bench.steps --page docs/performance-steps.md
 
-images: ## Build the images that have changed and give them to the cluster
-	@$(CLUSTER_CLI) images
+bench-messages: $(VENV) ## Measure messages by broker, on loopback
+	.venv/bin/python -m tests.bench.messages --page docs/performance-messages.md
 
-kubeconfig: ## Print the path of the cluster's kubeconfig
-	@$(CLUSTER_CLI) kubeconfig
-
-kubectl: ## Run kubectl on the cluster: make kubectl ARGS='get pods -A'
-	@$(CLUSTER_CLI) kubectl $(ARGS)
-
-clean: ## Remove what was made in the checkout; the cluster and its cache stay
-	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
-	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+bench: $(VENV) ## Measure on the cluster (make up), and write docs/performance.md
+	KUBECONFIG=$(KUBECONFIG_PATH) .venv/bin/python -m tests.bench

@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 from localcluster import chart, local
+from localcluster.artefacts import artefact
 from localcluster.backends import Backend, Local, backend
-from localcluster.layout import LocalClusterError, cache_dir
+from localcluster.layout import ROOT, LocalClusterError, cache_dir
+from localcluster.machine import install_packages
 from localcluster.progress import Progress
 
 
@@ -25,7 +27,17 @@ def arguments() -> argparse.Namespace:
     commands.add_parser("down", help="remove it without a trace")
     commands.add_parser("kubeconfig", help="print the path of its kubeconfig")
     commands.add_parser("status", help="say whether it is up")
-    commands.add_parser("images", help="build and import the images that have changed")
+    build = commands.add_parser("images", help="build and import the images that have changed")
+    build.add_argument("--group", default="", help="presets: those of databases and brokers")
+    made = commands.add_parser("made", help="make what a Dockerfile copies, for `docker build`")
+    made.add_argument("artefact", help="such as kafka")
+    packages = commands.add_parser("packages", help="install Debian packages that are missing")
+    packages.add_argument(
+        "packages",
+        nargs="+",
+        type=command_and_package,
+        help="what shows that it is there, and the package: mariadbd=mariadb-server, or openssl",
+    )
     logs = commands.add_parser("logs", help="print the logs of its components")
     logs.add_argument("component", nargs="?", help="only this one, such as kubelet")
     for tool in ("kubectl", "helm"):
@@ -36,6 +48,12 @@ def arguments() -> argparse.Namespace:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     asked.rest = sys.argv[2:]
     return asked
+
+
+def command_and_package(word: str) -> tuple[str, str]:
+    """Take ``command=package`` apart; a word alone is both."""
+    command, _, package = word.partition("=")
+    return command, package or command
 
 
 def main() -> int:
@@ -71,8 +89,12 @@ def run_command(asked: argparse.Namespace, cluster: Backend, progress: Progress)
         case "status":
             print(cluster.status())
         case "images":
-            for short, tag in _own(cluster).images(progress).items():
+            for short, tag in cluster.load_images(progress, asked.group).items():
                 print(short, tag)
+        case "made":
+            artefact(asked.artefact).put(ROOT, progress)
+        case "packages":
+            install_packages(progress, dict(asked.packages))
         case "logs":
             print_logs(_own(cluster).cluster.logs, asked.component)
         case "kubectl":

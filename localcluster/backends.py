@@ -1,15 +1,14 @@
 """The clusters ``make up`` can use: our own, kind's, or the one you are connected to."""
 
 import os
-import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from localcluster import chart, images, local
 from localcluster.builds import run
-from localcluster.layout import ROOT, ClusterFolder, LocalClusterError, cache_dir
+from localcluster.kind import Kind
+from localcluster.layout import ClusterFolder, LocalClusterError
 from localcluster.progress import Progress
 
 
@@ -18,6 +17,9 @@ class Backend(Protocol):
 
     def up(self, progress: Progress) -> None:
         """Bring it up with the images and the chart; leaves alone what is well."""
+
+    def load_images(self, progress: Progress, group: str = "") -> dict[str, str]:
+        """Build and import the images of a group that have changed; gives the tags."""
 
     def down(self, progress: Progress) -> None:
         """Remove what `up` made, and nothing else."""
@@ -38,20 +40,22 @@ class Local:
     def up(self, progress: Progress) -> None:
         """Bring it up with the images and the chart; leaves alone what is well."""
         local.up(self.cluster, progress)
-        tags = self.images(progress)
-        helm = chart.helm_command(progress)
-        chart.install(
-            self.kubeconfig(), chart.image_values(tags), helm, progress, values=chart.OWN_VALUES
-        )
+        try:
+            tags = self.load_images(progress)
+            helm = chart.helm_command(progress)
+            values = chart.image_values(tags)
+            chart.install(self.kubeconfig(), values, helm, progress, values=chart.OWN_VALUES)
+        except LocalClusterError as error:
+            wrong = local.what_keeps_ending(self.cluster)
+            raise LocalClusterError(f"{error}\n\n{wrong}".strip()) from error
 
-    def images(self, progress: Progress) -> dict[str, str]:
-        """Build and import what has changed; gives the tags."""
-        return images.load(self.cluster, progress, images.present(progress))
+    def load_images(self, progress: Progress, group: str = "") -> dict[str, str]:
+        """Build and import the images of a group that have changed; gives the tags."""
+        return images.load(self.cluster, progress, images.present(progress, group))
 
     def down(self, progress: Progress) -> None:
         """Remove the cluster without a trace; the cache stays."""
-        with progress.stage(f"Remove cluster {self.cluster.name}"):
-            local.remove(self.cluster)
+        local.down(self.cluster, progress)
 
     def kubeconfig(self) -> Path:
         """The path of its kubeconfig."""
@@ -59,63 +63,13 @@ class Local:
 
     def status(self) -> str:
         """What is there, in one line."""
+        if wrong := local.what_keeps_ending(self.cluster):
+            return f"{self.cluster.name}: not well, {wrong}"
         if local.well(self.cluster):
             return f"{self.cluster.name}: up, logs in {self.cluster.logs}"
         if self.cluster.path.exists():
             return f"{self.cluster.name}: not well, logs in {self.cluster.logs}"
         return f"{self.cluster.name}: not there"
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A cluster in Docker, made by kind; the images are built by Docker from public bases."""
-
-    name: str
-
-    def up(self, progress: Progress) -> None:
-        """Bring it up with the images and the chart; leaves alone what is well."""
-        _needs_docker_and_kind()
-        if self.name not in run(["kind", "get", "clusters"], "kind").split():
-            with progress.stage("Create the kind cluster"):
-                self.kubeconfig().parent.mkdir(parents=True, exist_ok=True)
-                command = ["kind", "create", "cluster", "--name", self.name, "--wait", "120s"]
-                run([*command, "--kubeconfig", str(self.kubeconfig())], "kind create cluster")
-        tags = {image.short: self._load(image, progress) for image in images.present(progress)}
-        run(["kind", "export", "kubeconfig", "--name", self.name,
-             "--kubeconfig", str(self.kubeconfig())], "kind export kubeconfig")  # fmt: skip
-        helm = chart.helm_command(progress)
-        chart.install(
-            self.kubeconfig(), chart.image_values(tags), helm, progress, values=chart.OWN_VALUES
-        )
-
-    def down(self, progress: Progress) -> None:
-        """Delete the kind cluster."""
-        _needs_docker_and_kind()
-        with progress.stage(f"Delete kind cluster {self.name}"):
-            run(["kind", "delete", "cluster", "--name", self.name,
-                 "--kubeconfig", str(self.kubeconfig())], "kind delete cluster")  # fmt: skip
-        self.kubeconfig().unlink(missing_ok=True)
-
-    def kubeconfig(self) -> Path:
-        """The path of its kubeconfig, which is not the user's own."""
-        return cache_dir() / "kind" / f"{self.name}.kubeconfig"
-
-    def status(self) -> str:
-        """What is there, in one line."""
-        _needs_docker_and_kind()
-        there = self.name in run(["kind", "get", "clusters"], "kind").split()
-        return f"{self.name}: {'up' if there else 'not there'} (kind)"
-
-    def _load(self, image: images.Image, progress: Progress) -> str:
-        key = image.key(ROOT)
-        names = [f"{image.name}:{tag}" for tag in (key, *image.tags)]
-        with progress.stage(f"Build image {image.short} with Docker"):
-            tags = [f"--tag={name}" for name in names]
-            run(["docker", "build", "-q", *tags, f"--file={ROOT / image.dockerfile}", str(ROOT)],
-                f"Building {image.short}", env={**os.environ, "DOCKER_BUILDKIT": "1"})  # fmt: skip
-        with progress.stage(f"Load image {image.short} into kind"):
-            run(["kind", "load", "docker-image", "--name", self.name, *names], "kind load")
-        return key
 
 
 @dataclass(frozen=True)
@@ -137,6 +91,10 @@ class Current:
             progress,
             values=Path(values) if values else None,
         )
+
+    def load_images(self, progress: Progress, group: str = "") -> dict[str, str]:
+        """Build none: the cluster pulls them, as its chart's values say."""
+        return {}
 
     def down(self, progress: Progress) -> None:
         """Uninstall the chart; the cluster stays."""
@@ -194,18 +152,3 @@ def _images_from_environment() -> dict[str, str]:
         values[f"image.{short}.repository"] = repository
         values[f"image.{short}.tag"] = tag
     return values
-
-
-def _needs_docker_and_kind() -> None:
-    for command, advice in (
-        ("docker", "install Docker (https://docs.docker.com/engine/install/)"),
-        ("kind", "go install sigs.k8s.io/kind@latest"),
-    ):
-        if not shutil.which(command):
-            raise LocalClusterError(f"CLUSTER=kind needs the command {command}: {advice}.")
-    done = subprocess.run(["docker", "info"], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise LocalClusterError(
-            "CLUSTER=kind needs a Docker engine that runs, and `docker info` finds none. Start it, "
-            "or leave CLUSTER out: the built-in cluster needs no Docker."
-        )

@@ -10,9 +10,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
-from localcluster.layout import HERE, LocalClusterError, cache_dir
+from localcluster.layout import HERE, ROOT, LocalClusterError, cache_dir
 from localcluster.machine import go_command
 from localcluster.progress import Progress
 
@@ -60,13 +61,37 @@ def copy_files(paths: Iterable[str], root: Path, target: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(name: str) -> Iterator[None]:
-    """Hold a lock of the whole machine; the kernel lets go of it when we are killed."""
+def locked(name: str, held_by: Callable[[str], None] | None = None) -> Iterator[None]:
+    """
+    Hold a lock of the whole machine; the kernel lets go of it when we are killed.
+
+    Args:
+        name: Of the lock.
+        held_by: Told, before we wait for it, who has it: ``process 123 (python3 -m ...)``.
+    """
     folder = cache_dir() / "locks"
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / name).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with (folder / name).open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if held_by:
+                lock.seek(0)
+                held_by(_process(lock.read()))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
         yield
+
+
+def _process(pid: str) -> str:
+    """Describe a process by its command line; it may be gone, or none that is seen from here."""
+    try:
+        command = Path(f"/proc/{int(pid)}/cmdline").read_bytes().decode(errors="replace")
+    except (OSError, ValueError):
+        return "another process"
+    return f"process {pid} ({command.replace(chr(0), ' ').strip()})"
 
 
 @contextlib.contextmanager
@@ -136,6 +161,7 @@ class GoProgram:
     package: str = "."
     flags: str = "-s -w"
     root: Path = HERE
+    laid: tuple[tuple[str, str], ...] = ()  # files that belong into a module: its release has them
 
     @property
     def folder(self) -> Path:
@@ -154,18 +180,28 @@ class GoProgram:
             return built("bin", self._path.name, self._build)
 
     @property
+    def key(self) -> str:
+        """The hash of what it is built from."""
+        return key_of([self.folder], self.root, self.package, self.flags, *chain(*self.laid))
+
+    @property
     def _path(self) -> Path:
-        key = key_of([self.folder], self.root, self.package, self.flags)
-        return cache_dir() / "bin" / f"{self.name}-{key}"
+        return cache_dir() / "bin" / f"{self.name}-{self.key}"
 
     def _build(self, target: Path) -> None:
         command = [go_command(), "build", "-trimpath", "-ldflags", self.flags]
-        run(
-            [*command, "-o", str(target), self.package],
-            f"Building {self.name}",
-            cwd=self.folder,
-            env={**os.environ, "CGO_ENABLED": "0"},
-        )
+        options = {"env": {**os.environ, "CGO_ENABLED": "0"}}
+        if not self.laid:
+            command += ["-o", str(target), self.package]
+            run(command, f"Building {self.name}", cwd=self.folder, **options)
+            return
+        with scratch_folder() as scratch:
+            copy_files(["."], self.folder, scratch)
+            run([go_command(), "mod", "vendor"], f"Fetching {self.name}", cwd=scratch)
+            for path, text in self.laid:
+                (scratch / "vendor" / path).write_text(text)
+            command += ["-mod=vendor", "-o", str(target), self.package]
+            run(command, f"Building {self.name}", cwd=scratch, **options)
 
 
 VERSION = "v1.36.4"
@@ -183,3 +219,12 @@ HELM = GoProgram(
     package="helm.sh/helm/v3/cmd/helm",
     flags=f"-s -w {_RENDERED_FOR}Major=1 {_RENDERED_FOR}Minor=36",
 )
+# It wants to know its version, which the released module does not say.
+FERRETDB = GoProgram(
+    "ferretdb",
+    package="github.com/FerretDB/FerretDB/cmd/ferretdb",
+    laid=(("github.com/FerretDB/FerretDB/build/version/version.txt", "v1.24.2\n"),),
+)
+MINIO = GoProgram("minio", package="github.com/minio/minio")
+# The service of the examples that is written in Go.
+NOTIFICATIONS = GoProgram("notifications", root=ROOT / "examples")

@@ -5,8 +5,9 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
-from localcluster.builds import HELM, KUBERNETES, key_of, run
+from localcluster.builds import HELM, KUBERNETES, key_of, locked, run
 from localcluster.layout import HERE, ROOT, LocalClusterError, cache_dir
 from localcluster.progress import Progress
 
@@ -43,37 +44,55 @@ def install(
     # By its content, not its path: a second checkout need not install it again.
     key = key_of([CHART], ROOT, *settings, values.read_text() if values else "")
     settings += [f"--values={values}"] if values else []
-    if _installed(key, [str(helm), *target], [str(kubectl_command(progress)), *target]):
-        progress.say("  ✓ The chart is installed")
-        return
-    with progress.stage("Install the chart"):
-        try:
-            run(
-                [
-                    str(helm), "upgrade", "--install", "seatrial", str(CHART), *target,
-                    "--create-namespace", *settings, f"--description={key}", "--wait",
-                    f"--timeout={TIMEOUT}",
-                ],
-                "Installing the chart",
-            )  # fmt: skip
-        except LocalClusterError as error:
-            raise LocalClusterError(f"{error}\n\n{_what_is_wrong(kubeconfig, progress)}") from error
+    client = [str(kubectl_command(progress)), *target]
+    with locked(f"chart-{key_of([], ROOT, str(kubeconfig))}"):
+        release = _release([str(helm), *target])
+        if _installed(key, release, client):
+            progress.say("  ✓ The chart is installed")
+            return
+        with progress.stage("Install the chart"):
+            if values == OWN_VALUES:
+                _forget_what_was_killed(release, client)
+            command = [str(helm), "upgrade", "--install", "seatrial", str(CHART), *target]
+            command += ["--create-namespace", *settings, f"--description={key}", "--wait"]
+            try:
+                run([*command, f"--timeout={TIMEOUT}"], "Installing the chart")
+            except LocalClusterError as error:
+                raise LocalClusterError(
+                    f"{error}\n\n{_what_is_wrong(kubeconfig, progress)}"
+                ) from error
 
 
-def _installed(key: str, helm: list[str], kubectl: list[str]) -> bool:
+def _release(helm: list[str]) -> dict[str, Any]:
+    """What helm knows of it: ``status``, ``description`` and more; empty when it is not there."""
     status = subprocess.run(
         [*helm, "status", "seatrial", "--output=json"], capture_output=True, check=False
     )
-    if status.returncode:
-        return False
-    info = json.loads(status.stdout)["info"]
-    if info["status"] != "deployed" or info["description"] != key:
+    return {} if status.returncode else dict(json.loads(status.stdout)["info"])
+
+
+def _installed(key: str, release: dict[str, Any], kubectl: list[str]) -> bool:
+    if release.get("status") != "deployed" or release["description"] != key:
         return False
     available = [
         *("wait", "deployment", "--selector=app.kubernetes.io/instance=seatrial"),
         *("--for=condition=Available", "--timeout=1s"),
     ]
     return subprocess.run([*kubectl, *available], capture_output=True, check=False).returncode == 0
+
+
+def _forget_what_was_killed(release: dict[str, Any], kubectl: list[str]) -> None:
+    """
+    Forget an installation that never ended: helm would refuse ours for its sake.
+
+    NB: on a cluster of our own, under our lock, nobody is at it; on the user's, someone may be.
+    """
+    status = str(release.get("status", ""))
+    if status.startswith("pending-"):
+        run(
+            [*kubectl, "delete", "secret", f"--selector=owner=helm,name=seatrial,status={status}"],
+            "Forgetting an installation that was killed",
+        )
 
 
 def _what_is_wrong(kubeconfig: Path, progress: Progress) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 from localcluster.addresses import Addresses
 from localcluster.layout import ROOT, ClusterFolder
 from localcluster.pki import SERVER_NAMES, Pki
-from localcluster.processes import write_whole
 
 PAUSE_IMAGE = "docker.io/seatrial/pause:1"
 CLUSTER_DOMAIN = "cluster.local"
@@ -118,8 +117,8 @@ class Node:
         self.config = cluster.path / "config"
         self.ready = f"ready:{addresses.api_url}/readyz"
 
-    def write(self) -> None:
-        """Write every file, the supervisor's plan last."""
+    def write(self) -> str:
+        """Write every file, and give the supervisor's plan."""
         self.config.mkdir(exist_ok=True)
         a = self.addresses
         make_certificates(self.pki, a.node, a.api_service, node=self.cluster.name)
@@ -140,8 +139,13 @@ class Node:
             self._enforcer(),
             self._volumes(),
         ]
-        content = {"logs": str(self.cluster.logs), "components": components}
-        write_whole(self.cluster.plan, json.dumps(content, indent=1))
+        return json.dumps(
+            {
+                "logs": str(self.cluster.logs),
+                "ends": str(self.cluster.ends),
+                "components": components,
+            }
+        )
 
     def _etcd(self) -> dict[str, Any]:
         flags = etcd_flags(

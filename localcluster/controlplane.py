@@ -7,7 +7,6 @@ A control plane alone, for tests: a real API server and etcd on loopback, no nod
 
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from localcluster.components import (
 )
 from localcluster.layout import LocalClusterError, cache_dir
 from localcluster.pki import Pki
+from localcluster.ports import free_ports
 from localcluster.progress import Progress
 
 START_TIMEOUT_S = 60
@@ -108,7 +108,7 @@ class ControlPlane:
         self.folder.mkdir(parents=True, exist_ok=True)
         pki = Pki(self.folder / "pki")
         make_certificates(pki)
-        client, peer, secure, controller = _free_ports(4)
+        client, peer, secure, controller = free_ports(4)
         etcd = f"http://127.0.0.1:{client}"
         self.url = f"https://127.0.0.1:{secure}"
         flags = etcd_flags(self.folder / "etcd", etcd, f"http://127.0.0.1:{peer}")
@@ -162,15 +162,6 @@ def _answers(url: str, context: ssl.SSLContext) -> bool:
             return bool(answer.status == 200)
     except (OSError, urllib.error.URLError):
         return False
-
-
-def _free_ports(count: int) -> list[int]:
-    # All are held until all are known, so that none comes twice.
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from localcluster.archives import ARCHIVE_FORMAT, OciLayout, write_image
+from localcluster.artefacts import artefact
 from localcluster.builds import built, copy_files, key_of, locked, run, scratch_folder
 from localcluster.components import PAUSE_IMAGE
 from localcluster.layout import HERE, ROOT, ClusterFolder, LocalClusterError, cache_dir
@@ -32,6 +33,7 @@ class Base:
 
     name: str
     packages: tuple[str, ...]
+    without: tuple[str, ...] = ()  # patterns of paths
 
     @property
     def image(self) -> str:
@@ -41,7 +43,12 @@ class Base:
     @property
     def key(self) -> str:
         """The hash of what is in it."""
-        return key_of([], ROOT, ARCHIVE_FORMAT, "bookworm", *self.packages, *NOT_NEEDED)
+        return key_of([], ROOT, ARCHIVE_FORMAT, "bookworm", *self.packages, *self.excluded)
+
+    @property
+    def excluded(self) -> tuple[str, ...]:
+        """Patterns of what its packages have and it has not."""
+        return (*NOT_NEEDED, *self.without)
 
 
 @dataclass(frozen=True)
@@ -54,11 +61,13 @@ class Image:
     base: Base
     inputs: tuple[str, ...]
     tags: tuple[str, ...]
+    group: str = ""  # empty: what a cluster has from the beginning
+    made: tuple[str, ...] = ()  # names of artefacts
 
     def key(self, root: Path) -> str:
         """The hash of its inputs below a folder: its tag."""
         files = [root / path for path in (*self.inputs, self.dockerfile)]
-        return key_of(files, root, self.base.key)
+        return key_of(files, root, self.base.key, *(artefact(each).key for each in self.made))
 
 
 @dataclass(frozen=True)
@@ -78,7 +87,10 @@ class Built:
 def catalogue(file: Path = CATALOGUE) -> list[Image]:
     """Every image of the catalogue, those without a Dockerfile too."""
     content = tomllib.loads(file.read_text())
-    bases = {name: Base(name, tuple(b["packages"])) for name, b in content["bases"].items()}
+    bases = {
+        name: Base(name, tuple(base["packages"]), tuple(base.get("without", ())))
+        for name, base in content["bases"].items()
+    }
     return [
         Image(
             short=short,
@@ -87,15 +99,19 @@ def catalogue(file: Path = CATALOGUE) -> list[Image]:
             base=bases[entry["base"]],
             inputs=tuple(entry["inputs"]),
             tags=tuple(entry["tags"]),
+            group=entry.get("group", ""),
+            made=tuple(entry.get("made", ())),
         )
         for short, entry in content["images"].items()
     ]
 
 
-def present(progress: Progress) -> list[Image]:
-    """The images that can be built now; says which cannot."""
+def present(progress: Progress, group: str = "") -> list[Image]:
+    """The images of a group that can be built now; says which cannot."""
     ready = []
     for image in catalogue():
+        if image.group != group:
+            continue
         if (ROOT / image.dockerfile).exists():
             ready.append(image)
         else:
@@ -110,11 +126,15 @@ def image_layout(image: Image, progress: Progress) -> Built:
         os.utime(found)  # so that it counts as used when old ones are forgotten
         return Built(image, key, OciLayout(found))
     base = _base_archive(image.base, progress)
+    for each in image.made:
+        artefact(each).get(progress)
     with progress.stage(f"Build image {image.short}"), scratch_folder() as scratch:
         # Built from a copy: an editor that saves in the middle would leave an image whose tag
         # is not the hash of what is in it.
         context = scratch / "context"
         copy_files([*image.inputs, image.dockerfile], ROOT, context)
+        for each in image.made:
+            artefact(each).put(context, progress)
         key = image.key(context)
         layout = built("images", f"{image.short}-{key}", partial(_build, image, key, base, context))
     _forget_old_images(image.short)
@@ -140,7 +160,7 @@ def pause_archive() -> Path:
 
 def load(cluster: ClusterFolder, progress: Progress, images: list[Image]) -> dict[str, str]:
     """
-    Build the images and import those that the cluster does not have.
+    Build the images, import those that the cluster does not have, and tag all.
 
     Returns:
         The tag of each, by the image's short name.
@@ -148,12 +168,14 @@ def load(cluster: ClusterFolder, progress: Progress, images: list[Image]) -> dic
     ready = [image_layout(image, progress) for image in images]
     had = imported(cluster)
     for one in ready:
-        if one.reference in had:
-            continue
-        with progress.stage(f"Import image {one.image.short}"):
-            _import(cluster, one)
-        for tag in one.image.tags:
-            ctr(cluster, "images", "tag", "--force", one.reference, f"{one.image.name}:{tag}")
+        if one.reference not in had:
+            with progress.stage(f"Import image {one.image.short}"):
+                _import(cluster, one)
+        digest = had.get(one.reference)
+        # NB: of one that is there too: another checkout may have given its tags to its own.
+        for name in (f"{one.image.name}:{tag}" for tag in one.image.tags):
+            if digest is None or had.get(name) != digest:
+                ctr(cluster, "images", "tag", "--force", one.reference, name)
     return {one.image.short: one.key for one in ready}
 
 
@@ -163,9 +185,11 @@ def load_pause(cluster: ClusterFolder) -> None:
         ctr(cluster, "images", "import", str(pause_archive()))
 
 
-def imported(cluster: ClusterFolder) -> set[str]:
-    """Names with tags of the images that the cluster has."""
-    return set(ctr(cluster, "images", "list", "--quiet").split())
+def imported(cluster: ClusterFolder) -> dict[str, str]:
+    """Digests of the images that the cluster has, by their names with tags."""
+    lines = ctr(cluster, "images", "list").splitlines()[1:]
+    # Source: ctr's columns are REF, TYPE, DIGEST and more.
+    return {fields[0]: fields[2] for line in lines if len(fields := line.split()) > 2}
 
 
 def ctr(cluster: ClusterFolder, *arguments: str) -> str:
@@ -195,10 +219,12 @@ def _base_archive(base: Base, progress: Progress) -> Path:
 
 
 def _mmdebstrap(base: Base, target: Path) -> None:
-    excluded = [f"--dpkgopt=path-exclude={pattern}" for pattern in NOT_NEEDED]
+    excluded = [f"--dpkgopt=path-exclude={pattern}" for pattern in base.excluded]
     run(
         [
             "mmdebstrap", "--variant=minbase", "--mode=root", *excluded,
+            # Java's packages link to manual pages, and fail where their folder is missing.
+            '--setup-hook=mkdir -p "$1/usr/share/man/man1"',
             f"--include={','.join(base.packages)}", "--aptopt=Acquire::Languages none",
             "bookworm", str(target),
         ],

@@ -75,9 +75,9 @@ class ClusterFolder:
         return self.path / "supervisor.json"
 
     @property
-    def plan(self) -> Path:
-        """The components, as the supervisor starts them (JSON)."""
-        return self.path / "components.json"
+    def ends(self) -> Path:
+        """How often each component that is not well has ended in a row (JSON)."""
+        return self.path / "ends.json"
 
     @property
     def cgroup(self) -> str:

@@ -6,11 +6,14 @@ kernel takes all of it away. Only the control groups and the folder remain to be
 """
 
 import ctypes
+import errno
 import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from localcluster.addresses import Addresses
 from localcluster.builds import run
@@ -20,19 +23,32 @@ from localcluster.processes import ProcessId, identify
 CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWNET = 0x00020000, 0x20000000, 0x40000000
 MS_REC, MS_SLAVE, MS_BIND = 0x4000, 0x80000, 0x1000
 CGROUPS = Path("/sys/fs/cgroup")
+# Where a container's own processes go, beside the clusters; see `_pass_on`.
+OTHERS = "seatrial-others"
 # CNI's cache has no setting in containerd 1.6; a tmpfs of our own goes over it.
 CNI_CACHE = Path("/var/lib/cni")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def launch(cluster: ClusterFolder) -> ProcessId:
-    """Start the supervisor in namespaces of its own; it outlives us."""
+def launch(cluster: ClusterFolder) -> tuple[ProcessId, BinaryIO]:
+    """
+    Start the supervisor in namespaces of its own.
+
+    It waits for its plan, and ends when we end before that: what is killed in here leaves nothing
+    that nobody knows of. Once it has the plan it outlives us.
+
+    Returns:
+        The supervisor, and where to write its plan.
+    """
     CNI_CACHE.mkdir(parents=True, exist_ok=True)
     read_end, write_end = os.pipe()
+    plan_read, plan_write = os.pipe()
     if not (child := os.fork()):
-        _become_supervisor(cluster, write_end)
+        _become_supervisor(cluster, write_end, plan_read)
     os.close(write_end)
+    os.close(plan_read)
+    plan = os.fdopen(plan_write, "wb")
     with os.fdopen(read_end) as pipe:
         answer = pipe.read()
     os.waitpid(child, 0)
@@ -42,10 +58,10 @@ def launch(cluster: ClusterFolder) -> ProcessId:
             "Inside a container this needs --privileged."
         )
     process.save(cluster.supervisor)
-    return process
+    return process, plan
 
 
-def _become_supervisor(cluster: ClusterFolder, write_end: int) -> None:
+def _become_supervisor(cluster: ClusterFolder, write_end: int, plan: int) -> None:
     # Forked, then forked again: the first joins no terminal and makes the namespaces, the second
     # is PID 1 in them.
     try:
@@ -56,9 +72,9 @@ def _become_supervisor(cluster: ClusterFolder, write_end: int) -> None:
             os._exit(0)
         os.close(write_end)
         log = os.open(cluster.logs / "supervisor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        for target, source in ((0, os.open(os.devnull, os.O_RDONLY)), (1, log), (2, log)):
+        for target, source in ((0, plan), (1, log), (2, log)):
             os.dup2(source, target)
-        os.closerange(3, 256)
+        os.closerange(3, 256)  # our own end for writing the plan too: only `up` may hold that
         _private_mounts(cluster)
         os.chdir(ROOT)
         environment = {
@@ -66,7 +82,7 @@ def _become_supervisor(cluster: ClusterFolder, write_end: int) -> None:
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONPATH": str(ROOT),
         }
-        command = [sys.executable, "-m", "localcluster.supervisor", str(cluster.plan)]
+        command = [sys.executable, "-m", "localcluster.supervisor", str(cluster.path)]
         os.execve(sys.executable, command, environment)
     except BaseException as error:  # noqa: BLE001  nothing of the parent may run on in the child
         try:
@@ -166,20 +182,62 @@ def _ip_batch(command: list[str], *lines: str) -> None:
 
 
 def make_cgroups(name: str) -> None:
-    """Make the group of the cluster's pods in every hierarchy."""
+    """
+    Make the group of the cluster's pods in every hierarchy.
+
+    Raises:
+        LocalClusterError: it may not be made; says what for.
+    """
     for hierarchy in _hierarchies():
-        group = hierarchy / name.strip("/")
-        if (hierarchy / "cgroup.subtree_control").exists() and hierarchy == CGROUPS:
-            controllers = (hierarchy / "cgroup.controllers").read_text().split()
-            wanted = " ".join(f"+{c}" for c in controllers)
-            (hierarchy / "cgroup.subtree_control").write_text(wanted)
-            group.mkdir(exist_ok=True)
-            (group / "cgroup.subtree_control").write_text(wanted)
-            continue
+        try:
+            _make_cgroup(hierarchy, hierarchy / name.strip("/"))
+        except OSError as error:
+            raise LocalClusterError(
+                f"No control group can be made in {hierarchy}: {error.strerror}. "
+                "Inside a container this needs --privileged."
+            ) from error
+
+
+def _make_cgroup(hierarchy: Path, group: Path) -> None:
+    if (hierarchy / "cgroup.subtree_control").exists() and hierarchy == CGROUPS:
+        controllers = (hierarchy / "cgroup.controllers").read_text().split()
+        wanted = " ".join(f"+{c}" for c in controllers)
+        _pass_on(hierarchy, wanted)
         group.mkdir(exist_ok=True)
-        for setting in ("cpuset.cpus", "cpuset.mems"):  # empty in a new group: nothing could run
-            if (hierarchy / setting).exists():
-                (group / setting).write_text((hierarchy / setting).read_text())
+        _write(group / "cgroup.subtree_control", wanted)
+        return
+    group.mkdir(exist_ok=True)
+    for setting in ("cpuset.cpus", "cpuset.mems"):  # empty in a new group: nothing could run
+        if (hierarchy / setting).exists():
+            (group / setting).write_text((hierarchy / setting).read_text())
+
+
+def _pass_on(root: Path, controllers: str) -> None:
+    """
+    Let the groups below have the controllers.
+
+    What a container sees as the root is a group like any other, and one with processes in it has
+    none to pass on: they have to move to a group of their own first.
+    """
+    processes = root / "cgroup.procs"
+    for _ in range(100):  # others start processes meanwhile
+        try:
+            return _write(root / "cgroup.subtree_control", controllers)
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+        (root / OTHERS).mkdir(exist_ok=True)
+        for pid in processes.read_text().split():
+            with suppress(ProcessLookupError):
+                _write(root / OTHERS / "cgroup.procs", pid)
+    raise LocalClusterError(
+        f"{root} has processes that cannot be moved out of it, and passes no controllers on: "
+        f"{processes.read_text().split()}. In a container, give it a cgroup namespace of its own."
+    )
+
+
+def _write(file: Path, text: str) -> None:
+    file.write_text(text)
 
 
 def remove_cgroups(name: str, *, timeout_s: float = 10) -> None:

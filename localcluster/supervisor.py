@@ -6,6 +6,7 @@ PID 1, the kernel kills everything with it, pods included: a cluster cannot outl
 """
 
 import contextlib
+import functools
 import json
 import os
 import select
@@ -19,6 +20,8 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from localcluster.processes import write_whole
 
 RESTART_DELAYS_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 # A component that ran this long was well; the next failure starts again at the shortest delay.
@@ -76,10 +79,15 @@ def start(component: Component, logs: Path) -> None:
     print(f"{component.name}: started as {component.process.pid}", flush=True)
 
 
+def forgive(component: Component) -> None:
+    """Forget the ends of one that has run for long enough since."""
+    if component.process and time.monotonic() - component.started > WELL_AFTER_S:
+        component.failures = 0
+
+
 def ended(component: Component, status: int) -> None:
     """Note that it ended and when to start it again."""
-    if time.monotonic() - component.started > WELL_AFTER_S:
-        component.failures = 0
+    forgive(component)
     delay_s = RESTART_DELAYS_S[min(component.failures, len(RESTART_DELAYS_S) - 1)]
     component.failures += 1
     if component.process:
@@ -96,8 +104,16 @@ def reaped() -> Iterator[tuple[int, int]]:
             yield child
 
 
-def supervise(components: list[Component], logs: Path) -> None:
-    """Keep all of them running, for ever."""
+def supervise(components: list[Component], logs: Path, ends: Path) -> None:
+    """
+    Keep all of them running, for ever.
+
+    Args:
+        components: What to run.
+        logs: Folder of their logs.
+        ends: File that tells how often each has ended in a row; those that are well are not in it.
+    """
+    noted: dict[str, int] = {}
     # A child's end must interrupt the wait below; the handler itself has nothing to do.
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)
@@ -109,9 +125,18 @@ def supervise(components: list[Component], logs: Path) -> None:
             for component in components:
                 if component.process and component.process.pid == pid:
                     ended(component, os.waitstatus_to_exitcode(status))
+        for component in components:
+            forgive(component)
+        failing = {c.name: c.failures for c in components if c.failures}
+        if failing != noted:
+            write_whole(ends, json.dumps(failing))
+            noted = failing
         waiting = [c for c in components if c.process is None]
+        # Each need is looked at once a round: on a slow machine the questions of six components
+        # would take the time from the one that they wait for.
+        there = functools.cache(met)
         for component in waiting:
-            if component.start_at <= time.monotonic() and all(map(met, component.needs)):
+            if component.start_at <= time.monotonic() and all(map(there, component.needs)):
                 start(component, logs)
         select.select([wake_read], [], [], 0.1 if waiting else 5.0)
         with contextlib.suppress(BlockingIOError):
@@ -119,12 +144,14 @@ def supervise(components: list[Component], logs: Path) -> None:
 
 
 def main() -> None:
-    """Read the components from the file named on the command line and run them."""
-    file = Path(sys.argv[1])
-    while not file.exists():  # written when the network is there
-        time.sleep(0.01)
-    plan = json.loads(file.read_text())
-    supervise([Component(**c) for c in plan["components"]], Path(plan["logs"]))
+    """Run what the plan on standard input says (the command line only tells people the cluster)."""
+    text = sys.stdin.read()
+    try:
+        plan = json.loads(text)
+    except ValueError:
+        sys.exit(f"got {len(text)} characters of a plan: who was to write it has ended")
+    components = [Component(**each) for each in plan["components"]]
+    supervise(components, Path(plan["logs"]), Path(plan["ends"]))
 
 
 if __name__ == "__main__":

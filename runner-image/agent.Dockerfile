@@ -32,8 +32,8 @@ COPY pyproject.toml README.md LICENSE /src/
 COPY operator/seatrial/__init__.py /src/operator/seatrial/
 COPY operator/seatrial/api /src/operator/seatrial/api
 COPY runner-image/seatrial_runner/__init__.py runner-image/seatrial_runner/__main__.py \
-     runner-image/seatrial_runner/clock.py runner-image/seatrial_runner/httpserver.py \
-     /src/runner-image/seatrial_runner/
+     runner-image/seatrial_runner/clock.py /src/runner-image/seatrial_runner/
+COPY runner-image/seatrial_runner/httpserver /src/runner-image/seatrial_runner/httpserver
 COPY runner-image/seatrial_runner/control /src/runner-image/seatrial_runner/control
 COPY runner-image/seatrial_runner/agent /src/runner-image/seatrial_runner/agent
 RUN /tools/bin/pip install -q --no-deps --no-build-isolation --no-compile --target /app /src \

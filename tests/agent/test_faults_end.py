@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.agent.pod import Agent, Pod, eventually
+from tests.agent.pod import SLACK_S, Agent, Pod, eventually
 
 TRUE_ADDRESS = bytes([10, 83, 0, 53])
 
@@ -53,23 +53,23 @@ def test_no_kind_is_left_out() -> None:
 @every_kind
 def test_it_ends_at_its_deadline(pod: Pod, agent: Agent, case: Case) -> None:
     begun = time.monotonic()
-    agent.put(case.kind, case.params(pod), 1.2)
+    agent.put(case.kind, case.params(pod), 3.0)
     assert case.is_hit(pod)
     eventually(lambda: not case.is_hit(pod))
-    assert 0.9 < time.monotonic() - begun < 1.2 + 1.0
-    eventually(lambda: agent.report()["state"] == "ended", within=1.0)
+    assert 2.7 < time.monotonic() - begun < 3.0 + SLACK_S
+    eventually(lambda: agent.report()["state"] == "ended", within=SLACK_S)
     assert agent.report()["endedBy"] == "deadline"
 
 
 @every_kind
 def test_it_goes_on_when_it_is_renewed(pod: Pod, agent: Agent, case: Case) -> None:
     begun = time.monotonic()
-    applied = agent.put(case.kind, case.params(pod), 1.0)["applied"]
-    assert agent.put(case.kind, case.params(pod), 2.5)["applied"] == applied
-    eventually(lambda: time.monotonic() - begun > 1.5)
+    applied = agent.put(case.kind, case.params(pod), 2.0)["applied"]
+    assert agent.put(case.kind, case.params(pod), 6.0)["applied"] == applied
+    eventually(lambda: time.monotonic() - begun > 2.5)
     assert case.is_hit(pod)
     eventually(lambda: not case.is_hit(pod))
-    assert time.monotonic() - begun < 2.5 + 1.0
+    assert time.monotonic() - begun < 6.0 + SLACK_S
 
 
 @every_kind
@@ -77,7 +77,7 @@ def test_it_ends_on_request(pod: Pod, agent: Agent, case: Case) -> None:
     agent.put(case.kind, case.params(pod), 30)
     assert case.is_hit(pod)
     report = agent.delete()
-    assert not case.is_hit(pod)
+    eventually(lambda: not case.is_hit(pod), within=SLACK_S)
     assert (report["state"], report["endedBy"]) == ("ended", "request")
     assert agent.delete()["ended"] == report["ended"]
 
@@ -87,7 +87,7 @@ def test_it_is_gone_when_the_agent_is_killed(pod: Pod, agent: Agent, case: Case)
     agent.put(case.kind, case.params(pod), 30)
     assert case.is_hit(pod)
     agent.kill()
-    eventually(lambda: not case.is_hit(pod), within=1.0)
+    eventually(lambda: not case.is_hit(pod), within=SLACK_S)
     nothing_is_left(pod)
 
 
@@ -96,18 +96,18 @@ def test_it_is_gone_when_its_process_is_killed(pod: Pod, agent: Agent, case: Cas
     agent.put(case.kind, case.params(pod), 30)
     for pid in agent.bearers():
         os.kill(pid, signal.SIGKILL)
-    eventually(lambda: not case.is_hit(pod), within=1.0)
+    eventually(lambda: not case.is_hit(pod), within=SLACK_S)
     # It says that it was not there for as long as was asked.
-    eventually(lambda: agent.report()["state"] == "ended", within=1.0)
+    eventually(lambda: agent.report()["state"] == "ended", within=SLACK_S)
     assert agent.report()["endedBy"] is None
     nothing_is_left(pod)
 
 
 @every_kind
 def test_it_ends_at_its_deadline_when_the_agent_hangs(pod: Pod, agent: Agent, case: Case) -> None:
-    agent.put(case.kind, case.params(pod), 1.0)
+    agent.put(case.kind, case.params(pod), 2.0)
     agent.kill(signal.SIGSTOP)
-    eventually(lambda: not case.is_hit(pod), within=1.0 + 1.0)
+    eventually(lambda: not case.is_hit(pod), within=2.0 + SLACK_S)
     nothing_is_left(pod)
 
 
@@ -115,7 +115,7 @@ def test_it_ends_at_its_deadline_when_the_agent_hangs(pod: Pod, agent: Agent, ca
 def test_it_ends_when_the_agent_is_told_to(pod: Pod, agent: Agent, case: Case) -> None:
     agent.put(case.kind, case.params(pod), 30)
     agent.kill(signal.SIGTERM)
-    eventually(lambda: not case.is_hit(pod), within=1.0)
+    eventually(lambda: not case.is_hit(pod), within=SLACK_S)
     nothing_is_left(pod)
 
 
@@ -132,7 +132,7 @@ def test_an_agent_killed_while_it_begins_leaves_nothing(
     ordering.start()
     time.sleep(after_ms / 1000)
     agent.kill()
-    eventually(lambda: not case.is_hit(pod), within=1.5)
+    eventually(lambda: not case.is_hit(pod), within=SLACK_S)
     nothing_is_left(pod)
     ordering.join()
 
@@ -143,28 +143,32 @@ def test_an_agent_killed_while_it_ends_leaves_nothing(
     pod: Pod, agent: Agent, case: Case, before_ms: int
 ) -> None:
     begun = time.monotonic()
-    agent.put(case.kind, case.params(pod), 0.8)
-    time.sleep(max(0.0, begun + 0.8 - before_ms / 1000 - time.monotonic()))
+    agent.put(case.kind, case.params(pod), 2.0)
+    time.sleep(max(0.0, begun + 2.0 - before_ms / 1000 - time.monotonic()))
     agent.kill()
-    eventually(lambda: not case.is_hit(pod), within=1.0)
+    eventually(lambda: not case.is_hit(pod), within=SLACK_S)
     nothing_is_left(pod)
 
 
 def test_many_short_faults_in_a_row_leave_nothing(pod: Pod, agent: Agent) -> None:
-    begun = 0
+    begun = set()
     for number in range(60):
         case = CASES[number % len(CASES)]
-        order = {"kind": case.kind, "params": case.params(pod), "forS": 0.1, "seed": 1}
-        status, answer = agent.ask("PUT", f"/v1/faults/f{number}", order)
-        begun += status == 200
-        # On a busy machine the time of one so short can be over before it is in effect.
-        assert status == 200 or "its time was over" in answer["error"]
-    assert begun > 30
+        for attempt in range(8):
+            name, lasts_s = f"f{number}-{attempt}", 0.1 * 2**attempt
+            order = {"kind": case.kind, "params": case.params(pod), "forS": lasts_s, "seed": 1}
+            status, answer = agent.ask("PUT", f"/v1/faults/{name}", order)
+            if status == 200:
+                begun.add(name)
+                break
+            # On a busy machine the time of one so short can be over before it is in effect.
+            assert "its time was over" in answer["error"]
+    assert len(begun) == 60
     eventually(lambda: not any(case.is_hit(pod) for case in CASES))
     nothing_is_left(pod)
     reports = agent.ask("GET", "/v1/faults")[1]["faults"]
     assert {report["state"] for report in reports} == {"ended"}
-    assert begun <= len(reports) <= 60
+    assert begun <= {report["name"] for report in reports}
 
 
 def test_several_faults_last_side_by_side(pod: Pod, agent: Agent) -> None:
@@ -175,7 +179,7 @@ def test_several_faults_last_side_by_side(pod: Pod, agent: Agent) -> None:
     assert 10 < len(trips) < 40
     assert min(trips) > 0.04
     agent.delete("lossy")
-    assert len(pod.echoes()) == 40
+    assert len(pod.echoes(at_least=40)) == 40
     agent.delete("slow")
     assert min(trip for _, trip in pod.echoes()) < 0.02
 
@@ -184,8 +188,8 @@ def nothing_is_left(pod: Pod) -> None:
     """No rule, no process, and the container answers."""
     inside = ["nsenter", "--net", "--target", str(pod.pid)]
     command = [*inside, "nft", "list", "ruleset"]
-    eventually(lambda: subprocess.check_output(command) == b"", within=1.0)
-    eventually(lambda: pod.cgroups.processes() == 2, within=1.0)
+    eventually(lambda: subprocess.check_output(command) == b"", within=SLACK_S)
+    eventually(lambda: pod.cgroups.processes() == 2, within=SLACK_S)
     with pod.socket(socket.SOCK_STREAM) as opened:
-        opened.settimeout(1)
+        opened.settimeout(10)
         opened.connect(("10.83.0.2", 8))

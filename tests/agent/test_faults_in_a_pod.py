@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import statistics
 import time
 
 import pytest
@@ -15,6 +14,7 @@ from tests.agent.pod import (
     NEIGHBOUR6,
     NODE,
     NODE6,
+    SLACK_S,
     VOLUME_BYTES,
     Agent,
     Pod,
@@ -28,7 +28,7 @@ both_families = pytest.mark.parametrize("host", [NEIGHBOUR, NEIGHBOUR6], ids=["i
 @both_families
 def test_half_of_the_packets_are_lost(pod: Pod, agent: Agent, host: str) -> None:
     report = agent.put("packets", {"loss": "50%"}, 30)
-    arrived = len(pod.echoes(200, host=host))
+    arrived = len(pod.echoes(200, host=host, at_least=21))
     # There and back: a quarter comes through.
     assert 20 < arrived < 80
     report = agent.report()
@@ -40,49 +40,60 @@ def test_all_packets_are_lost_but_not_the_order_to_end_it(pod: Pod, agent: Agent
     agent.put("packets", {"loss": "100%"}, 30)
     assert not pod.answers()
     assert agent.delete()["endedBy"] == "request"
-    assert pod.answers()
+    assert pod.answers(timeout=10)
 
 
 def test_the_node_still_sees_the_pod(pod: Pod, agent: Agent) -> None:
     agent.put("packets", {"loss": "100%"}, 30)
-    assert pod.answers(host=NODE)
-    assert len(pod.echoes(host=NODE6)) == 40
+    assert pod.answers(host=NODE, timeout=10)
+    assert len(pod.echoes(host=NODE6, at_least=40)) == 40
 
 
 def test_packets_are_delayed_each_way(pod: Pod, agent: Agent) -> None:
-    agent.put("packets", {"delay": "50ms", "jitter": "10ms"}, 30)
-    trips = [trip for _, trip in pod.echoes()]
-    assert 0.09 < statistics.median(trips) < 0.13
-    assert len(trips) == 40
+    agent.put("packets", {"delay": "50ms", "jitter": "10ms"}, 120)
+    trips: list[float] = []
+    for _ in range(5):
+        now = [trip for _, trip in pod.echoes(at_least=40)]
+        assert len(now) == 40
+        trips += now
+        if min(trips) < 0.13:
+            break
+    # Twice 50 ms less the jitter; the quickest of many is not late for other reasons.
+    assert 0.08 <= min(trips) < 0.13
 
 
 @both_families
 def test_packets_are_sent_twice(pod: Pod, agent: Agent, host: str) -> None:
     agent.put("packets", {"duplicate": "50%"}, 30)
     # Each may be doubled on its way there and on its way back.
-    assert 70 < len(pod.echoes(host=host)) < 110
-    assert agent.report()["counts"]["duplicated"] > 20
+    # 450 of 200, and hardly ever 50 more or less.
+    assert 340 < len(pod.echoes(200, host=host, at_least=341)) < 560
+    assert agent.report()["counts"]["duplicated"] > 100
 
 
 def test_packets_overtake_one_another(pod: Pod, agent: Agent) -> None:
-    agent.put("packets", {"reorder": "30%"}, 30)
-    numbers = [number for number, _ in pod.echoes()]
-    assert numbers != sorted(numbers)
-    assert sorted(numbers) == list(range(40))
+    agent.put("packets", {"reorder": "30%"}, 120)
+    orders = []
+    for _ in range(10):  # none overtakes one that a busy machine sends long after it
+        orders.append([number for number, _ in pod.echoes(at_least=40)])
+        assert sorted(orders[-1]) == list(range(40))
+        if orders[-1] != sorted(orders[-1]):
+            break
+    assert orders[-1] != sorted(orders[-1])
 
 
 def test_changed_packets_are_found_out_and_dropped(pod: Pod, agent: Agent) -> None:
     agent.put("packets", {"corrupt": "50%"}, 30)
-    assert 10 < len(pod.echoes(200)) < 90
+    assert 10 < len(pod.echoes(200, at_least=11)) < 90
     assert agent.report()["counts"]["corrupted"] > 100
 
 
 def test_a_stream_arrives_whole_through_all_of_them_together(pod: Pod, agent: Agent) -> None:
     params = {"loss": "1%", "duplicate": "5%", "reorder": "5%", "corrupt": "1%", "delay": "1ms"}
-    agent.put("packets", params, 30)
+    agent.put("packets", params, 120)
     sent = bytes(range(256)) * 1000
     with pod.socket(socket.SOCK_STREAM) as opened:
-        opened.settimeout(20)
+        opened.settimeout(60)
         opened.connect(("10.83.0.2", 7))
         opened.sendall(sent)
         received = b""
@@ -143,32 +154,33 @@ def test_the_first_process_and_its_children_stop_and_go_on(pod: Pod, agent: Agen
     assert not pod.answers(port=7)
     assert not pod.answers(port=8)
     agent.delete()
-    assert pod.answers(port=7)
-    assert pod.answers(port=8)
+    assert pod.answers(port=7, timeout=10)
+    assert pod.answers(port=8, timeout=10)
 
 
 def test_an_open_connection_survives_a_freeze(pod: Pod, agent: Agent) -> None:
     with pod.socket(socket.SOCK_STREAM) as opened:
-        opened.settimeout(5)
+        opened.settimeout(20)
         opened.connect(("10.83.0.2", 7))
-        agent.put("freeze", {}, 0.5)
         begun = time.monotonic()
+        agent.put("freeze", {}, 1.5)
         opened.sendall(b"hello")
         assert opened.recv(5) == b"hello"
-    assert 0.2 < time.monotonic() - begun < 1.0
+    assert 1.4 < time.monotonic() - begun < 1.5 + SLACK_S
 
 
 def test_the_limit_of_cpu_time_is_used_up(pod: Pod, agent: Agent) -> None:
     report = agent.put("cpu", {"workers": 2, "load": "100%"}, 30)
     assert report["effective"]
-    before, begun = agent.report()["counts"]["cpuMilliseconds"], time.monotonic()
+    # Before and after the counts: for as long as they grow, or longer.
+    begun, before = time.monotonic(), agent.report()["counts"]["cpuMilliseconds"]
     eventually(lambda: time.monotonic() - begun > 1.5)
     counts = agent.report()["counts"]
     used = (counts["cpuMilliseconds"] - before) / 1000 / (time.monotonic() - begun)
     # Not more than the limit, but less where the machine has no more to give.
     assert 0.0 < used < 1.3 * CPU_LIMIT
     agent.delete()
-    assert pod.cgroups.processes() == 2  # of the container itself
+    eventually(lambda: pod.cgroups.processes() == 2)  # of the container itself
 
 
 def test_memory_counts_as_the_containers(pod: Pod, agent: Agent) -> None:
@@ -179,13 +191,13 @@ def test_memory_counts_as_the_containers(pod: Pod, agent: Agent) -> None:
     assert pod.cgroups.memory_used() - before > 60 << 20
     assert pod.cgroups.processes() == 2
     agent.delete()
-    assert pod.cgroups.memory_used() - before < 10 << 20
+    eventually(lambda: pod.cgroups.memory_used() - before < 10 << 20)
 
 
 def test_memory_stops_at_the_limit_and_kills_nobody(pod: Pod, agent: Agent) -> None:
     report = agent.put("memory", {"size": "10Gi"}, 30)
     assert 200 << 20 < report["counts"]["bytes"] < 256 << 20
-    assert pod.answers()
+    assert pod.answers(timeout=10)
 
 
 def test_a_full_volume_cannot_be_written(pod: Pod, agent: Agent) -> None:

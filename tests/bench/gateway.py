@@ -24,8 +24,10 @@ import httpx
 
 from localcluster.builds import GoProgram
 from localcluster.layout import cache_dir
+from localcluster.ports import free_port
 from localcluster.progress import Progress
-from tests.support.gateway_process import Gateway, eventually, free_port
+from tests.bench.gateway_page import write_comparison
+from tests.support.gateway_process import Gateway, eventually
 
 HERE = Path(__file__).parent
 TOXIPROXY = GoProgram("toxiproxy", package="github.com/Shopify/toxiproxy/v2/cmd/server", root=HERE)
@@ -40,6 +42,11 @@ class Way:
 
     port: int
     pids: tuple[int, ...]  # of the proxy
+
+    @property
+    def memory_mib(self) -> float:
+        """What the proxy takes just now, with what its processes share counted once."""
+        return sum(_memory_kib(pid) for pid in self.pids) / 1024
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,7 @@ def measure(name: str, way: Way, connections: int, size: int, seconds: float) ->
     cpu = _cpu_s(way.pids)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     time.sleep(0.8 * seconds)
-    memory = sum(_memory_kib(pid) for pid in way.pids) / 1024
+    memory = way.memory_mib
     out, _ = process.communicate()
     assert process.returncode == 0
     found = json.loads(out)
@@ -177,8 +184,10 @@ class Comparison:
 
     def behind(self) -> list[str]:
         """Say in what the gateway is behind Toxiproxy."""
+        ours, theirs = self.middle["gateway"], self.middle["toxiproxy"]
         return [
-            f"{self.what}: {column} is {ratio:.2f} of Toxiproxy's"
+            f"{self.what}: `{column}` is {ratio:.2f} of Toxiproxy's"
+            f" ({ours[column]:,.2f} against {theirs[column]:,.2f})"
             for column, ratio in self.ratios.items()
             if (ratio < 1 if column in HIGHER_IS_BETTER else ratio > 1)
         ]
@@ -216,12 +225,26 @@ No fault was on; every way was measured in turns with the others, {rounds} times
 `rate` is answers per second; `cpu_us` the proxy's CPU time for one answer, in microseconds; `memory_mib` the memory of all its processes, with what they share counted once.
 `ratio` is the gateway's figure by Toxiproxy's.
 
+## Where the goal is missed
+
+The goal is to be behind Toxiproxy in nothing.
+{behind}
+
+At rest, before the first connection, the gateway takes {gateway_mib:.1f} MiB and Toxiproxy {toxiproxy_mib:.1f}: {rest}.
+With {most:,} connections it is {gateway_most_mib:.1f} against {toxiproxy_most_mib:.1f}.
+The reason, and what was tried, is in [decision 0012](decisions/0012-the-gateway-is-a-few-small-processes.md).
+
 {tables}
 """  # noqa: E501 - a page has one sentence per line
 
 
-def page(comparisons: list[Comparison], rounds: int, seconds: float) -> str:
+def page(
+    comparisons: list[Comparison], at_rest: dict[str, float], rounds: int, seconds: float
+) -> str:
     """Write the tables as a page of the documentation."""
+    missed = [line for each in comparisons for line in each.behind()]
+    most = max(comparisons, key=lambda each: (each.size == SMALL, each.connections))
+    ratio = at_rest["gateway"] / at_rest["toxiproxy"]
     tables = []
     for each in comparisons:
         lines = [f"## {each.what[0].upper()}{each.what[1:]}", ""]
@@ -236,6 +259,17 @@ def page(comparisons: list[Comparison], rounds: int, seconds: float) -> str:
         priority="The machine had other work, so all of this ran with real-time priority.\n"
         if os.sched_getscheduler(0) != os.SCHED_OTHER
         else "",
+        behind="It is missed in:\n\n" + "\n".join(f"- {line}" for line in missed)
+        if missed
+        else "It is met in every figure below.",
+        gateway_mib=at_rest["gateway"],
+        toxiproxy_mib=at_rest["toxiproxy"],
+        rest=f"{ratio:.1f} times as much, which are its four Python processes"
+        if ratio > 1
+        else f"{ratio:.2f} of it",
+        most=most.connections,
+        gateway_most_mib=most.middle["gateway"]["memory_mib"],
+        toxiproxy_most_mib=most.middle["toxiproxy"]["memory_mib"],
         tables="\n\n".join(tables),
     )
 
@@ -252,6 +286,7 @@ def main() -> int:
     parser.add_argument("--page", type=Path, help="write the tables to this page, too")
     options = parser.parse_args()
     with ways() as found:
+        at_rest = {name: way.memory_mib for name, way in found.items()}
         comparisons = [
             compare(
                 found,
@@ -265,9 +300,11 @@ def main() -> int:
             for connections in options.connections
         ]
     if options.page:
-        options.page.write_text(page(comparisons, options.rounds, options.seconds))
+        text = page(comparisons, at_rest, options.rounds, options.seconds)
+        write_comparison(options.page, text)
     behind = [line for each in comparisons for line in each.behind()]
-    print("\nratio: the gateway's by Toxiproxy's. Behind in: " + ("; ".join(behind) or "nothing"))
+    print("\nAt rest: " + ", ".join(f"{name} {mib:.1f} MiB" for name, mib in at_rest.items()))
+    print("ratio: the gateway's by Toxiproxy's. Behind in: " + ("; ".join(behind) or "nothing"))
     return 1 if behind else 0
 
 

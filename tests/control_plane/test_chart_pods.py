@@ -67,10 +67,10 @@ def admin() -> Iterator[As]:
 
 
 def wait_for_the_rules(admin: As) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     bad = a_pod(hostNetwork=True)
     while RULES not in (answer := dry_run(admin, bad)[1]).get("message", ""):
-        assert time.monotonic() < deadline, f"not in force after 30 s: {answer}"
+        assert time.monotonic() < deadline, f"not in force after 120 s: {answer}"
 
 
 def dry_run(who: As, pod: Json) -> tuple[int, Json]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 from seatrial.api import names
+from seatrial.api.services import Preset
 from seatrial.app.settings import read_settings
 from seatrial.cluster.kinds import _BY_NAME
 from seatrial.plan.settings import FaultCeiling
@@ -82,7 +83,11 @@ def test_no_right_is_given_by_a_star_or_leads_to_others(values):
         assert not {"escalate", "impersonate"} & set(rule["verbs"])
         assert not {"clusterrolebindings", "roles", "nodes"} & set(rule["resources"])
         if "bind" in rule["verbs"]:
-            assert rule["resourceNames"] == [names.CONDUCTOR, *names.CONDUCTOR_ROLES]
+            assert rule["resourceNames"] == [
+                names.CONDUCTOR,
+                *names.CONDUCTOR_ROLES,
+                *names.STEP_ROLES,
+            ]
         if "clusterroles" in rule["resources"]:
             assert rule["verbs"] == ["bind"]
 
@@ -116,7 +121,7 @@ def test_every_role_that_the_operator_binds_is_there_and_says_little():
         if each["metadata"]["name"].startswith(names.CONDUCTOR)
     }
 
-    assert list(roles) == [names.CONDUCTOR, *names.CONDUCTOR_ROLES]
+    assert list(roles) == [names.CONDUCTOR, *names.CONDUCTOR_ROLES, *names.STEP_ROLES]
     for name in names.CONDUCTOR_ROLES:
         assert len(roles[name]) <= 1
     assert roles["seatrial-conductor-delegated"] == []
@@ -221,6 +226,16 @@ def test_a_ceiling_of_faults_reaches_the_operator():
     assert read_settings(environ_of(render())).plan.faults == FaultCeiling()
 
 
+def test_a_registry_and_images_of_presets_reach_the_operator():
+    presets = {"registry": "mirror.example/hub", "images": {"redis": "r.example/valkey:8"}}
+    images = read_settings(environ_of(render(presets=presets))).plan.presets
+    assert images.registry == "mirror.example/hub"
+    assert images.of(Preset("redis")) == "mirror.example/hub/valkey:8"
+    assert images.of(Preset("postgres")) == "mirror.example/hub/library/postgres:17"
+    unchanged = read_settings(environ_of(render())).plan.presets
+    assert unchanged.of(Preset("postgres")) == "docker.io/library/postgres:17"
+
+
 def test_an_image_is_named_by_tag_or_digest():
     digest = "sha256:" + "0" * 64
     image = {"operator": {"repository": "r.example/op", "tag": digest}, "runner": {"tag": "5"}}
@@ -318,6 +333,7 @@ def test_two_releases_have_different_names():
     assert {name for _, name in one & two} == {
         names.CONDUCTOR,
         *names.CONDUCTOR_ROLES,
+        *names.STEP_ROLES,
         "integrationtestruns.seatrial.dev",
     }
 

@@ -26,6 +26,7 @@ from seatrial.cli.client import Cluster, connect, core_path, runs_path
 from seatrial.cli.exits import CommandError
 
 from localcluster.controlplane import ControlPlane
+from localcluster.layout import cache_dir
 
 ROOT = Path(__file__).parent.parent.parent
 Json = dict[str, Any]
@@ -164,6 +165,26 @@ def test_a_run_ends_with_the_status_of_its_verdict(verdict, status, seatrial, cl
     assert cluster.get(core_path("default", "configmaps", "suite"))["data"]
 
 
+def test_kubectl_apply_of_a_file_that_was_run_warns_of_nothing(
+    plane: ControlPlane, seatrial, cluster: Cluster, file
+) -> None:
+    path, name = file
+    played = ends(cluster, name, "Passed")
+    assert seatrial("run", path, "--keep", "1h")[0] == 0
+    played.join()
+    before = cluster.get(runs_path("default", name))
+    kubectl = [str(cache_dir() / "bin" / "kubectl"), "--kubeconfig", str(plane.kubeconfig)]
+
+    applied = subprocess.run(
+        [*kubectl, "apply", "-f", path], capture_output=True, text=True, check=True
+    )
+
+    assert applied.stderr == ""
+    assert "configmap/suite unchanged" in applied.stdout
+    # NB: of a run it says configured, also if kubectl has made it: lists in it have defaults.
+    assert cluster.get(runs_path("default", name))["spec"] == before["spec"]
+
+
 def test_the_finished_run_can_be_had_as_json_alone_on_stdout(seatrial, cluster, file):
     path, name = file
     thread = ends(cluster, name, "Passed")
@@ -258,6 +279,26 @@ def test_junit_waits_for_the_report(seatrial, cluster, file, tmp_path):
     assert seatrial("junit", name)[1] == "<testsuites/>"
 
 
+def test_junit_may_wait_for_the_clean_up(seatrial, cluster, file, tmp_path):
+    path, name = file
+    suite = '<testsuite name="clean-up"><testcase name="itr-x"><skipped/></testcase></testsuite>'
+
+    def finish(run: Json) -> None:
+        here = {"verdict": "Failed", "report": f"{name}-kept", "namespace": "itr-x"}
+        available = a_condition("ReportAvailable", "True")
+        write_report(cluster, name, {"junit.xml.gz": f"<testsuites>{suite}</testsuites>".encode()})
+        write_status(cluster, name, phase="Cleaning", conditions=[available], **here)
+        gone = a_condition("CleanedUp", "True")
+        write_status(cluster, name, phase="Finished", conditions=[available, gone], **here)
+
+    thread = when_created(cluster, name, finish)
+    target = tmp_path / "junit.xml"
+    assert seatrial("run", path, "--junit", str(target), "--cleaned-up")[0] == 1
+    thread.join()
+    assert 'skipped="0"' in target.read_text()
+    assert 'skipped="0"' in seatrial("junit", name, "--cleaned-up")[1]
+
+
 def test_a_report_that_will_never_come_says_why(seatrial, cluster, file):
     path, name = file
     message = "The conductor was lost."
@@ -298,6 +339,44 @@ def test_logs_come_from_the_report_and_can_be_narrowed(seatrial, cluster, file):
     status, _, err = seatrial("logs", name, "-s", "payments")
     assert status == 66
     assert "no log that matches" in err
+
+
+def test_messages_come_from_the_report_and_can_be_narrowed(seatrial, cluster, file):
+    path, name = file
+    available = [a_condition("ReportAvailable", "True")]
+    thread = ends(cluster, name, "Passed", conditions=available, report=f"{name}-kept")
+    seatrial("run", path)
+    thread.join()
+    message = {
+        "number": 1, "from": "topic orders of events", "at": "2026-11-20T12:00:00.000Z",
+        "topic": "orders", "key": "ada", "headers": {}, "text": "{\x1b[2J}", "bytes": 2,
+    }  # fmt: skip
+    record = {
+        "test": "told", "case": "told", "attempt": 1,
+        "total": 1, "leftOut": 0, "withoutBody": 0, "dropped": 0, "messages": [message],
+        "subscriptions": [{"name": "topic orders of events", "messages": 1, "missed": []}],
+    }  # fmt: skip
+    again = {**record, "test": "matrix", "case": "matrix[A1]", "attempt": 2}
+    records = json.dumps([record, again]).encode()
+    write_report(cluster, name, {"messages.json.gz": records})
+    status, out, _ = seatrial("messages", name)
+    assert status == 0
+    assert out.splitlines() == [
+        "told",
+        "Messages recorded: 1",
+        "      1  topic orders of events",
+        "      1  2026-11-20T12:00:00.000Z  orders, key ada: {}",
+        "",
+        "matrix > matrix[A1], attempt 2",
+        "Messages recorded: 1",
+        "      1  topic orders of events",
+        "      1  2026-11-20T12:00:00.000Z  orders, key ada: {}",
+    ]
+    [printed] = json.loads(seatrial("messages", name, "-t", "told", "-o", "json")[1])
+    assert printed == record
+    status, _, err = seatrial("messages", name, "-t", "silent")
+    assert status == 66
+    assert "has no messages of test silent" in err
 
 
 def test_show_has_every_failure_of_the_report(seatrial, cluster, file):

@@ -8,6 +8,7 @@ import itertools
 import json
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,10 +16,12 @@ from typing import Any
 
 import pytest
 from seatrial.api.verdict import judge
+from seatrial_runner.journal.store import THROTTLE_S
 
 from tests.support.conductor_process import ConductorProcess, CountingProxy
 from tests.support.kube_api import KubeApi
 
+MOST_WRITES = 40  # a conductor writes less often in the run with faults below
 _numbers = itertools.count(1)
 
 
@@ -161,14 +164,14 @@ FAULTS = [
         "scale": {"replicas": 1},
         "for": "1s",
         "when": {"test": "second"},
-        "recovery": {"within": "20s"},
+        "recovery": {"within": "60s"},
     },
     {
         "name": "lose-one",
         "target": {"service": "orders", "pods": "50%"},
         "kill": {"gracePeriod": "0s"},
         "when": {"test": "third"},
-        "recovery": {"within": "20s"},
+        "recovery": {"within": "60s"},
     },
 ]
 WITH_FAULTS: dict[str, Any] = {
@@ -197,15 +200,19 @@ def test_a_plain_run_takes_two_writes_to_its_verdict_and_leaves_a_report(
     plain: Environment,
 ) -> None:
     ended_after: list[int] = []
+    moments: list[float] = []
 
     def look(number: int) -> None:
+        moments.append(time.monotonic())
         if plain.summary().get("finished"):
             ended_after.append(number)
 
     plain.proxy.after = look
     plain.conductor.start()
     assert plain.conductor.wait() == 0
-    assert ended_after[0] == 2
+    # One that a busy machine holds up says meanwhile how far it is.
+    held_up_s = moments[ended_after[0] - 1] - moments[0]
+    assert 2 <= ended_after[0] <= 2 + held_up_s / THROTTLE_S
     summary = plain.summary()
     assert judge(summary, tests=["paid"]).verdict == "Passed"  # type: ignore[arg-type]
     assert summary["reportReady"]
@@ -239,7 +246,7 @@ def test_killed_at_any_write_and_started_again_the_run_ends_the_same(
     api: KubeApi, tmp_path: Path, effect: str
 ) -> None:
     points = 0
-    for dies_at in range(1, 40):
+    for dies_at in range(1, MOST_WRITES):
         folder = tmp_path / str(dies_at)
         folder.mkdir()
         environment = Environment(api, folder, **WITH_FAULTS)
@@ -258,6 +265,8 @@ def test_killed_at_any_write_and_started_again_the_run_ends_the_same(
             environment.close()
         if not died.is_set():
             break
+    else:
+        pytest.fail(f"it writes {MOST_WRITES} times or more, and was not killed at all of them")
     assert points > 10  # or the test has not looked at much
 
 
@@ -282,14 +291,14 @@ def test_terminated_it_undoes_what_is_open_and_leaves_the_rest_to_the_next(
     environment = with_faults
 
     def look(number: int) -> None:
-        if environment.proxy.writes[number - 1] == "PATCH scale":
+        if environment.proxy.writes[number - 1] == "PATCH orders" and not scaled.is_set():
+            assert environment.conductor.process is not None
+            environment.conductor.process.terminate()
             scaled.set()
 
     environment.proxy.after = look
     environment.conductor.start()
-    assert scaled.wait(30)
-    assert environment.conductor.process is not None
-    environment.conductor.process.terminate()
+    assert scaled.wait(120)
     assert environment.conductor.wait() == 128 + signal.SIGTERM
     assert environment.replicas("orders") == 2
     assert environment.summary()["finished"] is None

@@ -3,6 +3,7 @@
 import copy
 import json
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,15 @@ class Runs:
         api = client.ApiextensionsV1Api(self._client)
         api.create_custom_resource_definition(definition, field_validation="Strict")
         name = definition["metadata"]["name"]
-        command = ["wait", "--for=condition=Established", f"crd/{name}", "--timeout=30s"]
-        self.kubectl(*command)
+        # NB: not by kubectl wait, which fails at once when there are no conditions yet.
+        deadline = time.monotonic() + 120
+        while not self._established(api.read_custom_resource_definition(name)):
+            assert time.monotonic() < deadline, f"{name} is not there"
+            time.sleep(0.1)
+
+    def _established(self, definition):
+        conditions = definition.status.conditions or []
+        return any(each.type == "Established" and each.status == "True" for each in conditions)
 
     def create(self, manifest, *, dry_run=False):
         body = {**manifest, "metadata": {"name": manifest["metadata"]["name"]}}
@@ -57,6 +65,12 @@ class Runs:
                 raise
             return json.loads(error.body)["message"]
         return ""
+
+    def complaints(self, manifest):
+        """Give each thing that the API server says of a manifest."""
+        with pytest.raises(client.ApiException) as refused:
+            self.create(manifest, dry_run=True)
+        return [each["message"] for each in json.loads(refused.value.body)["details"]["causes"]]
 
     def patch(self, name, *, status=False, **fields):
         body = {"status" if status else "spec": fields}
@@ -92,6 +106,15 @@ def test_a_wrong_manifest_is_refused_where_it_is_said_to_be(runs, wrong):
         assert refusal == ""
 
 
+def test_what_is_no_duration_is_told_once_for_each_field(runs):
+    wrong = {"timeout": "5mm", "timeouts": {"tests": "ten"}, "keepEnvironment": {"onFailure": "1d"}}
+
+    complaints = runs.complaints(a_run(**wrong))
+
+    assert len(complaints) == 3, complaints
+    assert all("should match" in each for each in complaints)
+
+
 @given(specs())
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -103,11 +126,11 @@ def test_a_good_spec_is_taken_and_comes_back_with_the_defaults_of_the_models(run
 
 
 # What the API server has no words for, and the operator says instead: keys of maps, fields that
-# hold any JSON, and two ways of writing the same.
+# hold any JSON, two ways of writing the same, and steps inside of steps.
 _OPERATOR_ALONE = (
     *("at most one of: json, body, form", "matrix goes with", "is empty. Leave it out"),
     *(".headers", ".query", ".form", ".set", ".capture", ".matrix", ".env", ".files"),
-    ".podLabels",
+    *(".podLabels", ".steps[", ".setup[", ".teardown[", ".vars", "vars goes with"),
 )
 
 
@@ -181,6 +204,13 @@ CHANGES = {
     "tests": [a_test(retries=1)],
     "faults": [a_fault()],
     "probes": [{"name": "p", "tcp": "orders:8080"}],
+    "envFrom": [{"configMap": "certificates"}],
+    "scenarios": [{"name": "inner", "steps": [{"expect": ["true"]}]}],
+    "select": {"tags": ["smoke"]},
+    "snapshots": {"configMap": "snapshots"},
+    "fixtures": {"configMap": "fixtures"},
+    "seed": "as-before",
+    "taps": [{"name": "t", "from": "orders", "topic": "orders"}],
 }
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.control_plane.test_conductor_on_a_real_api import ORDERS, Environment, a_scenario
 from tests.support.chaos_crds import CHAOS_MESH, LITMUS, definition, install
 from tests.support.kube_api import KubeApi
+from tests.support.played_controllers import ChaosMesh, Controller, Object
 
 NETWORK_CHAOS = {
     "apiVersion": "chaos-mesh.org/v1alpha1",
@@ -33,62 +32,6 @@ CHAOS_ENGINE = {
         "experiments": [{"name": "pod-delete"}],
     },
 }
-Object = dict[str, Any]
-
-
-class Controller:
-    """Does to each object of a namespace what the tool's controller does, until closed."""
-
-    def __init__(self, api: KubeApi, path: str, act: Callable[[Object], Object | None]) -> None:
-        self.seen: list[Object] = []
-        self._api = api
-        self._path = path
-        self._act = act
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while not self._stopped.wait(0.05):
-            for item in self._api.items(self._path):
-                self.seen.append(item)
-                patch = self._act(item)
-                if patch is not None:
-                    try:
-                        self._api.send("PATCH", f"{self._path}/{item['metadata']['name']}", patch)
-                    except AssertionError:
-                        continue  # it went meanwhile
-
-    def close(self) -> None:
-        self._stopped.set()
-        self._thread.join()
-
-
-def chaos_mesh(item: Object) -> Object | None:
-    """Inject with a finalizer; recover when it is paused or deleted, then let it go."""
-    metadata, status = item["metadata"], item.get("status") or {}
-    conditions = {each["type"]: each["status"] for each in status.get("conditions") or []}
-    paused = (metadata.get("annotations") or {}).get("experiment.chaos-mesh.org/pause") == "true"
-    ends = paused or metadata.get("deletionTimestamp")
-    if ends and conditions.get("AllRecovered") != "True":
-        return a_status("False", "True", "Stop")
-    if metadata.get("deletionTimestamp"):
-        return {"metadata": {"finalizers": None}}
-    if not ends and conditions.get("AllInjected") != "True":
-        return {
-            "metadata": {"finalizers": ["chaos-mesh/records"]},
-            **a_status("True", "False", "Run"),
-        }
-    return None
-
-
-def a_status(injected: str, recovered: str, phase: str) -> Object:
-    conditions = [
-        {"type": "AllInjected", "status": injected},
-        {"type": "AllRecovered", "status": recovered},
-        {"type": "Selected", "status": "True"},
-    ]
-    return {"status": {"conditions": conditions, "experiment": {"desiredPhase": phase}}}
 
 
 def litmus(item: Object) -> Object | None:
@@ -136,7 +79,7 @@ def environment(
         "resource": {"manifest": request.param},
         "for": "1m",
         "when": {"test": "second"},
-        "recovery": {"within": "20s"},
+        "recovery": {"within": "60s"},
     }
     tests = [a_scenario("first"), a_scenario("second")]
     environment = Environment(api, tmp_path, services=[ORDERS], faults=[fault], tests=tests)
@@ -162,7 +105,7 @@ def assert_proven(environment: Environment, seen: list[Object], path: str) -> Ob
 @pytest.mark.parametrize("environment", [NETWORK_CHAOS], indirect=True)
 def test_chaos_mesh_carries_a_fault_out(environment: Environment) -> None:
     path = f"/apis/chaos-mesh.org/v1alpha1/namespaces/{environment.name}/networkchaos"
-    controller = Controller(environment.api, path, chaos_mesh)
+    controller = Controller(environment.api, path, ChaosMesh())
     try:
         environment.conductor.start()
         assert environment.conductor.wait() == 0
@@ -190,15 +133,23 @@ def test_litmus_carries_a_fault_out(environment: Environment) -> None:
 
 @pytest.mark.usefixtures("_chaos_mesh")
 @pytest.mark.parametrize("environment", [NETWORK_CHAOS], indirect=True)
+@pytest.mark.parametrize(
+    "write",
+    [
+        pytest.param("POST networkchaos", id="before-it-is-in-effect"),
+        pytest.param("PATCH seatrial-f", id="as-it-is-stopped"),
+        pytest.param("DELETE seatrial-f", id="when-it-is-over"),
+    ],
+)
 def test_a_conductor_that_is_killed_leaves_an_object_that_the_next_one_removes(
-    environment: Environment,
+    environment: Environment, write: str
 ) -> None:
     path = f"/apis/chaos-mesh.org/v1alpha1/namespaces/{environment.name}/networkchaos"
-    controller = Controller(environment.api, path, chaos_mesh)
+    controller = Controller(environment.api, path, ChaosMesh())
     killed: list[str] = []
 
     def kill(number: int) -> bool:
-        if killed or not environment.proxy.writes[number - 1].startswith("POST networkchaos"):
+        if killed or not environment.proxy.writes[number - 1].startswith(write):
             return True
         killed.append(environment.proxy.writes[number - 1])
         environment.conductor.kill()

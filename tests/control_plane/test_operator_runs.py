@@ -1,7 +1,6 @@
 """The operator as a process on a real API server; only the conductors are played."""
 
 import json
-import time
 
 import pytest
 from seatrial.api import names
@@ -30,6 +29,8 @@ WHOLE = {
     ],
 }
 
+LEVELS = 5_000  # the API server takes 10,000 of the whole object
+
 
 def finished(status):
     return status.get("phase") == "Finished"
@@ -41,6 +42,12 @@ def verdict(status):
 
 def condition(status, type_):
     return next(each for each in status["conditions"] if each["type"] == type_)
+
+
+def told_of(api, name):
+    """Give the reasons of a run's events, as `kubectl describe` shows them."""
+    events = api.items("/api/v1/namespaces/shop/events")
+    return [each["reason"] for each in events if each["involvedObject"]["name"] == name]
 
 
 def names_in(api, namespace, group, plural):
@@ -72,9 +79,10 @@ def test_a_plain_run_passes_and_its_environment_goes(api, operator, conductors):
         return not api.run("shop", "plain")["metadata"].get("finalizers")
 
     api.wait_until(is_free, "the finalizer is gone")
-    events = api.items("/api/v1/namespaces/shop/events")
-    told = [each["reason"] for each in events if each["involvedObject"]["name"] == "plain"]
-    assert sorted(told) == ["EnvironmentReady", "Passed", "Started"]
+    # No more: each is a write, and a plain run is to be cheap.
+    told = {"Started", "EnvironmentReady", "Passed", "ReportAvailable", "CleanedUp"}
+    api.wait_until(lambda: set(told_of(api, "plain")) == told, "its events are told")
+    assert len(told_of(api, "plain")) == len(told)
 
 
 def test_the_objects_of_a_run_are_what_the_architecture_says(api, operator, conductors, suite):
@@ -104,11 +112,16 @@ def test_the_objects_of_a_run_are_what_the_architecture_says(api, operator, cond
     assert secrets == ["seatrial-access", "seatrial-conductor"]
     access = api.get(f"/api/v1/namespaces/{environment}/secrets/seatrial-access")
     assert sorted(access["data"]) == ["any", "suite"]
+    conductors.steps["whole"] = 3  # it begins, and has db ready
     conductors.hold.clear()
+
+    def deployed():
+        return names_in(api, environment, "apis/apps/v1", "deployments") == ["db", "orders"]
+
+    api.wait_until(deployed, "what depends on others is there too")
+    del conductors.steps["whole"]
     status = api.wait_for("shop", "whole", verdict)
     assert status["verdict"] == "Passed"
-    deployments = names_in(api, environment, "apis/apps/v1", "deployments")
-    assert deployments == ["db", "orders"]
 
 
 def test_pods_are_admitted_under_the_restricted_level(api, operator, conductors, suite):
@@ -157,6 +170,29 @@ def test_a_run_that_cannot_work_ends_as_error_without_a_namespace(
     assert "namespace" not in status
 
 
+def test_a_run_that_is_nested_deeper_than_python_goes_keeps_nobody_from_the_others(
+    api, operator, conductors
+):
+    """While the operator watches, and when one that starts lists what is there."""
+    step = {"http": {"post": "http://orders/", "json": "DEEP"}}
+    run = a_run("deep", services=[], tests=[a_test(scenario=[step])])
+    run["metadata"] = {"name": "deep", "namespace": "shop"}
+    text = json.dumps(run).replace('"DEEP"', "[" * LEVELS + "]" * LEVELS)
+    path = f"/apis/{names.API_VERSION}/namespaces/shop/{names.PLURAL}"
+
+    operator.wait_for_log("leading")
+    api.send("POST", path, text)
+    status = api.wait_for("shop", "deep", finished)
+    assert status["verdict"] == "Error"
+    assert "json" in status["message"]
+    assert "is nested more than 128 levels deep" in status["message"]
+    operator.kill()
+    operator.start()
+    api.apply(a_run("beside-deep", **PLAIN))
+    assert api.wait_for("shop", "beside-deep", finished)["verdict"] == "Passed"
+    api.delete_run("shop", "deep")
+
+
 def test_what_the_api_server_refuses_ends_the_run_with_its_words(api, operator, conductors):
     manifest = {
         "apiVersion": "v1",
@@ -174,7 +210,9 @@ def test_what_the_api_server_refuses_ends_the_run_with_its_words(api, operator, 
 
 def test_an_abort_reaches_the_conductor_which_ends_the_run(api, operator, conductors):
     conductors.steps["aborted"] = 2  # it begins, and opens the gate
-    api.apply(a_run("aborted", **PLAIN))
+    api.apply(a_run("aborted", suspend=True, **PLAIN))
+    api.wait_for("shop", "aborted", lambda status: "conditions" in status)
+    api.edit_run("shop", "aborted", suspend=False)
     status = api.wait_for("shop", "aborted", lambda status: status.get("phase") == "Running")
     api.edit_run("shop", "aborted", abort=True)
     path = f"/api/v1/namespaces/{status['namespace']}/configmaps/seatrial-run"
@@ -188,6 +226,9 @@ def test_an_abort_reaches_the_conductor_which_ends_the_run(api, operator, conduc
     assert status["verdict"] == "Aborted"
     assert condition(status, "Passed")["reason"] == "AbortRequested"
     assert condition(status, "ReportAvailable")["status"] == "True"
+    told = {"Suspended", "Resumed", "Started", "EnvironmentReady", "Aborting", "Aborted"}
+    told |= {"ReportAvailable", "CleanedUp"}
+    api.wait_until(lambda: set(told_of(api, "aborted")) == told, "its events are told")
 
 
 @pytest.mark.parametrize("phase", ["Queued", "Provisioning", "Running", "Finished"])
@@ -228,7 +269,7 @@ def test_tests_go_on_while_the_api_server_is_away(api, whole_plane, operator, co
     api.wait_for("shop", "away", lambda status: status.get("phase") == "Provisioning")
     whole_plane.restart_apiserver()
     conductors.hold.clear()
-    status = api.wait_for("shop", "away", finished, within=60)
+    status = api.wait_for("shop", "away", finished)
     assert status["verdict"] == "Passed"
     assert operator.running
 
@@ -236,10 +277,8 @@ def test_tests_go_on_while_the_api_server_is_away(api, whole_plane, operator, co
 def test_twenty_runs_at_once_all_end(api, operator, conductors):
     for number in range(20):
         api.apply(a_run(f"one-of-twenty-{number}", **PLAIN))
-    started = time.monotonic()
     for number in range(20):
-        status = api.wait_for("shop", f"one-of-twenty-{number}", verdict, within=60)
+        status = api.wait_for("shop", f"one-of-twenty-{number}", verdict)
         assert status["verdict"] == "Passed"
-    assert time.monotonic() - started < 60
     for number in range(20):
-        api.wait_for("shop", f"one-of-twenty-{number}", finished, within=60)
+        api.wait_for("shop", f"one-of-twenty-{number}", finished)

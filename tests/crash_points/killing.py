@@ -34,6 +34,8 @@ _NOT_COUNTED = ("leases", "events")  # by the clock, not by what happens to a ru
 _ENVIRONMENT = re.compile(r"^itr-(.+)-[0-9a-f]{8}$")
 _DEATH_S = 2.0
 
+Chosen = Callable[[list[str], list[str]], bool]  # of a process, by its words and its environment
+
 
 def whose(request: Json) -> tuple[str, str]:
     """Say who writes, and for which run; empty if it is nobody's or for none."""
@@ -147,17 +149,24 @@ class Killer:
                 self._kill(lambda words, environ: "seatrial.app" in words)
                 threading.Thread(target=self._replace_operator, daemon=True).start()
             else:
-                mine = f"SEATRIAL_NAMESPACE={request['namespace']}"
-                self._kill(lambda words, environ: "conductor" in words and mine in environ)
+                self._kill(_conductor_of(request["namespace"]))
 
-    def _kill(self, chosen: Callable[[list[str], list[str]], bool]) -> None:
-        pids = [pid for pid in self._processes() if chosen(*_of(pid))]
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    def ask_conductor(self, environment: str) -> None:
+        """Have the conductor of a run, and its workers, write into their log where they stand."""
+        self._send(signal.SIGUSR1, _conductor_of(environment))
+
+    def _kill(self, chosen: Chosen) -> None:
+        pids = self._send(signal.SIGKILL, chosen)
         give_up = time.monotonic() + _DEATH_S
         while any(_of(pid)[0] for pid in pids) and time.monotonic() < give_up:
             time.sleep(0.001)
+
+    def _send(self, number: signal.Signals, chosen: Chosen) -> list[int]:
+        pids = [pid for pid in self._processes() if chosen(*_of(pid))]
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+        return pids
 
     def _processes(self) -> list[int]:
         pids = [int(each.name) for each in Path("/proc").iterdir() if each.name.isdecimal()]
@@ -169,6 +178,11 @@ class Killer:
             meta = pod["metadata"]
             path = f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}"
             self._cluster.delete(path, gracePeriodSeconds=0)
+
+
+def _conductor_of(environment: str) -> Chosen:
+    mine = f"SEATRIAL_NAMESPACE={environment}"
+    return lambda words, environ: "conductor" in words and mine in environ
 
 
 def _of(pid: int) -> tuple[list[str], list[str]]:
@@ -207,6 +221,9 @@ def _serve(host: str, pki: Pki, review: Callable[[Json], None]) -> ThreadingHTTP
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:
+            """Say nothing: the API server hangs up when whoever wrote has been killed."""
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pki.path("webhook.crt"), pki.path("webhook.key"))

@@ -61,6 +61,7 @@ def peer_manifests(
     *,
     wire: Json | None = None,
     http: Json | None = None,
+    udp: Json | None = None,
     workload: Json | None = None,
     service: Json | None = None,
     env: Json | None = None,
@@ -75,6 +76,7 @@ def peer_manifests(
         name: Of service, workload and Service.
         wire: Container ports of its own protocol, number by name; the Service has them + 1000.
         http: Container ports of HTTP, likewise.
+        udp: Container ports where datagrams are sent back, likewise.
         workload: Fields of the workload: ``kind``, and what is to be in its ``spec``.
         service: Fields of the Service's spec.
         env: Further environment variables.
@@ -82,18 +84,22 @@ def peer_manifests(
         container: Further fields of the container.
         volumes: Further volumes of the pod.
     """
-    wire, http = wire or {}, http or {}
-    ports = {**http, **wire}
+    wire, http, udp = wire or {}, http or {}, udp or {}
+    ports = {**http, **wire, **udp}
     code = f"{name}-code"
     labels = {"app": name}
     spec = dict(workload or {})
     kind = spec.pop("kind", "Deployment")
+    variables = {**_ports(wire, http, udp), **(env or {})}
     main = {
         "name": "peer",
         "image": IMAGE,
         "command": ["python3", PEER],
-        "env": [{"name": k, "value": v} for k, v in {**_ports(wire, http), **(env or {})}.items()],
-        "ports": [{"name": each, "containerPort": number} for each, number in ports.items()],
+        "env": [{"name": key, "value": value} for key, value in variables.items()],
+        "ports": [
+            {"name": each, "containerPort": number, "protocol": "UDP" if each in udp else "TCP"}
+            for each, number in ports.items()
+        ],
         "readinessProbe": {"tcpSocket": {"port": next(iter(ports))}, "periodSeconds": 1},
         "volumeMounts": [{"name": "code", "mountPath": "/peer"}],
         "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
@@ -136,7 +142,12 @@ def peer_manifests(
             "spec": {
                 "selector": labels,
                 "ports": [
-                    {"name": each, "port": number + 1000, "targetPort": each}
+                    {
+                        "name": each,
+                        "port": number + 1000,
+                        "targetPort": each,
+                        "protocol": "UDP" if each in udp else "TCP",
+                    }
                     for each, number in ports.items()
                 ],
                 **(service or {}),
@@ -147,8 +158,9 @@ def peer_manifests(
     return {"name": name, "manifests": {"inline": yaml.safe_dump_all(objects)}}
 
 
-def _ports(wire: Json, http: Json) -> dict[str, str]:
+def _ports(wire: Json, http: Json, udp: Json | None = None) -> dict[str, str]:
     return {
+        "UDP_PORTS": " ".join(map(str, (udp or {}).values())),
         "WIRE_PORTS": " ".join(map(str, wire.values())),
         "HTTP_PORTS": " ".join(map(str, http.values())),
     }
@@ -201,6 +213,10 @@ def assert_proven(status: Json, name: str) -> Json:
         assert moment(fault["applied"]) <= moment(fault["firstHit"]) <= moment(fault["recovered"])
     assert moment(fault["applied"]) <= moment(fault["effective"]) <= moment(fault["reverted"])
     assert fault["hits"] >= 1, fault
+    assert fault["targets"], fault
+    assert all(each["kind"] and each["name"] and each.get("uid") for each in fault["targets"]), (
+        fault
+    )
     return fault
 
 

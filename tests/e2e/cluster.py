@@ -265,7 +265,7 @@ class Run:
         namespace: str = self.status["namespace"]
         return namespace
 
-    def wait(self, until: Callable[[Json], bool], what: str, timeout_s: float = 60) -> Json:
+    def wait(self, until: Callable[[Json], bool], what: str, timeout_s: float = 240) -> Json:
         """Wait until the status is as wanted, and give it."""
 
         def holds(items: list[Json]) -> bool:
@@ -281,13 +281,13 @@ class Run:
         status: Json = items[0].get("status", {})
         return status
 
-    def finished(self, timeout_s: float = 120) -> Json:
+    def finished(self, timeout_s: float = 300) -> Json:
         """Wait for the verdict, and give the status."""
         return self.wait(
             lambda status: condition(status, "Finished") == "True", "Finished", timeout_s
         )
 
-    def in_phase(self, phase: str, timeout_s: float = 60) -> Json:
+    def in_phase(self, phase: str, timeout_s: float = 120) -> Json:
         """Wait for a phase, and give the status."""
         return self.wait(lambda status: status.get("phase") == phase, f"phase {phase}", timeout_s)
 
@@ -299,7 +299,7 @@ class Run:
         """Ask for its deletion."""
         self.cluster.delete(self.path)
 
-    def gone(self, timeout_s: float = 90) -> None:
+    def gone(self, timeout_s: float = 180) -> None:
         """Wait until it and its namespace are gone."""
         self.cluster.wait(
             f"{RUNS}/namespaces/{self.namespace}/{PLURAL}",

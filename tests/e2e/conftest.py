@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import secrets
@@ -14,9 +13,10 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from seatrial.api.names import CONDUCTOR, KIND, LABEL_RUN_NAMESPACE
+from seatrial.api.names import KIND, LABEL_RUN_NAMESPACE
 
 from tests.e2e.cluster import OPERATOR_LABELS, ApiError, Cluster, Json, Run, documents
+from tests.e2e.telling import about
 
 ROOT = Path(__file__).parents[2]
 LABEL = "e2e.seatrial.dev/session"  # on the namespaces of these tests
@@ -141,6 +141,12 @@ def shared_desk(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[De
     cluster.delete(f"/api/v1/namespaces/{desk.namespace}")
 
 
+@pytest.fixture(scope="module")
+def status(run: Run) -> Json:
+    """Give the status in which the module's ``run`` has ended."""
+    return run.finished(timeout_s=300)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Any:
     """Add to a failed test what its runs, their conductors and the operator have to say."""
@@ -149,7 +155,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
         funcargs = getattr(item, "funcargs", {})
         for desk in {funcargs.get("desk"), funcargs.get("shared_desk")} - {None}:
             for run in desk.runs[-3:]:
-                _add_section(report, f"run {run.name}", lambda run=run: _about(run))
+                _add_section(report, f"run {run.name}", lambda run=run: about(run))
         if cluster := funcargs.get("cluster"):
             _add_section(report, "operator", lambda: operator_log(cluster, tail=60))
     return report
@@ -160,29 +166,6 @@ def _add_section(report: Any, title: str, content: Callable[[], str]) -> None:
         report.sections.append((title, content()))
     except (ApiError, httpx.TransportError, KeyError) as error:  # the failure itself matters more
         report.sections.append((title, f"(not to be had: {error!r})"))
-
-
-def _about(run: Run) -> str:
-    """Describe a run as well as the cluster still can."""
-    found = run.cluster.get(run.path)
-    if found is None:
-        return "(gone)"
-    status = found.get("status", {})
-    parts = [yaml.safe_dump(status, sort_keys=False, width=120)]
-    environment = status.get("namespace")
-    for namespace in filter(None, [run.namespace, environment]):
-        for event in run.cluster.items(f"/api/v1/namespaces/{namespace}/events")[-20:]:
-            about = event["involvedObject"]
-            parts.append(
-                f"{event.get('type')} {about.get('kind')}/{about.get('name')}"
-                f" {event.get('reason')}: {event.get('message')}"
-            )
-    if environment:
-        for pod in run.cluster.items(f"/api/v1/namespaces/{environment}/pods"):
-            states = json.dumps(pod["status"].get("containerStatuses", []))[:1500]
-            parts.append(f"pod {pod['metadata']['name']}: {pod['status'].get('phase')} {states}")
-        parts.append(run.cluster.logs(environment, CONDUCTOR, tailLines=40))
-    return "\n".join(parts)
 
 
 def operator_log(cluster: Cluster, tail: int) -> str:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.support.frozen import freeze
+
 PROC = Path("/proc")
 
 
@@ -28,9 +30,9 @@ def roots(pod_uid: str, word: str) -> list[int]:
     return [pid for pid in found if _status(pid, "PPid") not in map(str, found)]
 
 
-def children(pod_uid: str, word: str) -> list[int]:
-    """Give the processes with this word that a pod's first ones have started."""
-    return [pid for pid in _with_word(pod_uid, word) if _inner_pid(pid) != 1]
+def named(pod_uid: str, name: str) -> list[int]:
+    """Give the processes of a pod whose own name begins so; it is not in the command line."""
+    return [pid for pid in processes_of_pod(pod_uid) if _read(pid, "comm").startswith(name)]
 
 
 def _with_word(pod_uid: str, word: str) -> list[int]:
@@ -72,7 +74,7 @@ def frozen(pids: list[int]) -> Iterator[None]:
     """Stop processes, and let them go on at the end, whatever happens."""
     try:
         for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+            freeze(pid)
         yield
     finally:
         for pid in pids:

@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.cluster import OPERATOR_LABELS, Cluster, Json
+from tests.e2e.cluster import OPERATOR_LABELS, Cluster, Json, reason
 from tests.e2e.conftest import ROOT, Desk
 from tests.support.chart import CHART, NAMESPACE, RELEASE, helm
 
@@ -128,6 +129,54 @@ def test_an_upgrade_leaves_a_run_in_progress_alone(release, cluster: Cluster, de
     assert pod is not None
     environ = {e["name"]: e.get("value") for e in pod["spec"]["containers"][0]["env"]}
     assert environ["SEATRIAL_LOG_LEVEL"] == "INFO"
+
+
+def test_a_level_that_the_values_do_not_allow_is_refused(release, desk: Desk):
+    release.upgrade("runs.podSecurityLevels={restricted}")
+    run = desk.run("baseline", f"podSecurity: baseline\n{TRIVIAL}")
+    status = run.finished()
+    assert (status["verdict"], reason(status, "Finished")) == ("Error", "InvalidSpec")
+    assert "spec.podSecurity: baseline is not allowed on this cluster" in status["message"]
+    assert "the Helm value runs.podSecurityLevels decides" in status["message"]
+    assert desk.cluster.environments(run.get()["metadata"]["uid"]) == []
+
+
+READS, WRITES = {"get", "list", "watch"}, {"create", "update", "patch", "delete"}
+
+
+@pytest.mark.parametrize(
+    ("role", "allowed"),
+    [("view", READS), ("edit", READS | WRITES), ("admin", READS | WRITES | {"deletecollection"})],
+)
+def test_who_has_a_standard_role_of_a_namespace_has_it_for_runs(
+    cluster: Cluster, desk: Desk, role: str, allowed: set[str]
+):
+    group = "rbac.authorization.k8s.io"
+    binding = {
+        "apiVersion": f"{group}/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": role},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": role},
+        "subjects": [{"apiGroup": group, "kind": "User", "name": f"e2e-{role}"}],
+    }
+    cluster.create(desk.namespace, binding)
+
+    def may(verb: str, *, namespace: str = desk.namespace, part: str = "") -> bool:
+        about = {"group": "seatrial.dev", "resource": "integrationtestruns", "verb": verb}
+        asked = {**about, "namespace": namespace, "subresource": part}
+        kind = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview"}
+        review = {**kind, "spec": {"user": f"e2e-{role}", "resourceAttributes": asked}}
+        path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+        return bool(cluster.call("POST", path, review)["status"]["allowed"])
+
+    # The API server learns of the binding, and of what the roles are made of, a moment later.
+    give_up = time.monotonic() + 30
+    while not all(map(may, allowed)) and time.monotonic() < give_up:
+        time.sleep(0.2)
+    assert {verb for verb in READS | WRITES | {"deletecollection"} if may(verb)} == allowed
+    assert may("get", part="status")
+    assert not may("update", part="status")
+    assert not may("get", namespace="default")
 
 
 def localcluster(command: str, kubeconfig: str, values: Json) -> None:

@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+from localcluster.chart import kubectl_command
+from localcluster.layout import cache_dir
+from localcluster.progress import Progress
 from tests.e2e.conftest import ROOT, Desk
 
 SEATRIAL = Path(sys.executable).with_name("seatrial")
@@ -20,7 +23,7 @@ def seatrial(desk: Desk, kubeconfig: str, *arguments: str) -> subprocess.Complet
         env={**os.environ, "KUBECONFIG": kubeconfig},
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=300,
         check=False,
     )
 
@@ -37,6 +40,23 @@ def test_a_run_that_passes_ends_with_0(desk: Desk, kubeconfig: str) -> None:
     logs = seatrial(desk, kubeconfig, "logs", "hello")
     assert logs.returncode == 0, logs.stderr
     assert "GET /greeting.json" in logs.stdout
+
+
+def test_kubectl_finds_it(kubeconfig: str) -> None:
+    kubectl = kubectl_command(Progress(cache_dir() / "times.json"))
+    path = f"{SEATRIAL.parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        [kubectl, "seatrial", "version"],
+        env={**os.environ, "KUBECONFIG": kubeconfig, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "resource seatrial.dev/v1alpha1" in done.stdout
+    assert ": Kubernetes v" in done.stdout
+    assert ": seatrial.dev v1alpha1" in done.stdout
 
 
 def test_a_run_that_fails_does_not_end_with_0_and_says_why(desk: Desk, kubeconfig: str) -> None:

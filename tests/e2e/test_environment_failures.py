@@ -19,7 +19,7 @@ class Broken:
     service: str
     reason: str
     says: tuple[str, ...]
-    within_s: float = 45
+    within_s: float = 120
 
 
 BROKEN = {
@@ -114,7 +114,7 @@ tests:
   scenario: [{{expect: ["true"]}}]
 """,
     )
-    status = run.finished(timeout_s=45)
+    status = run.finished(timeout_s=90)
     assert status["verdict"] == "Error", status["message"]
     assert reason(status, "EnvironmentReady") == "QuotaExceeded"
     assert "persistentvolumeclaims" in status["message"]
@@ -123,7 +123,7 @@ tests:
 
 def test_a_bad_spec_is_an_error_before_anything_is_created(desk: Desk) -> None:
     run = desk.run("missing", "tests:\n- name: t\n  pytest: {configMap: nowhere}\n")
-    status = run.finished(timeout_s=20)
+    status = run.finished(timeout_s=90)
     assert status["verdict"] == "Error"
     assert reason(status, "Finished") == "InvalidSpec"
     assert "spec.tests[0].pytest.configMap" in status["message"]
@@ -146,7 +146,7 @@ def test_a_provisioning_that_takes_too_long_names_the_service_and_the_budget(des
           scenario: [{{expect: ["true"]}}]
         """,
     )
-    status = run.finished(timeout_s=30)
+    status = run.finished(timeout_s=90)
     assert status["verdict"] == "Error"
     assert reason(status, "EnvironmentReady") == "NotReadyInTime"
     assert "never-ready" in status["message"]

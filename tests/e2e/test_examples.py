@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import cache
+from xml.etree import ElementTree
 
 import pytest
 from seatrial.api.names import report_name
 
+from tests.e2e.breaking import report_part
 from tests.e2e.cluster import Json, Run, condition, documents, reason
 from tests.e2e.conftest import ROOT, Desk
 
@@ -65,6 +68,15 @@ def test_a_fault_of_the_shop_is_proven(name: str, finished: Finished) -> None:
     assert len(fault["targets"]) == 1
 
 
+@pytest.mark.parametrize("example", ["authentication", "cache-restart", "pool-exhausted"])
+def test_the_fault_that_a_test_waits_for_is_proven(example: str, finished: Finished) -> None:
+    _, status = finished(example)
+    assert condition(status, "FaultsProven") == "True"
+    [fault] = status["faults"]
+    assert fault["state"] == "Recovered"
+    assert fault["hits"] > 0
+
+
 def test_the_orders_pod_that_was_killed_has_a_successor(finished: Finished) -> None:
     _, status = finished("shop")
     [fault] = [each for each in status["faults"] if each["name"] == "lose-an-orders-pod"]
@@ -85,6 +97,29 @@ def test_the_report_stays_when_the_environment_goes(finished: Finished) -> None:
     assert status["report"] == report["metadata"]["name"]
 
 
+def test_how_soon_another_service_agreed_is_a_result(finished: Finished) -> None:
+    run, _ = finished("event-sourcing")
+    junit = ElementTree.fromstring(report_part(run, "junit.xml.gz"))
+    took = {each.get("name"): each.get("value") or "" for each in junit.iter("property")}
+    for step in ("the other service has seen it all", "as of every other wallet", "nor here"):
+        assert 0 <= float(took[f"settled: {step}"].removesuffix("s")) < 3  # 2 s, and a last try
+
+
+@pytest.mark.parametrize("example", ["queue-rabbitmq", "queue-kafka"])
+def test_the_messages_of_a_run_are_in_its_report(example: str, finished: Finished) -> None:
+    run, _ = finished(example)
+    run.in_phase("Finished")
+    records = {each["test"]: each for each in json.loads(report_part(run, "messages.json.gz"))}
+    waited = records["orders-wait-for-who-is-down"]
+    bodies = [json.loads(each["text"]) for each in waited["messages"]]
+    assert sorted(each["order"] for each in bodies) == [f"wait-{n}" for n in range(10)]
+    every = [each for record in records.values() for each in record["messages"]]
+    dead = [json.loads(each["text"])["order"] for each in every if "deadLetter" in each]
+    assert set(dead) == {"gil-1"}  # put aside again where the broker did not hear of the first time
+    junit = report_part(run, "junit.xml.gz")
+    assert all(f'"wait-{number}"' in junit for number in range(10))
+
+
 def test_the_broken_shop_names_the_fault(finished: Finished) -> None:
     _, status = finished("shop-broken")
     assert reason(status, "Finished") == "TestsFailed"
@@ -100,7 +135,11 @@ def test_the_broken_shop_names_the_fault(finished: Finished) -> None:
         ("circuit-breaker-broken", "NotRecovered", ["rates-refuses", "'live'", '"last known"']),
         ("timeout-fallback-broken", "TestsFailed", ["during fault rates-slow", "elapsed"]),
         ("partition-broken", "NotRecovered", ["parted", "recovery.until", "'two', 'three'"]),
-        ("database-restart-broken", "TestsFailed", ["is there", 'response.json is ["ada"']),
+        (
+            "database-restart-broken",
+            "TestsFailed",
+            ["is there", "expected response.json == ['ada', 'bob', 'eve']"],
+        ),
         ("replica-lost-broken", "TestsFailed", ["lose-a-worker", "response.json.answered"]),
     ],
 )
@@ -109,13 +148,83 @@ def test_a_broken_twin_fails_for_the_right_reason(
 ) -> None:
     _, status = finished(example)
     assert reason(status, "Finished") == why
-    assert [word for word in words if word not in status["message"]] == []
+    assert [word for word in words if word not in status["message"]] == [], status["message"]
     # The bug is the system's: the fault itself happened, met traffic, and was undone.
     [fault] = status["faults"]
     # Hits are requests sent while it lasted; one that was under way when it came counts for none.
     assert fault["hits"] > 0 or f"during fault {fault['name']}" in status["message"]
     assert fault["applied"] is not None
     assert fault["reverted"] is not None
+
+
+@pytest.mark.parametrize(
+    ("example", "test", "words"),
+    [
+        (
+            "service-discovery-broken",
+            "three-share-the-work",
+            ["each does a third, within 20 %", "size(response.json.by) is 1"],
+        ),
+        (
+            "postgres-broken",
+            "a-transfer-is-whole-or-not-at-all",
+            ["nothing has left bob's account", "row.balance is 70"],
+        ),
+        (
+            "user-creation-broken",
+            "mail-comes-later-when-it-was-down",
+            ["now it writes", "rows has 0 elements, not 1"],
+        ),
+        (
+            "order-processing-broken",
+            "what-comes-twice-is-charged-once",
+            ["charged once", "rows has 2 elements, not 1"],
+        ),
+        (
+            "saga-broken",
+            "without-shipping-nothing-is-left",
+            ["the money and the stock are back", "row.reserved is 1, not 0"],
+        ),
+        (
+            "event-sourcing-broken",
+            "of-writers-in-conflict-one-is-first",
+            ["one is first, and seven are told", "a.status == 201)) is 8"],
+        ),
+        (
+            "authentication-broken",
+            "a-token-for-another-service-is-refused",
+            ["by records, to which front passes it on", "response.status is 200"],
+        ),
+        (
+            "cache-restart-broken",
+            "what-changed-meanwhile-is-known-after-a-restart",
+            ["hears of the new price", 'result is "100"'],
+        ),
+        (
+            "pool-exhausted-broken",
+            "an-exhausted-pool-recovers",
+            ["when the database is fast again, so are we", "response.status is 503"],
+        ),
+        (
+            "queue-rabbitmq-broken",
+            "what-dies-in-the-middle-is-done-once",
+            ["its successor gets the order again", "expected row.n == 1, but row.n is 0"],
+        ),
+        (
+            "queue-kafka-broken",
+            "what-dies-in-the-middle-is-done-once",
+            ["and does not pack it again", "expected size(rows) == 1, but size(rows) is "],
+        ),
+    ],
+)
+def test_a_broken_twin_fails_in_the_one_test_that_is_for_its_bug(
+    example: str, test: str, words: list[str], finished: Finished
+) -> None:
+    _, status = finished(example)
+    assert reason(status, "Finished") == "TestsFailed"
+    outcomes = {each["name"]: each["outcome"] for each in status["tests"]}
+    assert [name for name, outcome in outcomes.items() if outcome != "Passed"] == [test]
+    assert [word for word in words if word not in status["message"]] == [], status["message"]
 
 
 @pytest.mark.parametrize(

@@ -143,11 +143,6 @@ def run(shared_desk: Desk) -> Run:
     return run_of(shared_desk, "api", spec(), suite("api-kinds", "api_kinds"))
 
 
-@pytest.fixture(scope="module")
-def status(run: Run) -> Json:
-    return run.finished(timeout_s=300)
-
-
 def test_every_kind_is_seen_from_outside(run: Run, status: Json) -> None:
     assert_passed(run, status)
 

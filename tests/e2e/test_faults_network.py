@@ -69,7 +69,7 @@ def spec() -> Json:
                     **({"from": ["tests"]} if "partition" in kind else {}),
                 },
                 **kind,
-                "for": "20s",
+                "for": "60s",
                 "when": MANUAL,
             }
             for name, (port, kind) in FAULTS.items()
@@ -81,11 +81,6 @@ def spec() -> Json:
 @pytest.fixture(scope="module")
 def run(shared_desk: Desk) -> Run:
     return run_of(shared_desk, "network", spec(), suite("network-kinds", "network_kinds"))
-
-
-@pytest.fixture(scope="module")
-def status(run: Run) -> Json:
-    return run.finished(timeout_s=240)
 
 
 def test_every_kind_is_seen_from_outside(run: Run, status: Json) -> None:
@@ -114,12 +109,12 @@ def test_what_a_test_did_not_stop_ends_by_itself(desk: Desk) -> None:
                     "name": "slow",
                     "target": {"service": "wire"},
                     "latency": {"delay": "300ms"},
-                    "for": "2s",
+                    "for": "6s",
                     "when": {"test": "deadline"},
                 }
             ],
             "tests": [
-                {"name": "deadline", "pytest": {"configMap": "deadline"}, "timeout": "1m"},
+                {"name": "deadline", "pytest": {"configMap": "deadline"}, "timeout": "3m"},
             ],
         },
         suite("deadline", "deadline"),

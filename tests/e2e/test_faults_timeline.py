@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import copy
+import json
+
+import yaml
+
 from tests.e2e.breaking import (
     MANUAL,
     MOMENTS,
     assert_passed,
     assert_proven,
     fault_of,
+    last_summary,
     moment,
     peer,
     peer_manifests,
+    report_part,
     run_of,
     suite,
 )
@@ -32,32 +39,86 @@ def latency(name: str, service: str, lasts: str, when: Json | None = None, **mor
     }
 
 
-def test_faults_follow_one_another_and_come_again(desk: Desk) -> None:
-    run = run_of(
-        desk,
-        "timeline",
-        {
-            "services": [peer("web", http=HTTP, wire=WIRE)],
-            "faults": [
-                latency("first", "web", "1s", {"test": "busy", "after": "500ms"}),
-                latency("second", "web", "1s", {"fault": "first"}),
-                latency("third", "web", "1s", {"fault": "second", "after": "500ms"}),
-                latency("again", "web", "1s", {"test": "busy", "every": "3s", "times": 3}),
-            ],
-            "tests": [{"name": "busy", "pytest": {"configMap": "busy"}, "timeout": "1m"}],
-        },
-        suite("busy", "busy"),
-    )
+def group() -> Json:
+    """Give a service of four pods with an address each, one of which leads."""
+    service = {
+        "clusterIP": "None",
+        "publishNotReadyAddresses": True,  # what hangs is to be found all the same
+        "ports": [{"name": "http", "port": 8080, "targetPort": "http"}],
+    }
+    made = peer_manifests("group", http=HTTP, service=service)
+    objects = list(yaml.safe_load_all(made["manifests"]["inline"]))
+    [workload] = [each for each in objects if each["kind"] == "Deployment"]
+    objects.remove(workload)
+    for role, replicas in {"leader": 1, "follower": 3}.items():
+        labels = {"app": "group", "role": role}
+        one = copy.deepcopy(workload)
+        one["metadata"]["name"] = role
+        one["spec"] |= {"replicas": replicas, "selector": {"matchLabels": labels}}
+        one["spec"]["template"]["metadata"]["labels"] = labels
+        objects.append(one)
+    return {"name": "group", "manifests": {"inline": yaml.safe_dump_all(objects)}}
+
+
+# See ``inside/frozen.py``, which begins and ends them.
+FREEZES: dict[str, Json] = {"half": {"pods": "50%"}, "leader": {"podLabels": {"role": "leader"}}}
+FROM_GATE_S = 3
+
+
+def timeline() -> Json:
+    return {
+        "timeout": "5m",
+        "podSecurity": "privileged",
+        "services": [peer("web", http=HTTP, wire=WIRE), group()],
+        "faults": [
+            # Long enough for a suite that takes its time to begin.
+            latency("from-gate", "web", "15s", {"after": f"{FROM_GATE_S}s"}),
+            latency("first", "web", "3s", {"test": "busy", "after": "500ms"}),
+            latency("second", "web", "2s", {"fault": "first"}),
+            latency("third", "web", "2s", {"fault": "second", "after": "500ms"}),
+            latency("again", "web", "1s", {"test": "busy", "every": "3s", "times": 3}),
+            *(
+                {
+                    "name": name,
+                    "target": {"service": "group", **target},
+                    "freeze": {},
+                    "for": "1m",
+                    "when": MANUAL,
+                }
+                for name, target in FREEZES.items()
+            ),
+        ],
+        "tests": [
+            {
+                "name": "busy",
+                "pytest": {"configMap": "suites", "args": ["-k", "test_busy"]},
+                "timeout": "3m",
+            },
+            {"name": "frozen", "pytest": {"configMap": "suites", "args": ["-k", "test_frozen"]}},
+        ],
+    }
+
+
+def test_faults_begin_at_their_moment_follow_one_another_and_come_again(desk: Desk) -> None:
+    run = run_of(desk, "timeline", timeline(), suite("suites", "busy", "frozen"))
     status = run.finished()
     assert_passed(run, status)
-    first, second, third, again = (
-        assert_proven(status, each) for each in ("first", "second", "third", "again")
+    from_gate, first, second, third, again = (
+        assert_proven(status, each) for each in ("from-gate", "first", "second", "third", "again")
     )
+    journal = json.loads(report_part(run, "report.json.gz"))["journal"]
+    [gate] = [moment(each["at"]) for each in journal if each["kind"] == "gate.opened"]
+    begun_s = (moment(from_gate["requested"]) - gate).total_seconds()
+    assert FROM_GATE_S <= begun_s < FROM_GATE_S + 8  # a moment, unless the machine is busy
     assert moment(first["reverted"]) <= moment(second["requested"])
     wait_s = (moment(third["requested"]) - moment(second["reverted"])).total_seconds()
     assert wait_s >= 0.5
     assert again["times"] == 3
-    assert {each["revertedBy"] for each in (first, second, third, again)} == {"deadline"}
+    ends = {each["revertedBy"] for each in (from_gate, first, second, third, again)}
+    assert ends == {"deadline"}
+    half, leader = (assert_proven(status, each) for each in FREEZES)
+    assert len(half["targets"]) == 2
+    assert [each["name"].partition("-")[0] for each in leader["targets"]] == ["leader"]
 
 
 def seeded(name: str, seed: int | None) -> Json:
@@ -88,7 +149,7 @@ def seeded(name: str, seed: int | None) -> Json:
                     {"fault": {"start": "lose-two"}},
                     {
                         "http": {"get": "http://web:9080/"},
-                        "eventually": {"within": "10s"},
+                        "eventually": {"within": "60s"},
                     },
                 ],
             }
@@ -133,7 +194,7 @@ def test_a_fault_that_meets_nothing_proves_nothing(desk: Desk) -> None:
                     "when": {"test": "t"},
                 },
             ],
-            "tests": [{"name": "t", "pytest": {"configMap": "elsewhere"}, "timeout": "1m"}],
+            "tests": [{"name": "t", "pytest": {"configMap": "elsewhere"}, "timeout": "3m"}],
         },
         suite("elsewhere", "elsewhere"),
     )
@@ -146,3 +207,53 @@ def test_a_fault_that_meets_nothing_proves_nothing(desk: Desk) -> None:
         missing = [each for each in MOMENTS if each != "firstHit" and not fault.get(each)]
         assert not missing, fault
     assert "unmet" in status["message"]
+    assert "when: {test: NAME}" in status["message"]  # what to change
+
+
+def test_what_had_no_effect_and_what_ended_early_is_no_proof(desk: Desk) -> None:
+    run = run_of(
+        desk,
+        "unproven",
+        {
+            "services": [peer("web", http=HTTP, wire=WIRE), peer("other", http=HTTP)],
+            "faults": [
+                {
+                    "name": "no-limit",
+                    "target": {"service": "web", "port": "echo"},
+                    # More than there are connections: nobody has to wait.
+                    "connectionLimit": {"connections": 2000},
+                    "for": "4s",
+                    "when": {"test": "busy"},
+                },
+                {
+                    "name": "away",
+                    "target": {"service": "other"},
+                    "scale": {"replicas": 0},
+                    "for": "30s",
+                    "when": {"test": "busy"},
+                },
+            ],
+            "tests": [{"name": "busy", "pytest": {"configMap": "busy"}, "timeout": "3m"}],
+        },
+        suite("busy", "busy"),
+    )
+
+    def is_away(status: Json) -> bool:
+        if not status.get("namespace"):
+            return False
+        faults = {each["name"]: each for each in last_summary(run).get("faults", [])}
+        return bool(faults) and faults["away"]["state"] == "Active"
+
+    run.wait(is_away, "the fault is on")
+    other = f"/apis/apps/v1/namespaces/{run.environment}/deployments/other"
+    run.cluster.patch(other, {"spec": {"replicas": 2}})  # as an autoscaler would
+    status = run.finished()
+    assert status["verdict"] == "Inconclusive"
+    no_limit, away = fault_of(status, "no-limit"), fault_of(status, "away")
+    assert no_limit["state"] == "NoEffect", no_limit
+    assert "no probe of the conductor has seen connectionLimit" in no_limit["message"]
+    assert away["state"] == "EndedEarly", away
+    assert "Deployment/other was given 2 replicas, not by the conductor" in away["message"]
+    assert (
+        "Fault no-limit was carried out, but had no effect that could be seen" in status["message"]
+    )

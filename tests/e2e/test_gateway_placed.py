@@ -37,15 +37,15 @@ WEB = f"""
 PROBE = """
 import socket, sys
 
-def is_open(host, port):
+def is_open(host, port, timeout=2):
     try:
-        socket.create_connection((host, port), timeout=2).close()
+        socket.create_connection((host, port), timeout=timeout).close()
     except OSError:
         return False
     return True
 
 found = [port for port in (7778, 7779) if is_open("seatrial-gateway", port)]
-found += [] if is_open("web", 80) else ["web cannot be reached"]
+found += [] if is_open("web", 80, 20) else ["web cannot be reached"]
 sys.exit(f"open: {found}" if found else None)
 """
 
@@ -98,7 +98,7 @@ tests:
 - name: long
   scenario:
   - http: {{get: "http://web/gone"}}
-    eventually: {{within: 4s}}
+    eventually: {{within: 10s}}
     expect: ["response.status == 404", "response.elapsed > duration('1h')"]
 - name: last
   scenario:
@@ -108,6 +108,7 @@ tests:
 """,
     )
     environment, cluster = run.in_phase("Running")["namespace"], run.cluster
+    run.change(suspend=True)  # the last test waits until the other gateway is there
     pods = f"/api/v1/namespaces/{environment}/pods"
     (before,) = cluster.items(pods, labelSelector=GATEWAY)
     cluster.delete(f"{pods}/{before['metadata']['name']}")
@@ -115,11 +116,15 @@ tests:
     def is_another(items: list[dict[str, object]]) -> bool:
         return any(
             each["metadata"]["uid"] != before["metadata"]["uid"]  # type: ignore[index]
-            and each["status"].get("phase") == "Running"  # type: ignore[attr-defined]
+            and any(
+                condition["type"] == "Ready" and condition["status"] == "True"
+                for condition in each["status"].get("conditions", [])  # type: ignore[attr-defined]
+            )
             for each in items
         )
 
-    cluster.wait(pods, is_another, "another gateway runs", 20, labelSelector=GATEWAY)
+    cluster.wait(pods, is_another, "another gateway is ready", 120, labelSelector=GATEWAY)
+    run.change(suspend=False)
     status = run.finished()
     (fault,) = status["faults"]
     assert (fault["state"], fault["hits"] > 0) == ("Recovered", True), status["message"]

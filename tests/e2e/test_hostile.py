@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
-from tests.e2e.cluster import reason
+from tests.e2e.breaking import run_of
+from tests.e2e.cluster import Json, Run, reason
 from tests.e2e.conftest import Desk
 
 SHOP = "docker.io/seatrial/shop:1"
@@ -55,9 +58,11 @@ tests:
     assert status["verdict"] == "Passed", status["tests"]
 
 
-def test_a_services_pod_has_no_token_and_is_restricted(desk: Desk) -> None:
-    run = desk.run(
-        "service",
+@pytest.fixture(scope="module")
+def neighbour(shared_desk: Desk) -> Iterator[Run]:
+    """Give a run in the middle of its tests."""
+    run = shared_desk.run(
+        "neighbour",
         f"""
 services:
 - name: web
@@ -70,24 +75,34 @@ tests:
   - http: {{get: "http://web:8080/"}}
     eventually: {{within: 10s}}
 - name: long
+  timeout: 16m
   scenario:
   - http: {{get: "http://web:8080/no"}}
-    eventually: {{within: 20s}}
+    eventually: {{within: 15m}}
     expect: ["response.status == 200"]
 """,
     )
     run.in_phase("Running")
-    cluster, environment = run.cluster, run.environment
+    yield run
+    run.change(abort=True)
+
+
+def test_a_services_pod_has_no_token_and_is_restricted(neighbour: Run) -> None:
+    cluster, environment = neighbour.cluster, neighbour.environment
     namespace = cluster.get(f"/api/v1/namespaces/{environment}")
     assert namespace is not None
     labels = namespace["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
 
     base = f"/api/v1/namespaces/{environment}"
-    for pod in cluster.items(f"{base}/pods", labelSelector="seatrial.dev/service"):
-        assert pod["spec"]["automountServiceAccountToken"] is False
-        volumes = [each for each in pod["spec"].get("volumes", []) if "projected" in each]
-        assert volumes == []
+    [limits] = cluster.items(f"{base}/limitranges")
+    [given] = limits["spec"]["limits"]
+    assert {"default", "defaultRequest"} <= given.keys()
+    [pod] = cluster.items(f"{base}/pods", labelSelector="seatrial.dev/service=web")
+    assert pod["spec"]["automountServiceAccountToken"] is False
+    assert not [each for each in pod["spec"].get("volumes", []) if "projected" in each]
+    resources = pod["spec"]["containers"][0]["resources"]  # it says nothing of them
+    assert resources == {"limits": given["default"], "requests": given["defaultRequest"]}
     policies = cluster.items(f"/apis/networking.k8s.io/v1/namespaces/{environment}/networkpolicies")
     denying = [
         each
@@ -99,7 +114,73 @@ tests:
     ]
     assert len(denying) == 1
     assert cluster.items(f"{base}/resourcequotas")
-    run.change(abort=True)
+
+
+DIALER = """
+import http.server, socket
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        host, _, port = self.path.strip("/").rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+            answer = "reached"
+        except OSError as error:
+            answer = f"not reached: {error}"
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(answer.encode())
+
+http.server.ThreadingHTTPServer(("", 8080), Handler).serve_forever()
+"""
+
+
+def test_a_services_pod_reaches_neither_the_api_server_nor_another_run(
+    neighbour: Run, desk: Desk
+) -> None:
+    cluster, other = neighbour.cluster, f"/api/v1/namespaces/{neighbour.environment}"
+    kubernetes = "/api/v1/namespaces/default"
+    service = cluster.call("GET", f"{kubernetes}/services/kubernetes")["spec"]["clusterIP"]
+    [own] = cluster.call("GET", f"{kubernetes}/endpoints/kubernetes")["subsets"]
+    web = cluster.call("GET", f"{other}/services/web")["spec"]["clusterIP"]
+    [pod] = cluster.items(f"{other}/pods", labelSelector="seatrial.dev/service=web")
+    kept_from = {
+        "the-api-server": f"{service}:443",
+        "the-api-servers-own-address": f"{own['addresses'][0]['ip']}:{own['ports'][0]['port']}",
+        "a-neighbours-service": f"{web}:8080",
+        "a-neighbours-pod": f"{pod['status']['podIP']}:8080",
+        "its-own-conductor": "seatrial-conductor:7777",  # only tests have to do with it
+    }
+    looks = [a_look("its-own-service", "web:8080", "reached")]
+    looks += [a_look(name, address, "not reached") for name, address in kept_from.items()]
+    # With a container, so that the conductor listens.
+    tool = {"image": SHOP, "command": ["python3", "-c", "pass"]}
+    spec: Json = {
+        "parallelism": len(looks),
+        "services": [
+            {
+                "name": name,
+                "image": SHOP,
+                "command": ["python3", "/dialer/dialer.py"],
+                "files": {"/dialer/dialer.py": DIALER},
+                "ports": [{"name": "http", "port": 8080}],
+            }
+            for name in ("web", "dialer")
+        ],
+        "tests": [*looks, {"name": "tool", "container": tool}],
+    }
+    status = run_of(desk, "dials", spec).finished()
+    assert [each["message"] for each in status["tests"] if each["outcome"] != "Passed"] == []
+    assert status["verdict"] == "Passed", status["message"]
+    assert neighbour.status.get("verdict") is None  # it was there all the time
+
+
+def a_look(name: str, address: str, answer: str) -> Json:
+    step = {
+        "http": {"get": f"http://dialer:8080/{address}", "timeout": "30s"},
+        "expect": [f"response.text.startsWith('{answer}')"],
+    }
+    return {"name": name, "scenario": [step]}
 
 
 HOSTILE = {
@@ -141,16 +222,16 @@ services:
 tests: [{{name: t, scenario: [{{expect: ["true"]}}]}}]
 """,
     )
-    status = run.finished(timeout_s=20)
+    status = run.finished(timeout_s=90)
     assert status["verdict"] == "Error"
     assert reason(status, "Finished") == "InvalidSpec"
     assert says in status["message"]
     assert desk.cluster.environments(run.get()["metadata"]["uid"]) == []
 
 
-def test_a_pod_that_would_be_root_never_starts(desk: Desk) -> None:
+def test_a_pod_that_does_not_say_that_it_is_no_root_never_starts(desk: Desk) -> None:
     run = desk.run(
-        "root",
+        "says-nothing",
         f"""
 services:
 - name: evil
@@ -164,13 +245,14 @@ services:
         template:
           metadata: {{labels: {{app: evil}}}}
           spec:
-            containers: [{{name: evil, image: "{SHOP}", securityContext: {{runAsUser: 0}}}}]
+            containers: [{{name: evil, image: "{SHOP}"}}]
 tests: [{{name: t, scenario: [{{expect: ["true"]}}]}}]
 """,
     )
-    status = run.finished(timeout_s=45)
+    status = run.finished(timeout_s=90)
     assert status["verdict"] == "Error", status["message"]
-    assert "PodSecurity" in status["message"] or "runAsNonRoot" in status["message"]
+    assert "violates PodSecurity" in status["message"]
+    assert "spec.podSecurity: baseline" in status["message"]
 
 
 def test_templates_in_a_scenario_are_data(desk: Desk) -> None:

@@ -53,12 +53,12 @@ def test_a_deleted_run_leaves_nothing(phase: str, desk: Desk) -> None:
     elif phase == "Finished":
         run.in_phase("Running")
         run.change(abort=True)
-        run.finished(timeout_s=20)
+        run.finished(timeout_s=90)
         run.delete()
     else:
         run.in_phase(phase)
         run.delete()
-    run.gone(timeout_s=60)
+    run.gone()
     assert desk.cluster.environments(identity) == []
 
 
@@ -68,13 +68,13 @@ def test_an_aborted_run_ends_soon_as_aborted(phase: str, desk: Desk) -> None:
     run = desk.run("aborted", ("suspend: true\n" if phase == "Queued" else "") + spec)
     run.in_phase(phase)
     run.change(abort=True)
-    status = run.finished(timeout_s=15)
+    status = run.finished(timeout_s=90)
     assert status["verdict"] == "Aborted"
     assert reason(status, "Finished") == "AbortRequested"
 
 
 def test_a_suspended_run_waits_in_the_queue_and_before_its_next_test(desk: Desk) -> None:
-    run = desk.run("suspended", "suspend: true\n" + slow(path="", test_s=30))
+    run = desk.run("suspended", "suspend: true\n" + slow(ready_after_s=3, path="", test_s=30))
     run.in_phase("Queued")
     assert desk.cluster.environments(uid(run)) == []
 
@@ -96,7 +96,7 @@ def test_a_newer_run_of_a_group_replaces_or_waits(desk: Desk) -> None:
     older = desk.run("older", replace + slow())
     older.in_phase("Running")
     newer = desk.run("newer", replace + slow(path=""))
-    status = older.finished(timeout_s=20)
+    status = older.finished(timeout_s=90)
     assert status["verdict"] == "Aborted"
     assert reason(status, "Finished") == "Replaced"
     assert "newer" in status["message"]
@@ -116,7 +116,7 @@ def test_a_kept_environment_stays_until_it_is_let_go(desk: Desk) -> None:
     assert [pod["status"]["phase"] for pod in pods] == ["Running"]
 
     run.change(keepEnvironment={"onFailure": "0s"})
-    final = run.in_phase("Finished", timeout_s=60)
+    final = run.in_phase("Finished", timeout_s=120)
     assert condition(final, "CleanedUp") == "True"
     assert desk.cluster.get(environment) is None
     assert final["verdict"] == "Failed"
@@ -126,13 +126,17 @@ def test_a_finished_run_goes_after_its_ttl(desk: Desk) -> None:
     run = desk.run(
         "short-lived", "ttlAfterFinished: 1s\ntests: [{name: t, scenario: [{expect: ['true']}]}]"
     )
-    run.gone(timeout_s=60)
+    run.gone()
 
 
 def test_a_namespace_that_will_not_go_is_diagnosed(desk: Desk) -> None:
-    run = desk.run("held", "timeouts: {cleanup: 3s}\n" + slow(path=""))
-    run.in_phase("Running")
+    run = desk.run("held", "timeouts: {cleanup: 3s}\n" + slow(ready_after_s=5, path=""))
+    run.wait(lambda now: bool(now.get("namespace")), "a namespace")
     environment = run.environment
+    # Before the run can end: in a namespace that is going nothing can be made any more.
+    desk.cluster.wait(
+        "/api/v1/namespaces", bool, "it is there", 60, fieldSelector=f"metadata.name={environment}"
+    )
     holder = {
         "apiVersion": "v1",
         "kind": "ConfigMap",

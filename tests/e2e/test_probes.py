@@ -48,10 +48,11 @@ def a_spec(*, faults: str = "[]", probes: str = "[]", tests: str) -> str:
 
 
 AWAY = """[{name: web-away, target: {service: web}, scale: {replicas: 0}, for: 3s,
-  when: {test: asks}, recovery: {within: 30s}}]"""
-ASKS = """[{name: asks, timeout: 1m, scenario: [
-  {http: {get: "http://web:8080/", timeout: 1s}, eventually: {within: 40s}}]}]"""
-WEB_PROBE = '{name: web, http: {get: "http://web:8080/"}, every: 200ms, timeout: 1s'
+  when: {test: asks}, recovery: {within: 90s}}]"""
+ASKS = """[{name: asks, timeout: 2m, scenario: [
+  {http: {get: "http://web:8080/", timeout: 1s}, eventually: {within: 90s}}]}]"""
+WEB_PROBE = '{name: web, http: {get: "http://web:8080/"}, every: 200ms, timeout: 3s'
+PORT_PROBE = "{name: port, tcp: web:8080, every: 200ms, timeout: 3s}"
 
 
 @pytest.fixture
@@ -75,14 +76,17 @@ def probe_of(status: Json) -> Json:
 
 
 def test_an_outage_by_a_fault_is_the_faults_and_fails_nothing(outcome: Outcome) -> None:
-    _, status = outcome("away", a_spec(faults=AWAY, probes=f"[{WEB_PROBE}}}]", tests=ASKS))
+    probes = f"[{WEB_PROBE}}}, {PORT_PROBE}]"
+    _, status = outcome("away", a_spec(faults=AWAY, probes=probes, tests=ASKS))
     assert status["verdict"] == "Passed", status["message"]
-    probe = probe_of(status)
-    assert (probe["state"], probe["outsideFaults"]) == ("Held", 0)
-    assert probe["failures"] > 0
-    assert probe["duringFaults"] == ["web-away"]
-    seconds = float(probe["longestOutage"].removesuffix("s"))
-    assert 2 < seconds < 30
+    assert [probe["name"] for probe in status["probes"]] == ["web", "port"]
+    for probe in status["probes"]:
+        assert (probe["state"], probe["outsideFaults"]) == ("Held", 0)
+        assert probe["failures"] > 0
+        assert probe["duringFaults"] == ["web-away"]
+        seconds = float(probe["longestOutage"].removesuffix("s"))
+        assert 2 < seconds < 90
+    assert "web:8080" in status["probes"][1]["message"]
     [fault] = status["faults"]
     # The fault's own 3 s, and then the time until users were served again.
     assert fault["recovered"] > fault["reverted"]
@@ -128,16 +132,57 @@ def test_probes_go_on_after_the_conductors_death_and_say_what_was_missed(desk: D
     assert [text for text in lost if text.startswith("The probes made no check from")], lost
 
 
+DATABASE = """
+services:
+- name: db
+  preset: postgres
+  files: {/docker-entrypoint-initdb.d/schema.sql: create table kept as select 1 as n}
+probes:
+- name: db
+  sql: {service: db, query: select n from kept}
+  expect: [row.n == 1]
+  every: 200ms
+  timeout: 5s
+faults:
+- name: db-away
+  target: {service: db}
+  outage: {}
+  for: 3s
+  when: {test: asks}
+  recovery:
+    within: 90s
+    until: {sql: {service: db, query: select n from kept}, expect: [rowCount == 1]}
+tests:
+- name: asks
+  timeout: 2m
+  scenario: [{sql: {service: db, query: select 1}, eventually: {within: 90s}}]
+"""
+
+
+def test_a_probe_sees_a_database_go_and_come_back(outcome: Outcome) -> None:
+    _, status = outcome("database", DATABASE)
+    assert status["verdict"] == "Passed", status["message"]
+    probe = probe_of(status)
+    assert (probe["state"], probe["duringFaults"]) == ("Held", ["db-away"])
+    assert 2 < float(probe["longestOutage"].removesuffix("s")) < 90
+    assert probe["message"].startswith("db: postgresql://db:5432/"), probe["message"]
+    [fault] = status["faults"]
+    assert fault["recovered"] > fault["reverted"]
+    # Where it is, is told; the password that it is asked with is not.
+    assert "@" not in probe["message"]
+
+
 def test_a_failure_that_is_expected_is_asserted_in_its_kind_and_time(outcome: Outcome) -> None:
     faults = """[
       {name: refused, target: {service: web, from: [tests]}, refuse: {}, for: 20s,
        when: {manual: {}}},
       {name: dead, target: {service: web, from: [tests]}, blackhole: {}, for: 20s,
        when: {manual: {}}}]"""
+    patient = 'http: {get: "http://web:8080/", timeout: 20s}'
     step = 'http: {get: "http://web:8080/", timeout: 1s}'
     tests = f"""[{{name: it-fails-so, timeout: 1m, scenario: [
       {{fault: {{start: refused}}}},
-      {{{step}, expectFailure: {{during: refused, noResponse: true, within: 500ms}}}},
+      {{{patient}, expectFailure: {{during: refused, noResponse: true, within: 3s}}}},
       {{fault: {{stop: refused}}}},
       {{fault: {{start: dead}}}},
       {{{step}, expectFailure: {{during: dead, noResponse: true, within: 3s}}}},

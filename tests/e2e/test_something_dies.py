@@ -7,11 +7,19 @@ import time
 from pathlib import Path
 
 import pytest
-from seatrial.api.names import CONDUCTOR, JOURNAL_CONFIGMAP, LABEL_RUN_UID, SUMMARY_KEY
+from seatrial.api.names import (
+    CONDUCTOR,
+    JOURNAL_CONFIGMAP,
+    LABEL_READABLE,
+    LABEL_READABLE_VALUE,
+    LABEL_RUN_UID,
+    SUMMARY_KEY,
+)
 
 from tests.e2e import node
-from tests.e2e.cluster import OPERATOR_LABELS, Cluster, Json, Run, condition
-from tests.e2e.conftest import Desk
+from tests.e2e.breaking import run_of
+from tests.e2e.cluster import OPERATOR_LABELS, Cluster, Json, Run, condition, documents
+from tests.e2e.conftest import ROOT, Desk
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +59,7 @@ def fault_is_open(name: str, journal: Json) -> bool:
 
 
 def assert_as_if_nothing_had_happened(run: Run) -> None:
-    """Check the verdict of the shop, and that each object of it is there once, then not at all."""
+    """Check that the run has passed, and that each object of it is there once, then not at all."""
     uid = run.get()["metadata"]["uid"]
     assert len(run.cluster.environments(uid)) <= 1
     status = run.finished(timeout_s=180)
@@ -59,7 +67,9 @@ def assert_as_if_nothing_had_happened(run: Run) -> None:
     assert {test["name"]: test["outcome"] for test in status["tests"]} == {
         test["name"]: "Passed" for test in run.get()["spec"]["tests"]
     }
-    assert {fault["state"] for fault in status["faults"]} == {"Recovered"}
+    declared = run.get()["spec"].get("faults", [])
+    states = [fault["state"] for fault in status.get("faults", [])]
+    assert states == ["Recovered"] * len(declared)
     clean = run.in_phase("Finished", timeout_s=180)
     assert condition(clean, "CleanedUp") == "True"
     assert run.cluster.environments(uid) == []
@@ -110,7 +120,7 @@ def test_the_conductors_pod_is_deleted(moment: str, desk: Desk) -> None:
     environment = run.environment
     path = f"/api/v1/namespaces/{environment}/pods"
     [pod] = desk.cluster.wait(
-        path, bool, "a conductor", 20, fieldSelector=f"metadata.name={CONDUCTOR}"
+        path, bool, "a conductor", 60, fieldSelector=f"metadata.name={CONDUCTOR}"
     )
     kill_pod(desk.cluster, pod)
     assert_as_if_nothing_had_happened(run)
@@ -128,6 +138,19 @@ def test_the_conductors_container_is_killed(desk: Desk, local_node: Path) -> Non
     assert run.status["conductorStarts"] == 2
 
 
+def patient_shop(desk: Desk) -> Run:
+    """Apply the shop with those tests alone that try again.
+
+    The node sends requests to a pod that was killed until it hears of its end from the API server:
+    seconds after that is back, too.
+    """
+    *others, run = documents((ROOT / "examples" / "shop" / "run.yaml").read_text())
+    spec = run["spec"]
+    spec["tests"] = [each for each in spec["tests"] if "scenario" in each]
+    spec["faults"] = [each for each in spec["faults"] if "manual" not in each["when"]]
+    return desk.apply(*others, run)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("moment", "how"),
@@ -136,10 +159,80 @@ def test_the_conductors_container_is_killed(desk: Desk, local_node: Path) -> Non
 def test_the_api_server_is_away_for_ten_seconds(
     moment: str, how: str, desk: Desk, local_node: Path
 ) -> None:
-    run = desk.example("shop")
+    run = patient_shop(desk) if moment == "lose-an-orders-pod" else desk.example("shop")
     wait_until(moment, run)
     hangs = how == "hangs"
     away = node.frozen(node.api_servers(local_node)) if hangs else node.down(local_node)
     with away:
         time.sleep(10)
     assert_as_if_nothing_had_happened(run)
+
+
+# All are under way at the same time; of the end of a container the API server alone knows.
+BUSY_SUITE: Json = {
+    "apiVersion": "v1",
+    "kind": "ConfigMap",
+    "metadata": {"name": "busy", "labels": {LABEL_READABLE: LABEL_READABLE_VALUE}},
+    "data": {
+        "test_busy.py": """
+import time
+import pytest
+
+@pytest.mark.parametrize("number", range(20))
+def test_it_answers(services, http, number):
+    assert http.get(services["web"].url).status_code == 200
+    time.sleep(1)
+"""
+    },
+}
+BUSY_TOOL = """
+import sys, time, urllib.request
+for _ in range(int(sys.argv[1])):
+    urllib.request.urlopen("http://web:8080/", timeout=30).close()
+    time.sleep(1)
+"""
+
+
+@pytest.mark.slow
+def test_the_api_server_is_away_while_a_suite_and_a_container_are_under_way(
+    desk: Desk, local_node: Path
+) -> None:
+    web = {
+        "name": "web",
+        "image": "docker.io/seatrial/shop:1",
+        "command": ["python3", "-m", "http.server", "--directory", "/srv", "8080"],
+        "ports": [{"name": "http", "port": 8080}],
+    }
+    image = web["image"]
+    tools = {
+        f"tool-of-{seconds}-s": {"image": image, "command": ["python3", "-c", BUSY_TOOL, seconds]}
+        for seconds in ("6", "20")
+    }
+    spec: Json = {
+        "parallelism": 3,
+        "services": [web],
+        "tests": [
+            {"name": "suite", "pytest": {"configMap": "busy"}},
+            *({"name": name, "container": container} for name, container in tools.items()),
+        ],
+    }
+    run = run_of(desk, "busy", spec, BUSY_SUITE)
+
+    def under_way(status: Json) -> bool:
+        tests = {each["name"]: each for each in status.get("tests", [])}
+        return bool(
+            tests
+            and tests["suite"]["passed"] > 0
+            and tests["tool-of-20-s"]["outcome"] == "Running"
+            and tests["tool-of-6-s"]["outcome"] != "Pending"
+        )
+
+    run.wait(under_way, "suite and containers are under way")
+    with node.down(local_node):
+        time.sleep(10)
+    assert_as_if_nothing_had_happened(run)
+    passed = {each["name"]: each["passed"] for each in run.status["tests"]}
+    assert passed == {"suite": 20, **dict.fromkeys(tools, 1)}
+    for each in run.status["tests"]:
+        assert (each["failed"], each["flaky"], each["attempts"]) == (0, 0, 1), each
+    assert run.status["conductorStarts"] == 1

@@ -32,7 +32,7 @@ def test_the_tutorial_does_what_it_says(desk: Desk, kubeconfig: str, tmp_path: P
                 env={**os.environ, "KUBECONFIG": kubeconfig},
                 capture_output=True,
                 text=True,
-                timeout=150,
+                timeout=300,
                 check=False,
             )
             assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"

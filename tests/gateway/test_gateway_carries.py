@@ -11,7 +11,15 @@ import time
 
 import pytest
 
-from tests.support.gateway_process import Gateway, Server, carried, echo, eventually, receive
+from tests.support.gateway_process import (
+    SLACK_S,
+    Gateway,
+    Server,
+    carried,
+    echo,
+    eventually,
+    receive,
+)
 
 
 def test_a_large_stream_arrives_whole_both_ways(gateway: Gateway) -> None:
@@ -108,8 +116,8 @@ def test_a_reset_of_the_client_is_a_reset_for_the_service() -> None:
 
     def watch(sock: socket.socket) -> None:
         try:
-            while sock.recv(10):
-                pass
+            while data := sock.recv(10):
+                seen.append(data.decode())
             seen.append("end")
         except ConnectionResetError:
             seen.append("reset")
@@ -117,10 +125,10 @@ def test_a_reset_of_the_client_is_a_reset_for_the_service() -> None:
     with carried(watch) as gateway:
         sock = gateway.connect()
         sock.sendall(b"x")
-        time.sleep(0.05)
+        eventually(lambda: seen == ["x"])
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         sock.close()
-        eventually(lambda: seen == ["reset"])
+        eventually(lambda: seen == ["x", "reset"])
 
 
 def test_an_answer_that_comes_before_the_question_is_complete_arrives() -> None:
@@ -143,24 +151,29 @@ def test_nobody_behind_is_a_reset_at_once() -> None:
         began = time.monotonic()
         with pytest.raises(ConnectionResetError), gateway.connect() as sock:
             sock.recv(1)
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < SLACK_S
 
 
 def test_a_thousand_connections_at_once_are_shared_by_the_workers(gateway: Gateway) -> None:
-    sockets = [gateway.connect() for _ in range(1000)]
-    for number, sock in enumerate(sockets):
-        sock.sendall(b"%04d" % number)
-    for number, sock in enumerate(sockets):
-        assert receive(sock, 4) == b"%04d" % number
-    open_files = [
-        len(list_fds(pid)) for name, pid in gateway.children.items() if name.startswith("worker")
-    ]
-    for sock in sockets:
-        sock.close()
+    shares = [0.0]
+    for _ in range(10):  # a busy machine may stop one of the workers while the others accept
+        if max(shares) > 0.2:
+            break
+        sockets = [gateway.connect() for _ in range(1000)]
+        for number, sock in enumerate(sockets):
+            sock.sendall(b"%04d" % number)
+        for number, sock in enumerate(sockets):
+            assert receive(sock, 4) == b"%04d" % number
+        open_files = [
+            len(list_fds(pid)) for name, pid in gateway.children.items() if name[:6] == "worker"
+        ]
+        assert len(open_files) == 2
+        shares.append(min(open_files) / sum(open_files))
+        for sock in sockets:
+            sock.close()
+        eventually(lambda: all(len(list_fds(pid)) < 100 for pid in gateway.children.values()))
 
-    assert len(open_files) == 2
-    assert min(open_files) > 0.2 * sum(open_files)
-    eventually(lambda: all(len(list_fds(pid)) < 100 for pid in gateway.children.values()))
+    assert max(shares) > 0.2
 
 
 def list_fds(pid: int) -> list[str]:
@@ -175,14 +188,15 @@ def test_an_idle_gateway_sleeps(gateway: Gateway) -> None:
     held[1].shutdown(socket.SHUT_WR)
     held[2].setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     held[2].close()
-    time.sleep(0.1)
-    before = cpu_ticks(gateway)
-    time.sleep(1.0)
-    used = cpu_ticks(gateway) - before
+
+    def sleeps() -> bool:
+        before = cpu_ticks(gateway)
+        time.sleep(1.0)
+        return cpu_ticks(gateway) - before <= 5
+
+    eventually(sleeps)  # once it has seen to what came before
     for sock in held[:2]:
         sock.close()
-
-    assert used <= 5
 
 
 def cpu_ticks(gateway: Gateway) -> int:

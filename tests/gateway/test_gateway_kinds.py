@@ -11,10 +11,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.gateway_process import Gateway, Server, echo, eventually, receive
-
-# The slack is for a machine that has other things to do.
-SLACK_S = 0.15
+from tests.support.gateway_process import (
+    SLACK_S,
+    Gateway,
+    Server,
+    echo,
+    eventually,
+    quickest,
+    receive,
+)
 
 
 def ask(sock: socket.socket, data: bytes = b"ping") -> float:
@@ -36,6 +41,11 @@ def silence(sock: socket.socket, seconds: float = 0.1) -> Iterator[None]:
     sock.settimeout(before)
 
 
+def count_of(gateway: Gateway, name: str, what: str) -> int:
+    """What a fault that is on has counted so far."""
+    return int(gateway.report(name)["counts"].get(what, 0))
+
+
 def is_reset(sock: socket.socket) -> bool:
     try:
         return sock.recv(1) == b"never"
@@ -55,11 +65,12 @@ def test_latency_delays_what_comes_from_now_on(gateway: Gateway, direction, ways
             for sock in (live, new):
                 assert 0.06 * ways <= ask(sock) < 0.06 * ways + SLACK_S
         report = gateway.delete("slow")
-        assert ask(live) < 0.06
+        assert quickest(lambda: ask(live)) < 0.06
 
     assert report["hits"] == 2
     assert report["counts"] == {"delayedBytes": 8 * ways}
-    assert report["applied"] <= report["firstHit"] <= report["lastHit"] <= report["ended"]
+    moments = [report[each] for each in ("applied", "effective", "firstHit", "lastHit", "ended")]
+    assert moments == sorted(moments)
 
 
 @pytest.mark.parametrize("distribution", ["uniform", "normal", "pareto"])
@@ -111,6 +122,7 @@ def test_a_blackhole_swallows_what_it_met_for_ever(gateway: Gateway, direction: 
             live.sendall(b"lost")
         with gateway.connect() as new, silence(new):
             new.sendall(b"lost")
+            eventually(lambda: count_of(gateway, "hole", "droppedBytes") >= 8)
         report = gateway.delete("hole")
         assert ask(live, b"after") < SLACK_S
 
@@ -124,7 +136,7 @@ def test_the_end_of_a_connection_in_a_blackhole_is_seen_when_it_is_over(gateway:
         sock.sendall(b"lost")
         sock.shutdown(socket.SHUT_WR)
         with silence(sock):
-            pass
+            eventually(lambda: count_of(gateway, "hole", "droppedBytes") == 4)
         gateway.delete("hole")
         assert sock.recv(1) == b""  # the service has heard the end, and ended too
 
@@ -132,10 +144,15 @@ def test_the_end_of_a_connection_in_a_blackhole_is_seen_when_it_is_over(gateway:
 def test_refuse_is_a_true_refusal_and_leaves_open_connections_alone(gateway: Gateway) -> None:
     with gateway.connect() as live:
         ask(live)
-        gateway.put("closed", "refuse")
-        for _ in range(5):
+        gateway.put("closed", "refuse", 120)
+
+        def refused_five() -> bool:
             with pytest.raises(ConnectionRefusedError):
                 gateway.connect()
+            # The kernel counts them, and some for the connections that others break.
+            return count_of(gateway, "closed", "refusedConnections") >= 5
+
+        eventually(refused_five)
         ask(live)
         report = gateway.delete("closed")
         for _ in range(20):
@@ -173,12 +190,19 @@ def test_refusals_are_counted_while_other_connections_are_broken() -> None:
         Gateway(dict.fromkeys(("shop", "orders"), server.port)) as (gateway),
     ):
         for name, kind, service in (("cut", "reset", "orders"), ("closed", "refuse", "shop")):
-            gateway.put(name, kind, paths=[{"service": service, "port": None, "sources": None}])
-        client = threading.Thread(target=be_cut)
+            path = {"service": service, "port": None, "sources": None}
+            gateway.put(name, kind, 120, paths=[path])
+        client = threading.Thread(target=be_cut, daemon=True)
         client.start()
-        for _ in range(60):
+        ends, rounds = time.monotonic() + 60, 0
+
+        def has_few_hits() -> bool:
+            return gateway.report("cut")["hits"] < 10 or gateway.report("closed")["hits"] < 5
+
+        while rounds < 60 or (has_few_hits() and time.monotonic() < ends):
             with pytest.raises(ConnectionRefusedError):
                 gateway.connect()
+            rounds += 1
             time.sleep(0.017)
         over.set()
         client.join()
@@ -217,7 +241,7 @@ def test_bandwidth_limits_the_rate(gateway: Gateway, direction: str) -> None:
     with gateway.connect() as live, gateway.connect() as another:
         gateway.put("thin", "bandwidth", params=params)
         took = ask(live, b"x" * 30_000)
-        assert 0.25 < took < 0.3 + 2 * SLACK_S
+        assert 0.25 < took < 0.3 + SLACK_S
         report = gateway.delete("thin")
         assert ask(another, b"x" * 30_000) < SLACK_S
 
@@ -239,7 +263,7 @@ def test_slow_close_delays_the_end_and_nothing_else(gateway: Gateway) -> None:
         sock.shutdown(socket.SHUT_WR)
         assert sock.recv(1) == b""
         # There to the service, and back from it.
-        assert 0.2 <= time.monotonic() - began < 0.2 + 2 * SLACK_S
+        assert 0.2 <= time.monotonic() - began < 0.2 + SLACK_S
     report = gateway.delete("late")
 
     assert (report["hits"], report["counts"]) == (1, {"delayedCloses": 2})
@@ -249,12 +273,13 @@ def test_a_connection_limit_lets_others_wait_their_turn(gateway: Gateway) -> Non
     with gateway.connect() as first:
         ask(first)
         gateway.put("few", "connectionLimit", params={"connections": 2})
-        with gateway.connect() as second, gateway.connect() as third, gateway.connect() as fourth:
-            ask(second)
+        with contextlib.ExitStack() as opened:
+            ask(opened.enter_context(gateway.connect()))
+            third, fourth = (opened.enter_context(gateway.connect()) for _ in range(2))
             for sock in (third, fourth):
                 sock.sendall(b"x")
             with silence(third):
-                pass
+                eventually(lambda: count_of(gateway, "few", "waitingConnections") == 2)
             first.close()
             eventually(lambda: has_answer(third) or has_answer(fourth))
             assert not (has_answer(third) and has_answer(fourth))
@@ -322,6 +347,7 @@ def test_a_partition_holds_everything_and_lets_it_through_at_its_end(gateway: Ga
         with gateway.connect() as new:
             with silence(new):
                 new.sendall(b"also")
+                eventually(lambda: count_of(gateway, "apart", "heldConnections") == 2)
             report = gateway.delete("apart")
             assert receive(new, 4) == b"also"
         assert receive(live, 4) == b"held"
@@ -339,7 +365,7 @@ def test_faults_on_one_connection_do_their_part_each(gateway: Gateway) -> None:
         began = time.monotonic()
         sock.sendall(sent)
         received = receive(sock, len(sent))
-        assert 0.25 < time.monotonic() - began < 0.3 + 2 * SLACK_S
+        assert 0.25 < time.monotonic() - began < 0.3 + SLACK_S
         sock.shutdown(socket.SHUT_WR)
         assert sock.recv(1) == b""
         assert time.monotonic() - began > 0.5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import random
+import itertools
 import socket
 import time
 from collections.abc import Iterator
@@ -12,10 +12,20 @@ import pytest
 from seatrial.api.control import PROBE_HTTP_LINE, PROBE_LINE
 from seatrial.api.names import PROBE_PORTS
 
-from tests.support.gateway_process import TOKEN, Gateway, Server, carried, echo, free_port, receive
+from localcluster.ports import free_port
+from tests.support.gateway_process import (
+    TOKEN,
+    Gateway,
+    Server,
+    carried,
+    echo,
+    quickest,
+    receive,
+)
 
 ORDERS, TESTS, CONDUCTOR = "127.0.0.7", "127.0.0.8", "127.0.0.9"
-SLOW = {"delay": "80ms", "direction": "request"}
+SLOW = {"delay": "150ms", "direction": "request"}
+_ports_of_probes = itertools.cycle(PROBE_PORTS)
 
 
 @pytest.fixture
@@ -24,11 +34,17 @@ def known(gateway: Gateway) -> Gateway:
     return gateway
 
 
-def is_slow(sock: socket.socket) -> bool:
+def took(sock: socket.socket) -> float:
+    """Measure an exchange."""
     began = time.monotonic()
     sock.sendall(b"x")
     receive(sock, 1)
-    return time.monotonic() - began >= 0.08
+    return time.monotonic() - began
+
+
+def is_slow(sock: socket.socket) -> bool:
+    """Tell whether each of some exchanges is; a busy machine makes one of them so."""
+    return all(took(sock) >= 0.15 for _ in range(6))
 
 
 def a_path(*sources: str, service: str = "shop") -> dict[str, object]:
@@ -80,14 +96,15 @@ def test_only_the_service_is_hit() -> None:
 
 def test_a_share_of_connections_is_chosen_by_seed(gateway: Gateway) -> None:
     def chosen(seed: int) -> list[bool]:
-        gateway.put("slow", "latency", seed=seed, params=SLOW, connections=0.5)
-        found = []
+        gateway.put("slow", "latency", 120, seed=seed, params=SLOW, connections=0.5)
+        found: list[bool] = []
         for _ in range(24):
             with gateway.connect() as sock:
-                found.append(is_slow(sock))
-                assert is_slow(sock) == found[-1], "a connection is hit, or it is not"
-        report = gateway.delete("slow")
-        assert report["hits"] == sum(found)
+                took(sock)
+                found.append(gateway.report("slow")["hits"] > sum(found))
+                fast = quickest(lambda: took(sock), 2 if found[-1] else 20)
+                assert (fast >= 0.15) == found[-1], "a connection is hit, or it is not"
+        assert gateway.delete("slow")["hits"] == sum(found)
         return found
 
     first = chosen(3)
@@ -115,12 +132,14 @@ def a_probe(
     address: str = CONDUCTOR,
     line: str = PROBE_LINE,
 ) -> Iterator[socket.socket]:
-    for port in random.sample(PROBE_PORTS, 20):
+    for port in itertools.islice(_ports_of_probes, 50):
         with contextlib.suppress(OSError):
             sock = socket.create_connection(
                 ("127.0.0.1", gateway.ports["shop"]), 5, source_address=(address, port)
             )
             break
+    else:
+        raise AssertionError("no port of probes is free, or the gateway does not listen")
     with sock:
         # So that the next test may have the port at once.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
@@ -213,12 +232,7 @@ def test_a_line_of_somebody_else_is_just_data(known: Gateway) -> None:
 
 
 def test_an_ordinary_connection_from_a_probes_port_is_carried(known: Gateway) -> None:
-    sock = socket.socket()
-    sock.bind((CONDUCTOR, random.choice(PROBE_PORTS)))
-    sock.settimeout(5)
-    sock.connect(("127.0.0.1", known.ports["shop"]))
-    with sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    with a_probe(known, "tests", line="") as sock:
         sock.sendall(b"GET / HTTP/1.1\r\n")
         assert receive(sock, 16) == b"GET / HTTP/1.1\r\n"
 

@@ -16,7 +16,14 @@ from seatrial.api.errors import NotInjectedError
 from seatrial.api.faults import Fault
 from seatrial.api.names import PROBE_HEADER
 
-from tests.support.envoy_process import EnvoyProcess, a_listener, an_http_fault
+from tests.support.envoy_process import (
+    EVERY_VARIANT,
+    EnvoyProcess,
+    a_listener,
+    an_http_fault,
+    every_variant,
+)
+from tests.support.gateway_process import SLACK_S
 from tests.support.http_origin import Came, HttpOrigin, exchange
 
 
@@ -33,9 +40,13 @@ async def behind_envoy(
 
 
 async def until(seen: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not seen():  # noqa: ASYNC110 - what is waited for is in another process
             await asyncio.sleep(0.01)
+
+
+async def quickest(client: httpx.AsyncClient) -> float:
+    return min([await elapsed(client) for _ in range(5)])
 
 
 async def elapsed(client: httpx.AsyncClient, path: str = "/") -> float:
@@ -47,6 +58,7 @@ async def elapsed(client: httpx.AsyncClient, path: str = "/") -> float:
 async def test_an_abort_answers_instead_of_the_service(tmp_path: Path) -> None:
     fault = an_http_fault("fails", abort={"status": 503})
     async with behind_envoy(tmp_path, fault) as (origin, envoy, client):
+        begun = time.monotonic()
         assert (await client.get("/")).text == "hello"
         await envoy.order("fails")
         during = [(await client.get("/")).status_code for _ in range(5)]
@@ -56,7 +68,8 @@ async def test_an_abort_answers_instead_of_the_service(tmp_path: Path) -> None:
         assert during == [503] * 5
         assert (after.status_code, after.text) == (200, "hello")
         assert len(origin.came) == 2
-        assert origin.connections == 1  # the client's one connection, fault or not
+        # The client's one connection, fault or not; Envoy closes what is idle for a second.
+        assert origin.connections <= 1 + int(time.monotonic() - begun)
         assert await envoy.hits("fails") == 5
 
 
@@ -72,14 +85,14 @@ async def test_a_grpc_abort_is_in_the_words_of_grpc(tmp_path: Path) -> None:
 async def test_a_delay_holds_requests_up(tmp_path: Path) -> None:
     fault = an_http_fault("slow", delay="1s")
     async with behind_envoy(tmp_path, fault) as (_, envoy, client):
-        before = await elapsed(client)
+        before = await quickest(client)
         await envoy.order("slow")
         during = await elapsed(client)
         await envoy.end("slow")
-        after = await elapsed(client)
+        after = await quickest(client)
 
         assert max(before, after) < 0.9
-        assert 1.0 <= during < 1.9
+        assert 1.0 <= during < 1.0 + SLACK_S
         assert await envoy.hits("slow") == 1
 
 
@@ -90,13 +103,21 @@ async def test_a_request_that_is_held_up_goes_on_when_the_fault_ends(tmp_path: P
         assert await elapsed(client) < 5
 
 
+async def test_a_fault_that_is_over_before_envoy_has_seen_it_is_no_error(tmp_path: Path) -> None:
+    fault = an_http_fault("fails", abort={"status": 503})
+    async with behind_envoy(tmp_path, fault) as (_, envoy, client):
+        await envoy.order("fails", for_s=0.0)
+        await envoy.end("fails")
+        assert (await client.get("/")).text == "hello"
+
+
 async def test_the_service_is_not_asked_for_what_nobody_waits_for_any_more(tmp_path: Path) -> None:
-    fault = an_http_fault("slow", delay="1s")
+    fault = an_http_fault("slow", delay="2s")
     async with behind_envoy(tmp_path, fault) as (origin, envoy, client):
         await envoy.order("slow")
         with pytest.raises(httpx.ReadTimeout):
-            await client.post("/", content=b"order", timeout=0.2)
-        await asyncio.sleep(1.2)
+            await client.post("/", content=b"order", timeout=httpx.Timeout(10, read=0.2))
+        await asyncio.sleep(2.2)
         (await client.post("/", content=b"again")).raise_for_status()
 
         assert [came.body for came in origin.came] == [b"again"]
@@ -110,10 +131,10 @@ async def test_a_rate_makes_the_response_trickle_until_the_fault_ends(tmp_path: 
         await envoy.order("slow")
         begun = time.monotonic()
         async with client.stream("GET", "/") as response:
-            got = 0
+            got, slow = 0, 0.0
             async for data in response.aiter_raw():
                 got += len(data)
-                if 50_000 <= got < 60_000:
+                if got >= 50_000 and not slow:
                     slow = time.monotonic() - begun
                     await envoy.end("slow")
         whole = time.monotonic() - begun
@@ -285,24 +306,23 @@ async def test_a_fault_ends_at_its_deadline_by_itself(tmp_path: Path) -> None:
     fault = an_http_fault("fails", abort={"status": 503})
     async with behind_envoy(tmp_path, fault) as (_, envoy, client):
         begun = time.monotonic()
-        await envoy.order("fails", for_s=0.4)
-        statuses = []
-        while (now := time.monotonic() - begun) < 1.2:
-            statuses.append((now, (await client.get("/")).status_code))
+        await envoy.order("fails", for_s=2.0)
+        assert (await client.get("/")).status_code == 503
+        while (await client.get("/")).status_code == 503:
+            pass
+        took = time.monotonic() - begun
 
-        last = max(at for at, status in statuses if status == 503)
-        first_well = min(at for at, status in statuses if status == 200)
-        assert last < 0.6
-        assert first_well > 0.3
+        assert 1.99 < took < 2.0 + SLACK_S
+        assert [(await client.get("/")).status_code for _ in range(50)] == [200] * 50
 
 
 async def test_an_order_that_is_renewed_lasts_longer(tmp_path: Path) -> None:
     fault = an_http_fault("fails", abort={"status": 503})
     async with behind_envoy(tmp_path, fault) as (_, envoy, client):
-        await envoy.order("fails", for_s=0.2)
+        await envoy.order("fails", for_s=3.0)
         order: Any = {"kind": "http", "params": {}, "forS": 60.0, "seed": 1}
         await envoy.switches.renew("fails", order, time.monotonic() + 60)
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(3.1)
 
         assert (await client.get("/")).status_code == 503
 
@@ -322,6 +342,23 @@ async def test_a_repeated_fault_is_counted_anew(tmp_path: Path) -> None:
         assert await envoy.hits("fails.2") == 2
 
 
+async def test_a_fault_that_is_ordered_again_while_it_ends_can_be_ended_too(
+    tmp_path: Path,
+) -> None:
+    fault = an_http_fault("fails", abort={"status": 503})
+    async with behind_envoy(tmp_path, fault) as (_, envoy, client):
+        for number in range(20):
+            await envoy.order(f"fails.{number}")
+            async with asyncio.TaskGroup() as group:
+                group.create_task(envoy.end(f"fails.{number}"))
+                await asyncio.sleep(0)
+                group.create_task(envoy.order(f"fails.{number}-again"))
+                await asyncio.sleep(0)
+                await envoy.end(f"fails.{number}-again")
+
+            assert (await client.get("/")).text == "hello"
+
+
 async def test_evidence_has_the_first_and_the_last_hit(tmp_path: Path) -> None:
     fault = an_http_fault("slow", delay="100ms")
     async with behind_envoy(tmp_path, fault) as (_, envoy, client):
@@ -334,8 +371,9 @@ async def test_evidence_has_the_first_and_the_last_hit(tmp_path: Path) -> None:
 
         assert evidence.first_hit is not None
         assert evidence.last_hit is not None
-        assert -0.01 < evidence.first_hit.timestamp() - begun < 0.5
-        assert 0.1 <= (evidence.last_hit - evidence.first_hit).total_seconds() < 1
+        assert -0.01 < evidence.first_hit.timestamp() - begun < SLACK_S
+        # Envoy counts a delay from when it woke up, which is before it writes the first down.
+        assert 0.05 <= (evidence.last_hit - evidence.first_hit).total_seconds() < 0.1 + SLACK_S
         assert evidence.counts == {"requests": 2, "answered": 2}
 
 
@@ -408,23 +446,25 @@ async def test_a_new_gateway_ends_what_the_one_before_has_left(tmp_path: Path) -
         assert (await client.get("/")).text == "hello"
 
 
-@pytest.mark.parametrize(
-    "http", [{"abort": {"status": 503}}, {"delay": "1m"}], ids=["abort", "delay"]
-)
-async def test_with_envoy_its_faults_end_and_it_is_said(
-    tmp_path: Path, http: dict[str, Any]
-) -> None:
-    fault = an_http_fault("odd", **http)
-    async with behind_envoy(tmp_path, fault) as (_, envoy, client):
-        await envoy.order("odd")
+async def test_with_envoy_its_faults_end_and_it_is_said(tmp_path: Path) -> None:
+    async with behind_envoy(tmp_path, *every_variant()) as (_, envoy, client):
+        for name in EVERY_VARIANT:
+            await envoy.order(name)
+        assert (await client.get("/fails")).status_code == 503
+        assert (await client.get("/other")).text == "<html>"
         envoy.kill()
-        await until(lambda: bool(envoy.lost))
-        with pytest.raises(NotInjectedError, match="Envoy is not running"):
-            await envoy.order("odd")
-        await envoy.end("odd")  # there is nothing left to end
+        await until(lambda: len(envoy.lost) == len(EVERY_VARIANT))
+        for name in EVERY_VARIANT:
+            with pytest.raises(NotInjectedError, match="Envoy is not running"):
+                await envoy.order(name)
+            await envoy.end(name)  # there is nothing left to end
         envoy.launch()
         await envoy.serving()
 
-        assert envoy.lost == ["odd"]
-        assert await elapsed(client) < 5
-        await envoy.order("odd")  # and can be had again
+        assert sorted(envoy.lost) == sorted(EVERY_VARIANT)
+        for name in EVERY_VARIANT:
+            async with asyncio.timeout(30):
+                after = await client.get(f"/{name}")
+            assert (after.status_code, after.text) == (200, "hello"), name
+            assert "content-type" not in after.headers, name
+            await envoy.order(name)  # and can be had again

@@ -17,7 +17,7 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="the built-in cluster needs root"),
 ]
 NAME = "policies"
-PATIENCE_S = 10
+PATIENCE_S = 30
 
 
 def cli(*arguments: str, given: str | None = None) -> str:
@@ -126,16 +126,16 @@ def pods():
 def test_default_deny_and_what_is_allowed_again(pods):
     client, server, stranger = pods["client"], pods["server"], pods["stranger"]
     apiserver = local.addresses_of(ClusterFolder(NAME))
-    assert client.reaches(server.address, 8080)
-    assert stranger.reaches(server.address, 8080)
-    assert client.reaches(apiserver.api_service, 443)
+    assert becomes(True, lambda: client.reaches(server.address, 8080))
+    assert becomes(True, lambda: stranger.reaches(server.address, 8080))
+    assert becomes(True, lambda: client.reaches(apiserver.api_service, 443))
 
     both = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     apply(policy("run", "deny", both))
     assert becomes(False, lambda: client.reaches(server.address, 8080))
     assert not stranger.reaches(server.address, 8080)
     assert not client.reaches(apiserver.api_service, 443)
-    assert client.reaches(apiserver.dns, 53)
+    assert becomes(True, lambda: client.reaches(apiserver.dns, 53))
 
     within = {**both, "ingress": [{"from": [{"podSelector": {}}]}],
               "egress": [{"to": [{"podSelector": {}}]}]}  # fmt: skip

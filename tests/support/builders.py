@@ -188,3 +188,18 @@ def a_fault_state(name: str = "lose-an-orders-pod", **fields: Any) -> FaultState
         "message": "",
     }
     return {**state, **fields}  # type: ignore[typeddict-item]  # tests name the fields
+
+
+def an_open_fault(name: str = "away", *, until: str, **fields: Any) -> FaultState:
+    """Make the state of an outage of Deployment orders that is on, and has to be over by then."""
+    changed = {"kind": "Deployment", "name": "orders", "uid": "", "replicas": 1}
+    given = {
+        "kind": "outage",
+        "state": "Active",
+        "targets": [{"kind": "Deployment", "name": "orders", "uid": "u1", "replacedBy": None}],
+        "reverted": None,
+        "revertedBy": None,
+        "recovered": None,
+        "toUndo": {"until": until, "mark": "1", "objects": [changed]},
+    }
+    return a_fault_state(name, **{**given, **fields})

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +16,38 @@ import yaml
 
 from tests.support.kube_api import KubeApi
 
-# Not committed: they are others' work. A directory with the same files may stand in for a module
-# where the module cannot be had.
-CHAOS_MESH = (
+
+@dataclass(frozen=True)
+class Source:
+    """
+    A Go module; not committed, because it is others' work.
+
+    Attributes:
+        module: With its version.
+        variable: Of the environment: a directory with the same files, in place of the module.
+        in_the_proxy: Whether the Go module proxy has it; a test is skipped only where not.
+    """
+
+    module: str
+    variable: str
+    in_the_proxy: bool
+
+
+CHAOS_MESH = Source(
     "github.com/chaos-mesh/chaos-mesh@v0.9.1-0.20260902003049-47411975a8cb",
     "SEATRIAL_CHAOS_MESH",
+    in_the_proxy=True,
 )
-LITMUS = (
+LITMUS = Source(
     "github.com/litmuschaos/chaos-operator@v0.0.0-20250402061847-af8244e53a0d",
     "SEATRIAL_LITMUS",
+    in_the_proxy=False,
 )
 
 
-def definition(source: tuple[str, str], path: str, kind: str) -> dict[str, Any]:
-    """Give the definition of a kind from a file of a module; skips the test if it is not had."""
-    text = (_directory(*source) / path).read_text()
+def definition(source: Source, path: str, kind: str) -> dict[str, Any]:
+    """Give the definition of a kind from a file of a module."""
+    text = (_directory(source) / path).read_text()
     return next(
         each
         for each in yaml.safe_load_all(text)
@@ -54,16 +72,16 @@ def install(api: KubeApi, crd: dict[str, Any]) -> None:
     api.wait_until(established, f"{name} is served")
 
 
-def _directory(module: str, variable: str) -> Path:
-    given = os.environ.get(variable)
+def _directory(source: Source) -> Path:
+    given = os.environ.get(source.variable)
     if given:
         return Path(given)
     go = shutil.which("go")
     if go is None:
-        pytest.skip(f"needs go for module {module}, or a directory in {variable}")
+        raise AssertionError(f"needs go for {source.module}, or a directory in {source.variable}")
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
-            [go, "mod", "download", "-json", module],
+            [go, "mod", "download", "-json", source.module],
             cwd=folder,
             capture_output=True,
             text=True,
@@ -71,7 +89,12 @@ def _directory(module: str, variable: str) -> Path:
             timeout=300,
         )
     answer = json.loads(done.stdout or "{}")
-    if "Dir" not in answer:
-        why = answer.get("Error") or done.stderr[-300:]
-        pytest.skip(f"module {module} cannot be had: {why}; give a directory in {variable}")
-    return Path(answer["Dir"])
+    if "Dir" in answer:
+        return Path(answer["Dir"])
+    why = (
+        f"module {source.module} cannot be had: {answer.get('Error') or done.stderr[-300:]};"
+        f" give a directory in {source.variable}"
+    )
+    if source.in_the_proxy:
+        raise AssertionError(why)
+    pytest.skip(why)

@@ -9,6 +9,7 @@ from typing import Any
 
 from seatrial.api.families import KINDS
 from seatrial.api.journal import ControlDoc, RunDoc, ServiceDoc
+from seatrial.api.verdict import Verdict, judge
 from seatrial_runner.clock import rfc3339
 from seatrial_runner.conductor.conducting import conduct
 from seatrial_runner.conductor.configmaps import JournalConfigMap
@@ -17,7 +18,8 @@ from seatrial_runner.conductor.seen import Seen
 from seatrial_runner.conductor.stage import Control, Stage
 
 from tests.support.mortal import PROCESS
-from tests.support.run_namespace import NAMESPACE, MortalClient, RunNamespace
+from tests.support.mortal_client import MortalClient
+from tests.support.run_namespace import NAMESPACE, RunNamespace
 from tests.support.virtual_time import loop
 
 GOES_ON: ControlDoc = {"abort": False, "suspend": False}
@@ -123,3 +125,20 @@ async def a_killed_conductor(namespace: RunNamespace, *, dies_at: int, after: bo
     process.cancel()
     await asyncio.gather(process, return_exceptions=True)
     return client.died.is_set()
+
+
+def verdict(namespace: RunNamespace) -> Verdict:
+    """Judge a run as the operator does."""
+    summary = namespace.summary()
+    return judge(
+        summary,
+        tests=[each["name"] for each in summary["tests"]],
+        faults=[each["name"] for each in summary["faults"]],
+    ).verdict
+
+
+def abort(namespace: RunNamespace) -> None:
+    control = json.dumps({"abort": True, "abortReason": "enough", "suspend": False})
+    namespace.change(
+        "configmaps", "seatrial-run", lambda i: i["data"].update({"control.json": control})
+    )

@@ -119,7 +119,7 @@ class ConductorProcess:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, env=self._environ, stderr=log)
 
-    def wait(self, within: float = 60) -> int:
+    def wait(self, within: float = 180) -> int:
         assert self.process is not None
         return self.process.wait(within)
 

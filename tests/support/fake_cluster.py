@@ -8,14 +8,14 @@ versions; it writes down every change for whoever watches; and it can fail or ki
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from seatrial.api import names
 from seatrial.api.errors import ConflictError, ForbiddenError, NotFoundError
-from seatrial.cluster.errors import AlreadyExistsError
+from seatrial.cluster.errors import AlreadyExistsError, InvalidObjectError
 from seatrial.cluster.kinds import Kind
 
 Object = dict[str, Any]
@@ -36,6 +36,7 @@ class FakeCluster:
     objects: dict[Key, Object] = field(default_factory=dict)
     events: list[tuple[str, Object]] = field(default_factory=list)  # ADDED, MODIFIED, DELETED
     writes: list[str] = field(default_factory=list)
+    answers: list[Object] = field(default_factory=list)  # to JSON patches
     requests: int = 0
     before_write: Callable[[str], None] = lambda _: None
     after_write: Callable[[str], None] = lambda _: None
@@ -54,7 +55,10 @@ class FakeCluster:
         self, kind: Kind, namespace: str = "", selector: str = ""
     ) -> AsyncIterator[Object]:
         for (kind_name, where, _), body in list(self.objects.items()):
-            if kind_name == kind.name and namespace in ("", where):
+            labels = body["metadata"].get("labels") or {}
+            key, _, value = selector.partition("=")
+            selected = not value or labels.get(key) == value  # of the selectors, these two
+            if kind_name == kind.name and namespace in ("", where) and selected:
                 yield copy.deepcopy(body)
 
     async def create(self, kind: Kind, body: Mapping[str, Any]) -> Object:
@@ -96,6 +100,43 @@ class FakeCluster:
                         merged = {**changed.get(part, {}), **body[part]} if part == "data" else None
                         changed[part] = copy.deepcopy(merged or body[part])
             return self._change(key, current, changed)
+
+    async def patch_if(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        operations: Sequence[Mapping[str, Any]],
+        *,
+        metadata_only: bool = False,
+        dry_run: bool = False,
+    ) -> Object:
+        key = (kind.name, namespace, name)
+        with _Write(self, f"{'try' if dry_run else 'patch'} {kind.name} {name}"):
+            current = self._existing(key)
+            changed = copy.deepcopy(current)
+            for each in operations:
+                _operate(changed, each)
+            item = changed if dry_run else self._change(key, current, changed)
+        self.answers.append({"metadata": item["metadata"]} if metadata_only else item)
+        return copy.deepcopy(self.answers[-1])
+
+    async def merge(self, kind: Kind, namespace: str, name: str, body: Mapping[str, Any]) -> Object:
+        key = (kind.name, namespace, name)
+        with _Write(self, f"merge {kind.name} {name}"):
+            current = self._existing(key)
+            for precondition in ("uid", "resourceVersion"):
+                wanted = body.get("metadata", {}).get(precondition)
+                if wanted is not None and wanted != current["metadata"][precondition]:
+                    raise ConflictError(f"{precondition} of {key} has changed", status=409)
+            changed = copy.deepcopy(current)
+            merge(changed, body)
+            return self._change(key, current, changed)
+
+    def _existing(self, key: Key) -> Object:
+        if key not in self.objects:
+            raise NotFoundError(f"{key} is not there", status=404)
+        return self.objects[key]
 
     async def replace(self, kind: Kind, body: Mapping[str, Any]) -> Object:
         key = _key(kind, body)
@@ -154,6 +195,13 @@ class FakeCluster:
         changed["spec"].update(spec)
         if changed["spec"] != current["spec"]:
             changed["metadata"]["generation"] += 1
+        self._change(key, current, changed)
+
+    def patch(self, key: Key, body: Object) -> None:
+        """Change an object by a merge patch, as the conductor does."""
+        current = self.objects[key]
+        changed = copy.deepcopy(current)
+        merge(changed, body)
         self._change(key, current, changed)
 
     def put_data(self, key: Key, data: dict[str, str]) -> None:
@@ -232,6 +280,51 @@ class _Write:
         if kind is None:
             self._cluster.writes.append(self._what)
             self._cluster.after_write(self._what)
+
+
+def _operate(item: Object, operation: Mapping[str, Any]) -> None:
+    """Change an object by one operation of a JSON patch."""
+    if operation["op"] == "move":
+        value = _parent(item, operation["from"]).pop(_last(operation["from"]))
+        _parent(item, operation["path"], add=True)[_last(operation["path"])] = value
+        return
+    parent = _parent(item, operation["path"], add=operation["op"] == "add")
+    last = _last(operation["path"])
+    if operation["op"] == "test" and parent[last] != operation["value"]:
+        raise InvalidObjectError(f"testing {operation['path']}: test failed", status=422)
+    if operation["op"] == "remove":
+        del parent[last]
+    elif operation["op"] != "test":
+        parent[last] = copy.deepcopy(operation["value"])
+
+
+def _parent(item: Object, path: str, *, add: bool = False) -> Object:
+    parent: Any = item
+    for part in _parts(path)[:-1]:
+        parent = parent.get(part) if isinstance(parent, dict) else None
+    if parent is None or (_last(path) not in parent and not add):
+        raise InvalidObjectError(f"{path} is missing", status=422)
+    found: Object = parent
+    return found
+
+
+def _parts(path: str) -> list[str]:
+    return [part.replace("~1", "/").replace("~0", "~") for part in path.split("/")][1:]
+
+
+def _last(path: str) -> str:
+    return _parts(path)[-1]
+
+
+def merge(item: Any, patch: Mapping[str, Any]) -> None:
+    """Change an object by a JSON merge patch."""
+    for key, value in patch.items():
+        if value is None:
+            item.pop(key, None)
+        elif isinstance(value, Mapping):
+            merge(item.setdefault(key, {}), value)
+        else:
+            item[key] = copy.deepcopy(value)
 
 
 def _key(kind: Kind, body: Mapping[str, Any]) -> Key:

@@ -29,6 +29,8 @@ class FakeConductor(Loopback):
         self.finished: list[dict[str, Any]] = []
         self.requests: list[dict[str, Any]] = []
         self.junit: dict[str, bytes] = {}
+        self.collected: list[int] = []
+        self.forgets = 0
         self.orders: list[str] = []
         self.faults = {"lose-a-pod": "Pending"}
         self.changed = threading.Condition()
@@ -78,6 +80,13 @@ class FakeConductor(Loopback):
             case "POST", ["tests", _, "junit"]:
                 self.junit[asked.query["file"][0]] = asked.body
                 return Answer(json={})
+            case "POST", ["tests", _, "collected"]:
+                self.collected.append(asked.json()["files"])
+                if self.forgets:  # another conductor than the one that has got them
+                    self.forgets -= 1
+                    self.junit.clear()
+                    return Answer(json={"resend": True})
+                return Answer(json={"resend": False})
             case "POST", ["requests"]:
                 self.requests += asked.json()["requests"]
                 return Answer(json={})

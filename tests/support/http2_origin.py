@@ -21,7 +21,7 @@ class Http2Origin:
     _server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Http2Origin:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

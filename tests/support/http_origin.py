@@ -29,7 +29,7 @@ class Came:
 
 @dataclass
 class HttpOrigin:
-    """Serves HTTP/1.1 on loopback, with a connection kept alive until the client ends it."""
+    """Serves HTTP/1.1 on loopback; ends a connection when the client does, or asks for it."""
 
     answer: bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
     answers: dict[str, bytes | Answerer] = field(default_factory=dict)  # by path
@@ -40,7 +40,7 @@ class HttpOrigin:
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
     async def __aenter__(self) -> HttpOrigin:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -67,11 +67,18 @@ class HttpOrigin:
                     await writer.drain()
                 else:
                     await answer(came, writer)
+                if _is_the_last(head):
+                    return
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass  # NB: cancelled at the loop's end; a task of streams that was would be logged
         finally:
             self._writers.discard(writer)
             writer.close()
+
+
+def _is_the_last(head: bytes) -> bool:
+    one_of_1_0 = b" HTTP/1.0\r\n" in head
+    return one_of_1_0 or re.search(rb"\nconnection: *close\r", head, re.I) is not None
 
 
 async def _body(reader: asyncio.StreamReader, head: bytes) -> bytes:

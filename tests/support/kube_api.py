@@ -11,6 +11,7 @@ from typing import Any
 import urllib3
 from kubernetes import client, config
 from seatrial.api import names
+from seatrial.cluster.nested import read_json
 
 Object = dict[str, Any]
 RUNS = f"/apis/{names.API_VERSION}"
@@ -28,17 +29,26 @@ class KubeApi:
         self._pool: urllib3.PoolManager = self._client.rest_client.pool_manager
 
     def send(
-        self, method: str, path: str, body: Object | None = None, *, patch: str = "merge-patch"
+        self,
+        method: str,
+        path: str,
+        body: Object | str | None = None,
+        *,
+        patch: str = "merge-patch",
     ) -> Object:
-        """Send a request; raises AssertionError with the answer if it is refused."""
+        """Send JSON, or a text of it; raises AssertionError with the answer if it is refused."""
         content = f"application/{patch}+json" if method == "PATCH" else "application/json"
-        data = None if body is None else json.dumps(body)
+        data = json.dumps(body) if isinstance(body, dict) else body
         answer = self._pool.request(
             method, self.url + path, body=data, headers={"Content-Type": content}
         )
-        document: Object = json.loads(answer.data)
+        document: Object = read_json(answer.data)
         assert answer.status < 300, f"{method} {path}: {document.get('message', document)}"
         return document
+
+    def patch(self, path: str, change: Object) -> Object:
+        """Merge a change into an object."""
+        return self.send("PATCH", path, change)
 
     def get(self, path: str) -> Object | None:
         """Read an object; None if it is not there, or the API server is away."""
@@ -46,7 +56,7 @@ class KubeApi:
             answer = self._pool.request("GET", self.url + path, retries=False)
         except urllib3.exceptions.HTTPError:
             return None
-        return json.loads(answer.data) if answer.status == 200 else None
+        return read_json(answer.data) if answer.status == 200 else None
 
     def items(self, path: str, selector: str = "") -> list[Object]:
         """List objects; empty if the API server is away."""
@@ -80,7 +90,7 @@ class KubeApi:
         namespace: str,
         name: str,
         condition: Callable[[Object], bool],
-        within: float = 40,
+        within: float = 120,
     ) -> Object:
         """Wait until something holds of a run's status."""
         deadline = time.monotonic() + within
@@ -93,7 +103,7 @@ class KubeApi:
             time.sleep(0.03)
         raise AssertionError(f"{namespace}/{name} after {within} s: {json.dumps(status, indent=1)}")
 
-    def wait_until(self, condition: Callable[[], bool], what: str, within: float = 40) -> None:
+    def wait_until(self, condition: Callable[[], bool], what: str, within: float = 120) -> None:
         """Wait until something holds."""
         deadline = time.monotonic() + within
         while not condition():
@@ -112,7 +122,7 @@ class PlayedConductors(dict[tuple[str, str, str], Object]):
         kind, namespace, name = key
         plural = {"Pod": "pods", "ConfigMap": "configmaps"}.get(kind)
         if plural is None:
-            return f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
+            return f"/apis/apps/v1/namespaces/{namespace}/{kind.lower()}s/{name}"
         return f"/api/v1/namespaces/{namespace}/{plural}/{name}"
 
     def get(self, key, default=None):

@@ -11,7 +11,7 @@ import pytest
 from seatrial_runner.conductor.connection import Address, Connection, Response
 from seatrial_runner.conductor.faults import control_client
 
-from tests.support.run_namespace import MortalClient
+from tests.support.mortal_client import MortalClient
 
 # Whose task it is: tasks that it makes inherit it.
 PROCESS: ContextVar[MortalClient | None] = ContextVar("process", default=None)

@@ -7,9 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
+
+from tests.support.frozen import freeze
 
 
 def write_kubeconfig(path: Path, server: str, token: str, ca: str | None = None) -> Path:
@@ -30,7 +33,14 @@ def write_kubeconfig(path: Path, server: str, token: str, ca: str | None = None)
 class OperatorProcess:
     """One operator; its log goes to a file that failed tests can show."""
 
-    def __init__(self, folder: Path, kubeconfig: Path, namespace: str, identity: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        kubeconfig: Path,
+        namespace: str,
+        identity: str,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         self.log = folder / f"{identity}.log"
         self._kubeconfig = kubeconfig
         self._environ = {
@@ -40,6 +50,7 @@ class OperatorProcess:
             "SEATRIAL_IDENTITY": identity,
             "SEATRIAL_HTTP_PORT": "0",
             "SEATRIAL_LOG_LEVEL": "DEBUG",
+            **(variables or {}),
         }
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -59,13 +70,28 @@ class OperatorProcess:
             self._process.kill()
             self._process.wait()
 
-    def terminate(self, within: float = 15) -> int:
+    def terminate(self, within: float = 60) -> int:
         """End it as Kubernetes does; gives its exit status."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(within)
 
-    def wait_for_log(self, text: str, within: float = 30) -> None:
+    def freeze(self) -> None:
+        """Stop it where it is, as a machine does that is paused."""
+        assert self._process is not None
+        freeze(self._process.pid)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def wait(self, within: float = 60) -> int:
+        """Wait until it has ended by itself; gives its exit status."""
+        assert self._process is not None
+        return self._process.wait(within)
+
+    def wait_for_log(self, text: str, within: float = 120) -> None:
         """Wait until its log has a text."""
         deadline = time.monotonic() + within
         while text not in (self.log.read_text() if self.log.exists() else ""):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
+import urllib3
 from seatrial.api import names
 
-from tests.support.fake_cluster import Key
+from tests.support.fake_cluster import Key, Object
 from tests.support.kube_api import KubeApi, PlayedConductors
 from tests.support.simulation import FakeConductor
 
@@ -20,10 +22,17 @@ class _RealCluster:
     def __init__(self, api: KubeApi) -> None:
         self._api = api
         self.objects = PlayedConductors(api)
+        self._versions = itertools.count(1)
 
     @property
     def now(self) -> datetime:
         return datetime.now(UTC)
+
+    def next_version(self) -> str:
+        return str(next(self._versions))
+
+    def patch(self, key: Key, body: Object) -> None:
+        self._api.send("PATCH", self.objects.path(key), body)
 
     def put_data(self, key: Key, data: dict[str, str]) -> None:
         field = "binaryData" if key[2] == names.REPORT_CONFIGMAP else "data"
@@ -61,6 +70,11 @@ class Conductors:
         self._stop.set()
         self._thread.join(30)
 
+    def conductor(self, namespace: str, *, fails: bool = False) -> FakeConductor:
+        """Give the conductor of a namespace, before or after its first step."""
+        made = FakeConductor(self._cluster, namespace, fails=fails)
+        return self._conductors.setdefault(namespace, made)
+
     def _run(self) -> None:
         selector = f"{names.LABEL_COMPONENT}={names.COMPONENT_CONDUCTOR}"
         while not self._stop.wait(0.05):
@@ -72,13 +86,10 @@ class Conductors:
                 if self.steps.get(run, 1) <= 0:
                     continue
                 namespace = metadata["namespace"]
-                fails = run in self._fails
-                conductor = self._conductors.setdefault(
-                    namespace, FakeConductor(self._cluster, namespace, fails=fails)
-                )
+                conductor = self.conductor(namespace, fails=run in self._fails)
                 try:
                     conductor.step()
-                except AssertionError:
+                except (AssertionError, ValueError, urllib3.exceptions.HTTPError):
                     continue  # the namespace is going, or the API server is away
                 if run in self.steps and conductor.began:
                     self.steps[run] -= 1

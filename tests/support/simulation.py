@@ -14,16 +14,19 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 from seatrial.api import names
+from seatrial.api.duration import parse_duration
 from seatrial.api.errors import ClusterError
-from seatrial.api.journal import SummaryDoc
+from seatrial.api.journal import FaultState, SummaryDoc
+from seatrial.api.undoing import mark_key, note_key
 from seatrial.app.metrics import Metrics
 from seatrial.app.reconciler import Reconciler
 from seatrial.app.workqueue import WorkQueue
 from seatrial.app.world import World
 from seatrial.cluster.client import Client
+from seatrial.plan.events import Event
 from seatrial.plan.settings import PlanSettings
 
-from tests.support.builders import a_fault_state, a_run, a_summary, a_test_state
+from tests.support.builders import a_fault_state, a_run, a_summary, a_test_state, an_open_fault
 from tests.support.fake_cluster import FakeCluster, Key, Object, OperatorKilledError
 
 SETTINGS = PlanSettings(runner_image="registry.example/runner:1", max_concurrent_runs=2)
@@ -63,6 +66,9 @@ class FakeConductor:
         self._cluster = cluster
         self._namespace = namespace
         self._fails = fails
+        self.silent = False  # frozen: it never does anything again
+        self.freezes = False  # as soon as its faults are on
+        self.ahead = timedelta(0)  # of the operator's clock
         self._summary: SummaryDoc | None = None
         self._pod = ""
 
@@ -80,7 +86,7 @@ class FakeConductor:
         pod = self._cluster.objects.get(("Pod", self._namespace, names.CONDUCTOR))
         document = self._cluster.objects.get(("ConfigMap", self._namespace, names.RUN_CONFIGMAP))
         journal = ("ConfigMap", self._namespace, names.JOURNAL_CONFIGMAP)
-        if pod is None or document is None or journal not in self._cluster.objects:
+        if self.silent or pod is None or document is None or journal not in self._cluster.objects:
             return
         data = document["data"]
         run = json.loads(data[names.RUN_KEY])
@@ -94,7 +100,9 @@ class FakeConductor:
         if summary == self._summary:
             return
         summary["sequence"] += 1
+        summary["updatedAt"] = self.moment()
         self._summary = summary
+        self.silent = self.freezes and any(each["state"] == "Active" for each in summary["faults"])
         self._cluster.put_data(journal, {names.SUMMARY_KEY: json.dumps(summary)})
 
     def _first(self, run: dict[str, Any]) -> SummaryDoc:
@@ -126,7 +134,7 @@ class FakeConductor:
 
     def _next(self, run: dict[str, Any], summary: SummaryDoc, *, abort: bool) -> SummaryDoc:
         summary = cast(SummaryDoc, json.loads(json.dumps(summary)))
-        now = self._cluster.now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        now = self.moment()
         waiting = [each for each in summary["services"] if each["state"] != "Ready"]
         if summary["finished"] is not None:
             summary["reportReady"] = True
@@ -143,14 +151,53 @@ class FakeConductor:
             waiting[0]["state"] = "Ready" if exist else "Pending"
         elif summary["gateOpenedAt"] is None:
             summary["gateOpenedAt"] = now
+        elif run["faults"] and not summary["faults"]:
+            summary["faults"] = [self.begin(each) for each in run["faults"]]
         else:
+            for fault in summary["faults"]:
+                self._end(fault)
             for test in summary["tests"]:
                 test.update(outcome="Passed", passed=1, finishedAt=now)
             if self._fails:
                 summary["tests"][0].update(outcome="Failed", passed=0, failed=1, message="no")
-            summary["faults"] = [a_fault_state(each["name"]) for each in run["faults"]]
             summary["finished"] = {"at": now, "reason": "Completed", "message": ""}
         return summary
+
+    def moment(self, after: timedelta = timedelta(0)) -> str:
+        """Write a moment by its own clock."""
+        moment = self._cluster.now + self.ahead + after
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    def begin(self, fault: Object) -> FaultState:
+        """Carry an outage out, with the mark on its workload; other kinds are as good as over."""
+        name = (fault.get("target") or {}).get("service", "")
+        key = ("Deployment", self._namespace, name)
+        if not {"outage", "scale"} & fault.keys() or key not in self._cluster.objects:
+            return a_fault_state(fault["name"])
+        mark = self._cluster.next_version()
+        annotations = {mark_key(fault["name"]): mark, note_key(fault["name"]): None}
+        self._cluster.patch(
+            key, {"metadata": {"annotations": annotations}, "spec": {"replicas": 0}}
+        )
+        changed = {"kind": "Deployment", "name": name, "uid": "", "replicas": 1}
+        until = self.moment(parse_duration(fault["for"]))
+        to_undo = {"until": until, "mark": mark, "objects": [changed]}
+        moments = {"requested": self.moment(), "applied": self.moment()}
+        return an_open_fault(fault["name"], until=until, toUndo=to_undo, **moments)
+
+    def _end(self, fault: FaultState) -> None:
+        if "toUndo" not in fault:
+            return
+        [changed] = fault.pop("toUndo")["objects"]
+        key = (changed["kind"], self._namespace, changed["name"])
+        annotations = {mark_key(fault["name"]): None}
+        if key in self._cluster.objects:
+            self._cluster.patch(
+                key, {"metadata": {"annotations": annotations}, "spec": {"replicas": 1}}
+            )
+        fault["state"] = "Recovered"
+        fault["reverted"] = fault["recovered"] = self.moment()
+        fault["revertedBy"] = "deadline"
 
 
 class Simulation:
@@ -161,6 +208,7 @@ class Simulation:
         self.conductors: dict[str, FakeConductor] = {}
         self.seen: list[tuple[str, str, str]] = []  # run, phase, verdict, as they were written
         self.errors: list[ClusterError] = []
+        self.told: list[tuple[str, Event]] = []  # run, event
         self._delivered = 0
         self.start_operator()
         if spec:
@@ -180,7 +228,7 @@ class Simulation:
             settings=SETTINGS,
             metrics=Metrics(),
             now=lambda: self.cluster.now,
-            tell=lambda metadata, event: None,
+            tell=lambda metadata, event: self.told.append((metadata.name, event)),
         )
         self.relist()
 
@@ -272,8 +320,17 @@ class Simulation:
         """Make the error of an API server that does not answer."""
         return ClusterError(f"{what}: connection refused")
 
+    def conductor(self, name: str) -> FakeConductor:
+        """Give the conductor of a run."""
+        [found] = [each for key, each in self.conductors.items() if key.startswith(f"itr-{name}-")]
+        return found
+
     def condition(self, type_: str, name: str = "checkout") -> Object:
         return next(each for each in self.status(name)["conditions"] if each["type"] == type_)
+
+    def reasons(self, name: str = "checkout") -> list[str]:
+        """Give the reasons of the events that were told of a run."""
+        return [event.reason for run, event in self.told if run == name]
 
     def conduct(self) -> None:
         """Let every conductor take a step."""

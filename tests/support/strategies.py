@@ -62,8 +62,21 @@ def _leaves(draw: st.DrawFn) -> dict[str, Any]:
 
 
 _branches = st.fixed_dictionaries({"steps": st.lists(_leaves(), min_size=1, max_size=2)})
-_steps = _leaves() | st.builds(
-    lambda branches: {"parallel": branches}, st.lists(_branches, min_size=1, max_size=2)
+_groups = st.fixed_dictionaries(
+    {"steps": st.lists(_leaves(), min_size=1, max_size=2)},
+    optional={
+        "forEach": st.fixed_dictionaries({"in": _expressions, "item": st.just("each")}),
+        "name": st.text(min_size=1, max_size=10),
+    },
+)
+_steps = (
+    _leaves()
+    | _groups
+    | st.builds(lambda inner: {"steps": [inner], "always": {"for": "1s"}}, _groups)
+    | st.builds(lambda inner: {"steps": [inner], "repeat": {"times": 2}}, _leaves())
+    | st.builds(
+        lambda branches: {"parallel": branches}, st.lists(_branches, min_size=1, max_size=2)
+    )
 )
 
 
@@ -79,6 +92,9 @@ def _tests(draw: st.DrawFn, name: str) -> dict[str, Any]:
     test = {"name": name, kind: draw(content[kind])}
     if kind == "scenario" and draw(st.booleans()):
         test["matrix"] = {"sku": draw(st.lists(_bodies, min_size=1, max_size=3))}
+        test["vars"] = draw(st.dictionaries(st.sampled_from(["x", "y_2"]), _bodies, max_size=2))
+        test["teardown"] = draw(st.lists(_steps, min_size=1, max_size=2))
+        test["tags"] = draw(st.sampled_from([[], ["smoke"], ["smoke", "slow"]]))
     return {**test, **draw(st.fixed_dictionaries({}, optional=optional))}
 
 

@@ -104,6 +104,47 @@ def test_null_is_data_in_bodies_and_matrices_and_a_mistake_elsewhere():
     ]
 
 
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"sql": {"service": "db", "query": "select :a", "params": {"a": None}}},
+        {"sql": {"service": "db", "query": "select :a", "params": [{"a": 1}, {"a": None}]}},
+        {"data": {"service": "db", "rows": {"orders": [{"id": 1, "note": None}]}}},
+        {"mongo": {"service": "db", "collection": "orders", "find": {"paid": None}}},
+        {"mongo": {"service": "db", "collection": "orders", "insertMany": [{"paid": None}]}},
+        {"graphql": {"url": "http://a/", "query": "{ a }", "variables": {"a": None}}},
+        {"grpc": {"target": "a:1", "method": "a.A/Get", "message": {"a": None}}},
+        {"grpc": {"target": "a:1", "method": "a.A/Put", "messages": [{"a": None}]}},
+        {"message": {"from": "mq", "topic": "a", "schema": {"enum": ["a", None]}}},
+    ],
+)
+def test_null_is_data_wherever_a_step_takes_json(step):
+    nested = {"parallel": [{"steps": [step]}]}
+
+    (test,) = parse_run(a_run(tests=[a_test(scenario=[step, nested])])).spec.tests
+
+    kept = test.model_dump(mode="json", by_alias=True, exclude_none=True)["scenario"]
+    for each in (kept[0], kept[1]["parallel"][0]["steps"][0]):
+        [(kind, document)] = step.items()
+        assert each[kind].items() >= document.items()
+
+
+@pytest.mark.parametrize(
+    ("step", "field"),
+    [
+        ({"sql": {"service": "db", "query": "select 1", "params": None}}, "sql.params"),
+        ({"sql": {"service": "db", "query": None}}, "sql.query"),
+        ({"grpc": {"target": "a:1", "method": "a.A/B", "messages": [None]}}, "grpc.messages[0]"),
+        ({"message": {"to": "mq", "topic": "a", "headers": {"a": None}}}, "message.headers.a"),
+        ({"kubernetes": {"apply": {"kind": "Pod", "spec": None}}}, "kubernetes.apply.spec"),
+    ],
+)
+def test_null_in_place_of_the_field_itself_is_a_mistake(step, field):
+    (problem,) = problems(tests=[a_test(scenario=[step])])
+
+    assert problem.startswith(f"spec.tests[0].scenario[0].{field}: is empty. Leave it out")
+
+
 def test_a_key_of_any_kind_stays_on_one_line():
     (problem,) = problems(**{"a\nb": 1})
 
@@ -124,3 +165,61 @@ def test_pods_are_a_number_a_percentage_or_all(pods, good):
         assert parse_run(a_run(faults=[fault])).spec.faults[0].target.pods == pods
     else:
         assert "spec.faults[0].target.pods" in problems(faults=[fault])[0]
+
+
+# Steps -------------------------------------------------------------------------------------------
+
+
+def nested(depth, field="steps"):
+    step = {"log": "x"}
+    for _ in range(depth - 1):
+        step = {"steps": [step]} if field == "steps" else {"parallel": [{"steps": [step]}] * 2}
+    return step
+
+
+def never_read(monkeypatch):
+    def read(*_, **__):
+        raise AssertionError("it was read")
+
+    monkeypatch.setattr("seatrial.api.run.RunSpec.model_validate", read)
+    monkeypatch.setattr("seatrial.api.run.nulls", read)
+
+
+@pytest.mark.parametrize("field", ["steps", "parallel"])
+@pytest.mark.parametrize("depth", [5, 12])
+@pytest.mark.parametrize("part", ["scenario", "setup", "teardown"])
+def test_steps_that_are_too_deep_are_refused_before_they_are_read(part, depth, field, monkeypatch):
+    never_read(monkeypatch)
+    test = a_test("t") | {part: [nested(depth, field)]}
+
+    assert problems(tests=[a_test("a"), test]) == [
+        f"spec.tests[1].{part}: has steps inside of steps 5 levels deep, more than 4."
+        " Make several tests of it, or call a scenario."
+    ]
+
+
+def test_steps_of_scenarios_that_are_too_deep_even_for_recursion_are_refused(monkeypatch):
+    never_read(monkeypatch)
+
+    [problem] = problems(scenarios=[{"name": "s", "steps": [nested(50_000)]}])
+
+    assert problem.startswith("spec.scenarios[0].steps: has steps inside of steps")
+
+
+def test_more_steps_than_a_run_may_have_are_refused_before_they_are_read(monkeypatch):
+    never_read(monkeypatch)
+    group = {"steps": [{"log": "x"}] * 31}
+    tests = [a_test(f"t{n}", scenario=[group] * 16) for n in range(2)]
+
+    assert problems(tests=tests, scenarios=[{"name": "s", "steps": [{}]}]) == [
+        "spec.tests[1].scenario: brings the run to more than 1000 steps, those inside of steps"
+        " too. Make several runs of it, or repeat a step."
+    ]
+
+
+def test_as_many_steps_as_a_run_may_have_are_read():
+    step = {"http": {"get": "http://orders:8080"}}
+    group = {"steps": [step] * 31}
+    tests = [a_test("a", scenario=[group] * 16), a_test("b", scenario=[group] * 15)]
+
+    assert len(parse_run(a_run(tests=[*tests, a_test("c", scenario=[step] * 8)])).spec.tests) == 3

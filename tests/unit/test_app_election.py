@@ -28,7 +28,7 @@ class FakeLease:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Let a second of the Lease be a hundredth."""
-    for name in ("DURATION", "RENEW_EVERY", "RETRY_EVERY"):
+    for name in ("PATIENCE", "RENEW_EVERY", "RETRY_EVERY"):
         monkeypatch.setattr(election, name, getattr(election, name) / 100)
 
 

@@ -1,17 +1,16 @@
 """The operator's HTTP server."""
 
-import socket
-
 import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 from seatrial.app.health import serve
 
+from localcluster.ports import free_port
+
 
 @pytest.fixture
 def port():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
+    return free_port()
 
 
 async def get(port, path):

@@ -5,6 +5,9 @@ import logging
 import sys
 
 from seatrial.app.logs import JsonFormatter, TextFormatter
+from seatrial.app.world import Stray
+
+from tests.support.simulation import Simulation
 
 
 def a_record(**extra):
@@ -35,3 +38,22 @@ def test_an_exception_stays_on_its_line():
 
 def test_text_has_the_fields_behind_the_message():
     assert TextFormatter("%(message)s").format(a_record(run="checkout")) == "said so run=checkout"
+
+
+def test_what_is_logged_of_a_run_names_it_in_whatever_state_it_is():
+    simulation = Simulation()
+    key = simulation.apply("held", suspend=True)
+    simulation.apply("over", ttlAfterFinished="24h")
+    simulation.settle()
+    uids = {
+        each[2]: simulation.cluster.objects[each]["metadata"]["uid"] for each in simulation.runs
+    }
+    world = simulation.world
+    assert set(uids) == {"held", "over"}
+    for name, uid in uids.items():
+        assert world.log_fields(uid) == {"run": name, "namespace": key[1], "uid": uid}
+    assert uids["over"] in world.resting
+    assert world.log_fields("unknown") == {"uid": "unknown"}
+    world.strays["gone"] = Stray("itr-gone-1", "n", "shop")
+    told = {"namespace": "shop", "environment": "itr-gone-1", "uid": "gone"}
+    assert world.log_fields("gone") == told

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from seatrial.app.settings import read_settings
+from seatrial.plan.presets import PresetImages
 from seatrial.plan.settings import FaultCeiling
 
 NEEDED = {"SEATRIAL_RUNNER_IMAGE": "runner:1", "SEATRIAL_NAMESPACE": "seatrial-system"}
@@ -84,3 +85,13 @@ def test_everything_can_be_given():
 def test_what_cannot_be_used_is_named(name, value):
     with pytest.raises(ValueError, match=f"SEATRIAL_{name}"):
         read_settings({**NEEDED, f"SEATRIAL_{name}": value})
+
+
+def test_images_of_presets_can_be_given():
+    images = '{"postgres": "postgres:16", "redis": ""}'
+    given = {"SEATRIAL_PRESET_IMAGES": images, "SEATRIAL_PRESET_REGISTRY": "mirror.example"}
+    assert read_settings({**NEEDED, **given}).plan.presets == PresetImages(
+        {"postgres": "postgres:16"}, "mirror.example"
+    )
+    with pytest.raises(ValueError, match="SEATRIAL_PRESET_IMAGES: oracle is no preset; there are"):
+        read_settings({**NEEDED, "SEATRIAL_PRESET_IMAGES": '{"oracle": "x"}'})

@@ -155,7 +155,9 @@ def test_a_duration_that_is_none_names_its_flag(file, capsys):
     assert duration_s("1m30s", "--keep") == 90
 
 
-@pytest.mark.parametrize("command", ["run", "list", "show x", "logs x", "junit x", "abort x"])
+@pytest.mark.parametrize(
+    "command", ["run", "list", "show x", "logs x", "messages x", "junit x", "abort x"]
+)
 def test_without_a_kubeconfig_one_is_told_how_to_name_one(command, file, monkeypatch, capsys):
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     arguments = ["run", file(RUN)] if command == "run" else command.split()

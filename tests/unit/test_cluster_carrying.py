@@ -128,3 +128,22 @@ def test_a_report_of_someone_else_stays_theirs():
     assert simulation.cluster.objects["ConfigMap", "shop", "checkout-report"] == theirs
     assert simulation.condition("ReportAvailable")["reason"] == "ReportMissing"
     assert simulation.status()["verdict"] == "Passed"
+
+
+def test_what_is_drawn_goes_into_the_texts_of_its_secret_and_comes_before_its_pods():
+    simulation = Simulation(services=[{"name": "db", "preset": "redis"}], tests=PLAIN["tests"])
+    simulation.until("Provisioning")
+    (data,) = [
+        body["stringData"]
+        for (kind, _, name), body in simulation.cluster.objects.items()
+        if (kind, name) == ("Secret", names.CONNECTIONS_SECRET)
+    ]
+    assert data["db.url"] == f"redis://default:{data['db.password']}@db:6379/0"
+    assert len(data["db.password"]) == 64
+    assert data["db.password"].isalnum()  # no command line takes it for an option
+    assert data["db.url"] in data[names.CONNECTIONS_KEY]
+    writes = simulation.cluster.writes
+    made = writes.index(f"create Secret {names.CONNECTIONS_SECRET}")
+    assert made < writes.index(f"create Pod {names.CONDUCTOR}")
+    assert made < writes.index("apply Deployment db")
+    assert data["db.password"] not in str(simulation.status())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 from seatrial.api.errors import ClusterError, ConflictError, ForbiddenError, NotFoundError
 from seatrial_runner.conductor import apiserver
 from seatrial_runner.conductor.apiserver import ApiServer
-from seatrial_runner.conductor.connection import Address
+from seatrial_runner.conductor.connection import Address, Connection
 from seatrial_runner.conductor.seen import PODS, Seen, keep_seen
+
+from localcluster.ports import free_port
 
 Answer = Callable[[str], bytes]
 
@@ -24,13 +27,12 @@ class Server:
         self.answers: list[bytes | None] = []
         self.requests: list[str] = []
         self.connections = 0
-        self.port = 0
+        self.port = free_port()
         self._server: asyncio.Server | None = None
         self._writers: list[asyncio.StreamWriter] = []
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         assert self._server is not None
@@ -84,7 +86,7 @@ async def server() -> AsyncIterator[Server]:
 
 @pytest.fixture
 async def api(server: Server) -> AsyncIterator[ApiServer]:
-    result = ApiServer(Address("127.0.0.1", server.port, None), lambda: "t0ken", patience_s=5.0)
+    result = ApiServer(Address("127.0.0.1", server.port, None), lambda: "t0ken", patience_s=30.0)
     yield result
     result.close()
 
@@ -182,15 +184,75 @@ async def test_what_is_no_http_is_an_error_of_the_cluster(server: Server, api: A
 async def test_a_watch_gives_its_events_until_it_ends(server: Server, api: ApiServer) -> None:
     events = [{"type": "ADDED", "object": {"n": n}} for n in range(3)]
     server.answers = [chunked(*events)]
-    assert [event async for event in api.watch("/x", {"watch": "1"})] == events
+    assert [event async for event in api.watch("/x", {"timeoutSeconds": "9"})] == events
 
 
 async def test_a_watch_that_is_too_old_says_so(server: Server, api: ApiServer) -> None:
     gone = {"type": "ERROR", "object": {"code": 410, "message": "too old"}}
     server.answers = [chunked(gone)]
     with pytest.raises(ClusterError, match="too old") as error:
-        _ = [event async for event in api.watch("/x", {})]
+        _ = [event async for event in api.watch("/x", {"timeoutSeconds": "9"})]
     assert error.value.status == 410
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("sent", [b"", HEAD], ids=["no-answer", "no-event-and-no-end"])
+async def test_a_watch_at_a_server_that_is_silent_ends(
+    server: Server, api: ApiServer, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr(apiserver, "REQUEST_TIMEOUT_S", 5.0 if sent else 0.1)
+    monkeypatch.setattr(apiserver, "WATCH_MARGIN_S", 0.1)
+    server.answers = [sent]
+    async with asyncio.timeout(60):
+        with pytest.raises(ClusterError, match="watch of /x broke: out of time"):
+            _ = [event async for event in api.watch("/x", {"timeoutSeconds": "0"})]
+
+
+async def test_the_time_of_a_watch_is_not_that_of_who_reads_it(
+    server: Server, api: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apiserver, "WATCH_MARGIN_S", 0.1)
+    server.answers = [HEAD + chunked({"type": "ADDED", "object": {}}).removeprefix(HEAD)[:-5]]
+    watch = api.watch("/x", {"timeoutSeconds": "0"})
+    assert await anext(watch) == {"type": "ADDED", "object": {}}
+    await asyncio.sleep(0.2)  # longer than the watch has left
+    with pytest.raises(ClusterError, match="out of time"):
+        await anext(watch)
+
+
+async def test_a_peer_that_is_gone_without_a_word_is_found_out(server: Server) -> None:
+    connection = await Connection.open(Address("127.0.0.1", server.port, None))
+    ours = connection._writer.get_extra_info("socket")
+    assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    idle, every, times = (
+        ours.getsockopt(socket.IPPROTO_TCP, option)
+        for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+    )
+    assert idle + every * times <= 30  # the kernel's own: more than two hours
+    connection.close()
+
+
+NO_OBJECTS = [b"<html>", b"[1]", b'"text"', b"", b"[" * 100_000, b"\xff"]
+
+
+@pytest.mark.parametrize("body", NO_OBJECTS)
+async def test_what_is_no_json_object_is_an_error_of_the_cluster(
+    server: Server, api: ApiServer, body: bytes
+) -> None:
+    server.answers = [b"HTTP/1.1 200 X\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)]
+    with pytest.raises(ClusterError, match="GET /x: the answer is no JSON object"):
+        await api.get("/x")
+
+
+@pytest.mark.parametrize("line", [1, [], {"type": "ADDED"}, {"type": "ERROR", "object": 1}])
+async def test_an_event_that_is_none_breaks_the_watch(
+    server: Server, api: ApiServer, line: Any
+) -> None:
+    server.answers = [chunked(line)]
+    with pytest.raises(ClusterError, match="watch of /x broke"):
+        _ = [event async for event in api.watch("/x", {"timeoutSeconds": "9"})]
 
 
 def a_pod(name: str, version: int) -> dict[str, Any]:
@@ -216,7 +278,7 @@ async def test_what_is_seen_follows_lists_pages_and_events(server: Server, api: 
     ]
     seen = Seen()
     follower = asyncio.create_task(keep_seen(api, "ns", PODS, seen))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while [each["metadata"]["name"] for each in seen.all(PODS)] != ["c"]:
             await seen.wait(1.0)
     follower.cancel()
@@ -225,3 +287,29 @@ async def test_what_is_seen_follows_lists_pages_and_events(server: Server, api: 
     assert "resourceVersion=5" in targets[2]
     assert "resourceVersion=7" in targets[3]  # goes on from the bookmark
     assert "resourceVersion" not in targets[4]  # begins anew
+
+
+@pytest.mark.parametrize(
+    ("refusal", "version"),
+    [
+        pytest.param(answer(504, {"message": "Too large resource version: 5"}), None, id="unknown"),
+        pytest.param(answer(400, {"message": "no such version"}), None, id="refused"),
+        pytest.param(answer(429, {"message": "later"}), "5", id="busy"),
+        pytest.param(None, "5", id="gone"),
+    ],
+)
+async def test_a_version_that_the_server_does_not_take_is_not_asked_for_for_ever(
+    server: Server, api: ApiServer, refusal: bytes | None, version: str | None
+) -> None:
+    news = (
+        chunked({"type": "ADDED", "object": a_pod("c", 6)}) if version else a_list(9, a_pod("c", 8))
+    )
+    server.answers = [a_list(5), refusal, news, chunked()]
+    seen = Seen()
+    follower = asyncio.create_task(keep_seen(api, "ns", PODS, seen))
+    async with asyncio.timeout(60):
+        while not seen.all(PODS):
+            await seen.wait(1.0)
+    follower.cancel()
+    target = server.requests[2].split(" ")[1]
+    assert (f"resourceVersion={version}" in target) if version else ("watch=" not in target)

@@ -96,6 +96,21 @@ CERTAIN = [
         id="a-secret-is-missing",
     ),
     pytest.param(
+        subject(
+            a_pod(
+                containers=[
+                    waiting(
+                        "CreateContainerConfigError",
+                        "container has runAsNonRoot and image will run as root",
+                    )
+                ]
+            )
+        ),
+        "ContainerConfigError",
+        ["image will run as root", "Set runAsUser, or spec.podSecurity: baseline"],
+        id="an-image-that-runs-as-root",
+    ),
+    pytest.param(
         subject(a_pod(containers=[waiting("CrashLoopBackOff", restarts=2, last=an_end(3))])),
         "CrashLoop",
         ["Container main of service orders ended with exit status 3", "3 times"],

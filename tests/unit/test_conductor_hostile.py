@@ -15,7 +15,8 @@ from seatrial_runner.conductor.junit_files import MalformedError, read_junit
 from seatrial_runner.conductor.logs import redacted
 from seatrial_runner.conductor.seen import Seen
 from seatrial_runner.conductor.stage import Control, Stage
-from seatrial_runner.httpserver import MAX_HELD, HttpServer, ProblemError, Request, Room
+from seatrial_runner.httpserver import HttpServer, ProblemError, Request
+from seatrial_runner.httpserver.room import MAX_HELD, Room
 from seatrial_runner.journal import Entries, Journal, Stored, new_summary
 
 ENDED = datetime(2026, 11, 20, 12, 5, tzinfo=UTC)
@@ -151,7 +152,7 @@ async def answer_to(server: HttpServer, sent: bytes) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(sent)
-        return await asyncio.wait_for(reader.read(), timeout=5)
+        return await asyncio.wait_for(reader.read(), timeout=30)
     finally:
         writer.close()
         await server.stop()

@@ -195,3 +195,16 @@ def test_a_probe_is_a_case_that_fails_where_it_had_to_hold() -> None:
     assert failure is not None
     assert "Probe down did not hold outside of any fault" in str(failure.get("message"))
     assert suite.get("failures") == "1"
+
+
+def test_what_a_case_says_of_itself_is_among_its_properties() -> None:
+    known = {"flaky": "true", "settled: paid": "0.412s", "ti\x00cket": "7"}
+    root = written([{"outcome": "passed", "properties": known}])
+    assert {each.get("name"): each.get("value") for each in root.iter("property")} == {
+        "settled: paid": "0.412s",
+        "ticket": "7",
+    }
+    assert (
+        written([{"outcome": "passed", "properties": {"flaky": "true"}}]).find(".//properties")
+        is None
+    )

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+
 import pytest
+from seatrial.api.names import REPORT_CONFIGMAP
 from seatrial.api.verdict import judge
 
 from tests.support.conducted import (
@@ -17,7 +21,7 @@ from tests.support.conducted import (
 from tests.support.run_namespace import RunNamespace
 from tests.support.virtual_time import in_virtual_time
 
-# A conductor writes at most this often in the run below: more kill points do nothing.
+# A conductor writes less often in the run below, so that it is killed at every write.
 MOST_WRITES = 40
 
 
@@ -60,7 +64,14 @@ def test_killed_at_any_write_the_run_ends_the_same(after: bool) -> None:
         assert [f["state"] for f in summary["faults"]] == ["Recovered", "Recovered"], where
         assert namespace.objects["deployments", "orders"]["spec"]["replicas"] == 2, where
         assert summary["reportReady"], where
+        binary = namespace.objects["configmaps", REPORT_CONFIGMAP]["binaryData"]
+        junit = gzip.decompress(base64.b64decode(binary["junit.xml.gz"])).decode()
+        assert junit.count('name="seed" value="0a1b2c3d') == 3, (
+            where
+        )  # of each case: what it was, and not a count
         assert judge(summary).verdict == "Failed", where
+    else:
+        pytest.fail(f"it writes {MOST_WRITES} times or more, and was not killed at all of them")
     assert points > 10  # or the test has not looked at much
 
 

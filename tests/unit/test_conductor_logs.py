@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from seatrial_runner.conductor.collecting import shared_out
 from seatrial_runner.conductor.logs import redacted
+from seatrial_runner.conductor.passwords import masked
 
 
 @pytest.mark.parametrize(
@@ -51,3 +52,39 @@ def test_a_short_log_stays_whole_and_a_long_one_keeps_its_end() -> None:
     assert cut["short"] == "ab"
     assert cut["long"].startswith("[...")
     assert cut["long"].endswith("0123456789")
+
+
+CONNECTIONS = {
+    "SEATRIAL_CONNECTIONS": '{"db": "postgresql://app:p%40ss1234@db:5432/app",'
+    ' "cache": "redis://default:abcdef@cache:6379/0", "short": "nats://a:b@n:4222"}'
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("connected with p%40ss1234", "connected with ***"),
+        ("AUTH abcdef, then p@ss1234", "AUTH ***, then ***"),
+        ("a banana", "a banana"),  # a password of one letter is none that could be told
+    ],
+)
+def test_the_passwords_of_presets_are_masked_whatever_shape_they_stand_in(text, expected):
+    assert masked(text, CONNECTIONS) == expected
+    assert masked(text, {}) == text
+
+
+def test_secrets_of_the_run_are_masked_whatever_shape_they_stand_in() -> None:
+    environ = {
+        **CONNECTIONS,
+        "SEATRIAL_SECRET_api": "zebra-42",
+        "SEATRIAL_SECRET_longer": "zebra-42-stripes\n",
+        "SEATRIAL_SECRET_short": "abc",
+        "SEATRIAL_ENV_level": "debug",
+    }
+    text = "zebra-42, zebra-42-stripes, abcdef, abc at debug"
+    assert masked(text, environ) == "***, ***, ***, abc at debug"
+
+
+def test_secrets_of_the_run_are_masked_in_logs_and_events(monkeypatch) -> None:
+    monkeypatch.setenv("SEATRIAL_SECRET_api", "zebra-42")
+    assert redacted("Back-off of zebra-42") == "Back-off of ***"

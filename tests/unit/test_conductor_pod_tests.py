@@ -35,6 +35,7 @@ def came(
     *,
     interrupted: bool = False,
     faults: Callable[[Stage], NoFaults] = NoFaults,
+    linger_s: float = 0.0,
 ) -> tuple[journal.TestState, Stage, RunNamespace]:
     """Run a test beside what its pod does; give its state, Stage and namespace."""
 
@@ -52,6 +53,7 @@ def came(
         state = stage.journal.summary["tests"][0]
         come = await tests.run(test, state, interrupted=interrupted)
         stage.finish_test(state, come.outcome, come.message, lost=come.lost)
+        await asyncio.sleep(linger_s)
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
@@ -92,6 +94,23 @@ def a_suite(*results: dict[str, Any], **finished: Any) -> Pod:
 def test_a_suite_that_passes() -> None:
     state, _, _ = came(SUITE, a_suite(a_result()))
     assert (state["outcome"], state["passed"], state["lost"]) == ("Passed", 1, False)
+
+
+def test_the_gate_opens_when_it_is_written_that_the_test_runs() -> None:
+    # Else a conductor that is killed now leaves a pod that is through, and another who waits for it
+    # to come.
+    written: list[str] = []
+
+    async def pod(desk: Desk, namespace: RunNamespace) -> None:
+        desk._stage.journal.summary["tests"][0]["outcome"] = "Running"
+        stand(namespace, containers=[running(ready=True)])
+        await through_the_gate(desk)
+        written.append(namespace.summary()["tests"][0]["outcome"])
+        desk.results("suite", {"cases": [a_result()]})
+        await desk.finished("suite", {"exitCode": 0, "collected": 1})
+
+    came(SUITE, pod)
+    assert written == ["Running"]
 
 
 def test_a_suite_with_a_failure() -> None:
@@ -160,6 +179,61 @@ def test_what_a_pod_sent_just_before_its_end_still_counts() -> None:
 
     state, _, _ = came(SUITE, pod)
     assert (state["outcome"], state["lost"]) == ("Passed", False)
+
+
+def three_shards(*, second: Pod) -> Pod:
+    """Three pods, of which the first and the last hand in a case each; the last one late."""
+
+    async def shard(desk: Desk, namespace: RunNamespace, number: int) -> None:
+        while not (await desk.gate("suite", number, 30.0)).get("open"):
+            pass
+        if number == 1:
+            return await second(desk, namespace)
+        await asyncio.sleep(number * 15.0)
+        desk.results("suite", {"shard": number, "cases": [a_result(f"test_{number}")]})
+        await desk.finished("suite", {"shard": number, "exitCode": 0, "collected": 1})
+
+    async def pod(desk: Desk, namespace: RunNamespace) -> None:
+        for number in range(3):
+            index = {"batch.kubernetes.io/job-completion-index": str(number)}
+            name = f"test-suite-{number}-x"
+            stand(namespace, name=name, containers=[running(ready=True)], annotations=index)
+        await asyncio.gather(*(shard(desk, namespace, number) for number in range(3)))
+
+    return pod
+
+
+async def is_deleted(desk: Desk, namespace: RunNamespace) -> None:
+    body = {"preconditions": {"uid": "uid-of-test-suite-1-x"}}
+    await namespace.delete(f"/api/v1/namespaces/{NAMESPACE}/pods/test-suite-1-x", body)
+
+
+async def is_killed(desk: Desk, namespace: RunNamespace) -> None:
+    stand(namespace, name="test-suite-1-x", containers=[ended(137)], annotations=FIRST)
+    namespace.change("pods", "test-suite-1-x", lambda i: i["status"].update(phase="Failed"))
+
+
+async def says_so(desk: Desk, namespace: RunNamespace) -> None:
+    ended = {"exitCode": 143, "message": "pytest ended without a result: killed by SIGTERM"}
+    await desk.finished("suite", {"shard": 1, **ended})
+
+
+FIRST = {"batch.kubernetes.io/job-completion-index": "1"}
+SHARDED = {**SUITE, "pytest": {"parallelism": 3}}
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        (is_deleted, "the pod of shard 1 is gone"),
+        (is_killed, "pod test-suite-1-x ended with exit status 137"),
+        (says_so, "shard 1: pytest ended without a result: killed by SIGTERM"),
+    ],
+)
+def test_a_shard_that_dies_is_named_and_the_others_are_waited_for(how: Pod, words: str) -> None:
+    state, _, _ = came(SHARDED, three_shards(second=how))
+    assert (state["outcome"], state["passed"]) == ("Error", 2)
+    assert words in state["message"]
 
 
 def test_a_pod_that_can_never_start_is_an_error() -> None:
@@ -307,6 +381,35 @@ def test_files_and_status_are_taken_together(
     assert (state["passed"], state["failed"]) == counts
 
 
+def test_a_sidecar_hears_that_all_is_in_when_it_is_written() -> None:
+    # It ends with the answer, and the files with it: a conductor that is killed before would leave
+    # none who has them.
+    told: list[Any] = []
+
+    async def pod(desk: Desk, namespace: RunNamespace) -> None:
+        status = {"init": [running(name="collect")]}
+        stand(namespace, "tool", **status, containers=[waiting("PodInitializing", name="test")])
+        await through_the_gate(desk, "tool")
+        stand(namespace, "tool", **status, containers=[ended(0, name="test")])
+        told.append(await desk.collected("tool", {"files": 1}))
+        desk.junit("tool", "r.xml", GOOD.encode())
+        collected = asyncio.create_task(desk.collected("tool", {"files": 1}))
+        collected.add_done_callback(lambda _: told.append(namespace.summary()["tests"][0]))
+        kept_alive.append(collected)
+
+    kept_alive: list[asyncio.Task[Any]] = []
+
+    async def patient(desk: Desk, namespace: RunNamespace) -> None:
+        await pod(desk, namespace)
+        await asyncio.sleep(60)
+
+    state, _, _ = came(WITH_FILES, patient, linger_s=2.0)
+    assert state["passed"] == 2
+    again, written = told
+    assert again == {"resend": True}
+    assert (written["outcome"], written["passed"]) == ("Passed", 2)
+
+
 def test_another_pod_is_another_attempt() -> None:
     state, _, _ = came({**TOOL, "retries": 2}, a_tool(1, 1, 0))
     assert (state["outcome"], state["attempts"], state["flaky"]) == ("Passed", 3, 1)
@@ -335,6 +438,24 @@ def test_a_container_that_measured_nothing_is_an_error(
     state, _, _ = came(TOOL, pod)
     assert (state["outcome"], state["failed"], state["lost"]) == ("Error", 0, lost)
     assert words in state["message"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("CreateContainerConfigError", "container has runAsNonRoot and image will run as root"),
+        ("ErrImagePull", "tool:1: not found"),
+    ],
+)
+def test_a_container_that_never_begins_has_lost_nothing(reason: str, said: str) -> None:
+    async def pod(desk: Desk, namespace: RunNamespace) -> None:
+        stand(namespace, "tool", containers=[waiting("PodInitializing", name="test")])
+        await through_the_gate(desk, "tool")
+        stand(namespace, "tool", containers=[waiting(reason, said, name="test")])
+
+    state, _, _ = came({**TOOL, "retries": 1}, pod)
+    assert (state["outcome"], state["attempts"], state["lost"]) == ("Error", 1, False)
+    assert said in state["message"]
 
 
 def test_an_evicted_pod_loses_its_results() -> None:

@@ -11,6 +11,8 @@ import pytest
 from seatrial.api.journal import ServiceDoc
 from seatrial_runner.conductor import reach
 
+from localcluster.ports import free_port
+
 
 @pytest.fixture(autouse=True)
 def _works_here(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,12 +29,13 @@ def listener() -> socket.socket:
 
 
 async def test_what_does_not_accept_is_cut_off() -> None:
-    with listener() as server:
-        port = server.getsockname()[1]
-    assert await reach.until_cut_off(["127.0.0.1"], [port]) == []
+    assert await reach.until_cut_off(["127.0.0.1"], [free_port()]) == []
 
 
-async def test_what_still_accepts_for_a_moment_is_waited_for() -> None:
+async def test_what_still_accepts_for_a_moment_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reach, "LONGEST_S", 30.0)
     server = listener()
     accepted = []
 
@@ -85,3 +88,21 @@ async def test_recovery_is_not_looked_for_where_other_faults_are(
     }
     await reach.until_reachable([cast("ServiceDoc", orders)], in_front=in_front)
     assert met == asked
+
+
+@pytest.mark.parametrize(("patience_s", "resolved"), [(30.0, 3), (0.0, 1)])
+async def test_names_are_waited_for_before_any_port_is_asked(
+    patience_s: float, resolved: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The cluster's DNS learns of a Service some time after the API server.
+    asked: list[str] = []
+
+    def resolves(host: str) -> bool:
+        asked.append("name")
+        return len(asked) == 3
+
+    monkeypatch.setattr(reach, "_resolves", resolves)
+    monkeypatch.setattr(reach, "_accepts", lambda host, port: not asked.append("port"))  # type: ignore[func-returns-value]
+    orders = {"name": "orders", "hosts": ["orders"], "ports": [{"name": "http", "port": 8080}]}
+    await reach.until_reachable([cast("ServiceDoc", orders)], named_within_s=patience_s)
+    assert asked == ["name"] * resolved + ["port"]

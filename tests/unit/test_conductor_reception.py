@@ -15,6 +15,7 @@ from seatrial_runner.conductor.seen import Seen
 from seatrial_runner.conductor.stage import Control, Stage
 from seatrial_runner.journal import Entries, Journal, Stored, new_summary
 
+from localcluster.ports import free_port
 from tests.support.builders import UID
 from tests.support.run_namespace import NAMESPACE, RunNamespace
 from tests.support.virtual_time import GATE
@@ -42,15 +43,13 @@ async def a_reception(namespace: RunNamespace) -> Reception:
     return Reception(stage, NoFaults(stage), Keepsakes(stage))
 
 
-async def test_a_token_of_the_secret_opens_what_is_of_its_test_alone(
-    unused_tcp_port: int,
-) -> None:
-    namespace = RunNamespace()
+async def test_a_token_of_the_secret_opens_what_is_of_its_test_alone() -> None:
+    namespace, port = RunNamespace(), free_port()
     data = {test: base64.b64encode(token.encode()).decode() for test, token in TOKENS.items()}
     namespace.objects["secrets", ACCESS_SECRET] = {"data": data}
     reception = await a_reception(namespace)
-    await reception.open(unused_tcp_port)
-    base = f"http://127.0.0.1:{unused_tcp_port}"
+    await reception.open(port)
+    base = f"http://127.0.0.1:{port}"
     async with httpx.AsyncClient(base_url=base, trust_env=False) as client:
         for asking, token in TOKENS.items():
             for test in TOKENS:

@@ -6,14 +6,10 @@ import asyncio
 import base64
 import gzip
 import json
-import os
-import signal
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from seatrial.api.verdict import Verdict, judge
-from seatrial_runner.conductor import scenario_tests
+from seatrial.api.verdict import Verdict
 
 from tests.support.conducted import (
     a_conductor,
@@ -21,27 +17,20 @@ from tests.support.conducted import (
     a_run_doc,
     a_scenario,
     a_service_doc,
+    abort,
     order,
+    verdict,
 )
-from tests.support.loopback import Loopback
 from tests.support.run_namespace import RunNamespace
 from tests.support.virtual_time import in_virtual_time, loop
 
 FAILS = {"expect": ["1 + 1 == 3"]}
 
 
-def verdict(namespace: RunNamespace) -> Verdict:
-    summary = namespace.summary()
-    return judge(
-        summary,
-        tests=[each["name"] for each in summary["tests"]],
-        faults=[each["name"] for each in summary["faults"]],
-    ).verdict
-
-
 def test_a_plain_run_is_told_to_the_operator_in_two_writes() -> None:
     async def course() -> RunNamespace:
         namespace = RunNamespace()
+        loop().pace = 0.1  # what takes a second is written before its end, too
         order(namespace, a_run_doc())
         finished_after: list[int] = []
 
@@ -130,13 +119,6 @@ def test_an_environment_that_cannot_be_had_skips_the_tests() -> None:
     assert "orders: nothing of it is there yet" in summary["environmentFailure"]["message"]
     assert [test["outcome"] for test in summary["tests"]] == ["Skipped"]
     assert verdict(namespace) is Verdict.ERROR
-
-
-def abort(namespace: RunNamespace) -> None:
-    control = json.dumps({"abort": True, "abortReason": "enough", "suspend": False})
-    namespace.change(
-        "configmaps", "seatrial-run", lambda i: i["data"].update({"control.json": control})
-    )
 
 
 def test_an_abort_ends_the_wait_at_the_gate() -> None:
@@ -277,12 +259,16 @@ def test_a_newer_conductor_makes_the_older_one_stop() -> None:
         waits = {"eventually": {"within": "500ms"}, "expect": ["1 == 2"]}
         order(namespace, a_run_doc(services=[a_service_doc()], tests=[a_scenario("long", waits)]))
         namespace.deployment("orders")
-        older = asyncio.create_task(a_conductor(namespace))
-        await asyncio.sleep(1.0)
-        newer = asyncio.create_task(a_conductor(namespace))
+        newer: list[asyncio.Task[None]] = []
+
+        def come(number: int, what: str) -> None:
+            if namespace.summary()["gateOpenedAt"] and not newer:
+                newer.append(asyncio.create_task(a_conductor(namespace)))
+
+        namespace.after_write = come
         with pytest.raises(FencedError):
-            await older
-        await newer
+            await a_conductor(namespace)
+        await newer[0]
         return namespace
 
     namespace = in_virtual_time(course())
@@ -290,98 +276,17 @@ def test_a_newer_conductor_makes_the_older_one_stop() -> None:
     assert namespace.summary()["finished"] is not None
 
 
-@pytest.fixture
-def orders() -> Iterator[Loopback]:
-    """A service on loopback."""
-    with Loopback() as server:
-        yield server
-
-
-def http_run(**more: Any) -> tuple[dict[str, Any], Verdict]:
-    """Run tests without services; give the first test's state and the verdict."""
-
-    async def course() -> RunNamespace:
-        namespace = RunNamespace()
-        order(namespace, a_run_doc(**more))
-        await a_conductor(namespace)
-        return namespace
-
-    namespace = in_virtual_time(course())
-    return dict(namespace.summary()["tests"][0]), verdict(namespace)
-
-
-# Newer Pythons warn of a fork beside threads; here it is the test that has one, for its service.
-beside_threads = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
-
-
-@beside_threads
-def test_a_scenario_that_passes_at_its_second_attempt_is_flaky(orders: Loopback) -> None:
-    for status in (500, 200):
-        orders.answer("GET /", status=status)
-    get = {"http": {"get": f"{orders.url}/"}, "expect": ["response.status == 200"]}
-    state, outcome = http_run(tests=[a_scenario("paid", get, retries=1)])
-    assert (state["outcome"], state["flaky"], state["attempts"]) == ("Passed", 1, 2)
-    assert outcome is Verdict.PASSED
-
-
-@beside_threads
-def test_attempts_end_with_the_retries(orders: Loopback) -> None:
-    for status in (500, 500, 200):
-        orders.answer("GET /", status=status)
-    get = {"http": {"get": f"{orders.url}/"}, "expect": ["response.status == 200"]}
-    state, outcome = http_run(tests=[a_scenario("paid", get, retries=1)])
-    assert (state["outcome"], state["attempts"]) == ("Failed", 2)
-    assert outcome is Verdict.FAILED
-
-
-def test_a_matrix_is_a_case_for_each_combination() -> None:
-    step = {"expect": ["sku != 'B2'"]}
-    test = a_scenario("paid", step, matrix={"sku": ["A1", "B2", "C3"]})
-    state, _ = http_run(tests=[test])
-    assert (state["passed"], state["failed"]) == (2, 1)
-    assert [case["name"] for case in state["failures"]] == ["paid[B2]"]
-
-
-def test_a_worker_that_dies_is_an_error_of_its_case(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scenario_tests, "run_instance", lambda *_: os.kill(os.getpid(), 9))
-    state, _ = http_run(tests=[a_scenario("paid")])
-    assert state["outcome"] == "Error"
-    assert "was killed by SIGKILL" in state["message"]
-
-
-def test_a_worker_that_hangs_is_killed_when_its_time_is_over(
+def test_one_that_was_replaced_is_started_again_if_its_pod_is_there(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(scenario_tests, "run_instance", lambda *_: signal.pause())
-    state, _ = http_run(tests=[a_scenario("paid", timeout="1s")])
-    assert (state["outcome"], state["message"]) == ("Failed", "paid: timed out after 1s")
+    # A pod that was deleted by force may have begun after its successor.
+    from seatrial_runner.conductor import process
+    from seatrial_runner.journal import FencedError
 
+    async def replaced(*_: object, **__: object) -> None:
+        raise FencedError("start 2 has taken over")
 
-def test_a_scenario_starts_and_stops_a_fault_itself() -> None:
-    async def course() -> RunNamespace:
-        namespace = RunNamespace()
-        fault = a_fault_doc(
-            "none-left", scale={"replicas": 0}, **{"for": "10m"}, when={"manual": {}}
-        )
-        steps = [{"fault": {"start": "none-left"}}, {"fault": {"stop": "none-left"}}]
-        order(
-            namespace,
-            a_run_doc(
-                services=[a_service_doc()], faults=[fault], tests=[a_scenario("itself", *steps)]
-            ),
-        )
-        namespace.deployment("orders", replicas=2)
-        await a_conductor(namespace)
-        return namespace
-
-    summary = in_virtual_time(course()).summary()
-    assert summary["tests"][0]["outcome"] == "Passed"
-    [fault] = summary["faults"]
-    assert (fault["state"], fault["revertedBy"]) == ("Recovered", "test")
-    assert fault["exposedTests"] == ["itself"]
-
-
-def test_an_order_that_cannot_be_carried_out_is_an_error_of_the_step() -> None:
-    state, _ = http_run(tests=[a_scenario("itself", {"fault": {"start": "none"}})])
-    assert state["outcome"] in ("Error", "Failed")
-    assert "there is no fault 'none'" in state["message"]
+    monkeypatch.setattr(process, "conduct", replaced)
+    monkeypatch.setenv("SEATRIAL_NAMESPACE", "itr-a-1")
+    monkeypatch.setenv("SEATRIAL_API_URL", "http://127.0.0.1:1")
+    assert process.run_process([]) == 75

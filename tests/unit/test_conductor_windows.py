@@ -51,6 +51,7 @@ def test_requests_count_when_they_were_sent_in_the_window(
         (12.0, 13.0, ["f"]),
         (0.0, 60.0, ["f"]),
         (19.0, 25.0, ["f"]),
+        (20.0, 25.0, ["f"]),
         (21.0, 25.0, []),
     ],
 )
@@ -68,3 +69,43 @@ def test_a_window_that_is_still_open_reaches_to_the_end_of_time() -> None:
     assert windows.during(at(1000), at(2000)) == ["f"]
     windows.close("f", GATE + timedelta(seconds=5))
     assert windows.during(at(1000), at(2000)) == []
+
+
+def test_what_fails_while_a_fault_is_being_carried_out_is_its_doing_and_has_not_met_it() -> None:
+    windows = Windows()
+    begin, since = GATE + timedelta(seconds=10), GATE + timedelta(seconds=8)
+    window = windows.open("f", frozenset({"orders"}), begin, since=since)
+    assert windows.meet(GATE + timedelta(seconds=9), "orders") == []
+    assert windows.during(at(0), at(7.9)) == []
+    assert windows.during(at(0), at(8)) == ["f"]
+    assert window.hits == 0
+
+
+def test_a_window_that_is_closed_stays_as_it_is_when_the_fault_comes_again() -> None:
+    windows = Windows()
+    windows.restore("f", GATE, GATE + timedelta(seconds=1))
+    windows.open("f", frozenset(), GATE + timedelta(seconds=5))
+    windows.open("g", frozenset(), GATE + timedelta(seconds=5))
+    windows.close("f", GATE + timedelta(seconds=9))
+    assert windows.during(at(2), at(4)) == []
+    assert windows.during(at(5), at(6)) == ["f", "g"]
+    assert windows.during(at(10), at(11)) == ["g"]
+
+
+def test_a_request_to_the_target_at_the_moment_it_is_undone_has_met_it() -> None:
+    windows = Windows()
+    window = windows.open("f", frozenset({"payments"}), GATE)
+    windows.meet(GATE + timedelta(seconds=1), "orders")
+    window.undone = GATE + timedelta(seconds=3)
+    windows.meet(GATE + timedelta(seconds=3), "payments")
+    assert (window.hits, window.first_hit) == (1, GATE + timedelta(seconds=3))
+
+
+def test_a_request_to_the_target_when_it_is_undone_does_not_outweigh_those_before() -> None:
+    windows = Windows()
+    window = windows.open("f", frozenset({"payments"}), GATE)
+    windows.meet(GATE + timedelta(seconds=1), "orders")
+    windows.meet(GATE + timedelta(seconds=2), "orders")
+    window.undone = GATE + timedelta(seconds=3)
+    windows.meet(GATE + timedelta(seconds=4), "payments")
+    assert (window.hits, window.first_hit) == (3, GATE + timedelta(seconds=1))

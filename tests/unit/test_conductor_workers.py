@@ -9,9 +9,11 @@ import threading
 from typing import Any
 
 import pytest
+from seatrial.api import memory
 from seatrial_runner.conductor.workers import (
     Channel,
     WorkerError,
+    WorkerMemoryError,
     WorkerTimeoutError,
     run_in_worker,
 )
@@ -22,7 +24,7 @@ async def ignore(message: dict[str, Any]) -> dict[str, Any]:
 
 
 async def test_the_result_comes_back() -> None:
-    result = await run_in_worker(lambda channel: {"pid": os.getpid()}, ignore, timeout_s=10)
+    result = await run_in_worker(lambda channel: {"pid": os.getpid()}, ignore, timeout_s=60)
     assert result["pid"] != os.getpid()
 
 
@@ -38,7 +40,7 @@ async def test_messages_come_in_order_before_the_result() -> None:
             channel.tell({"n": n})
         return {}
 
-    await run_in_worker(work, listen, timeout_s=10)
+    await run_in_worker(work, listen, timeout_s=60)
     assert heard == list(range(1000))
 
 
@@ -61,7 +63,7 @@ async def test_a_question_is_answered_while_other_threads_go_on_telling() -> Non
         teller.join()
         return {"answers": answers}
 
-    result = await run_in_worker(work, listen, timeout_s=10)
+    result = await run_in_worker(work, listen, timeout_s=60)
     assert result["answers"] == list(range(1, 21))
     assert len(heard) == 70
 
@@ -89,24 +91,25 @@ def kill_itself(channel: Channel) -> dict[str, Any]:
 )
 async def test_a_worker_without_a_result_says_how_it_ended(work: Any, words: str) -> None:
     with pytest.raises(WorkerError, match=words):
-        await run_in_worker(work, ignore, timeout_s=10)
+        await run_in_worker(work, ignore, timeout_s=60)
 
 
 def wait_for_ever(channel: Channel) -> dict[str, Any]:
-    channel.tell({"pid": os.getpid()})
     signal.pause()
     return {}
 
 
-async def test_a_worker_that_is_out_of_time_is_killed() -> None:
+async def test_a_worker_that_is_out_of_time_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     pids: list[int] = []
+    fork = os.fork
 
-    async def listen(message: dict[str, Any]) -> dict[str, Any]:
-        pids.append(message["pid"])
-        return {}
+    def noting() -> int:
+        pids.append(fork())
+        return pids[-1]
 
+    monkeypatch.setattr(os, "fork", noting)
     with pytest.raises(WorkerTimeoutError, match=r"timed out after 0\.2 s"):
-        await run_in_worker(wait_for_ever, listen, timeout_s=0.2)
+        await run_in_worker(wait_for_ever, ignore, timeout_s=0.2)
     with pytest.raises(ProcessLookupError):
         os.kill(pids[0], 0)
 
@@ -117,7 +120,7 @@ async def test_a_worker_ignores_our_signal_handlers() -> None:
 
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
-        assert await run_in_worker(work, ignore, timeout_s=10) == {"default": True}
+        assert await run_in_worker(work, ignore, timeout_s=60) == {"default": True}
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -127,8 +130,8 @@ async def test_an_answer_that_grows_beyond_its_memory_ends_the_worker_alone() ->
     def work(channel: Channel) -> dict[str, Any]:
         return {"length": len(json.loads("[" + "[{}]," * 5_000_000 + "1]"))}
 
-    with pytest.raises(WorkerError, match="MemoryError"):
-        await run_in_worker(work, ignore, timeout_s=60)
+    with pytest.raises(WorkerMemoryError, match="it needed more than 320 MiB"):
+        await run_in_worker(work, ignore, timeout_s=60, most=memory.of_a_scenario(1))
 
 
 async def test_there_is_room_for_what_a_scenario_needs() -> None:
@@ -138,4 +141,5 @@ async def test_there_is_room_for_what_a_scenario_needs() -> None:
             thread.start()
         return {"length": len(json.loads("[" + '{"id": "a-few-words"},' * 400_000 + "1]"))}
 
-    assert (await run_in_worker(work, ignore, timeout_s=60))["length"] == 400_001
+    most = memory.of_a_scenario(1)
+    assert (await run_in_worker(work, ignore, timeout_s=60, most=most))["length"] == 400_001

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from seatrial.api.control import FaultOrder
 from seatrial.api.errors import FaultError, NotInjectedError, NotRevertedError
+from seatrial_runner.clock import parse
 from seatrial_runner.control import Evidence
 from seatrial_runner.control import ledger as ledgers
 from seatrial_runner.control.ledger import Ledger
@@ -25,6 +26,7 @@ class Played:
         self.fails_to_end = 0
         self.refuses: Exception | None = None
         self.takes_s = 0.0
+        self.counts_for_s = 0.0
 
     def _tell(self, what: str, name: str) -> None:
         self.told.append((what, name, round(loop().time(), 3)))
@@ -50,6 +52,7 @@ class Played:
         self.on.pop(name, None)
 
     async def evidence(self, name: str) -> Evidence:
+        await asyncio.sleep(self.counts_for_s)
         return Evidence(hits=3, counts={"bytes": 7})
 
     async def abilities(self) -> dict[str, str]:
@@ -87,6 +90,19 @@ def test_an_order_ends_by_itself_at_its_deadline() -> None:
         assert (report["hits"], report["counts"]) == (3, {"bytes": 7})
 
     assert play(course).told == [("put", "slow", 0.0), ("delete", "slow", 10.0)]
+
+
+def test_a_fault_has_ended_when_it_is_off_and_not_when_all_is_counted() -> None:
+    async def course(ledger: Ledger, carrier: Played) -> None:
+        began = loop().now()
+        await ledger.put("f", an_order(3.0))
+        carrier.counts_for_s = 2.0
+        await asyncio.sleep(6.0)
+        report = await ledger.report("f")
+        assert report["ended"] is not None
+        assert (parse(report["ended"]) - began).total_seconds() == pytest.approx(3.0, abs=0.01)
+
+    play(course)
 
 
 def test_the_same_order_again_moves_the_deadline_both_ways() -> None:

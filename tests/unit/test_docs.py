@@ -18,6 +18,7 @@ from seatrial.plan.validation import Limits, validate
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 EXAMPLES = sorted(ROOT.glob("examples/*/run.yaml"))
 ALL_ALLOWED = Limits(frozenset(PodSecurity), FaultCeiling(delegated=None))
 FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
@@ -98,6 +99,40 @@ def test_prose_has_one_sentence_per_line(page: Path) -> None:
     ends = re.compile(r"(?<!e\.g)(?<!i\.e)(?<!etc)\. [A-Z]")
     prose_lines = [line for line in prose(page) if not re.match(r"[|#*-]|\d+\.", line)]
     assert [line for line in prose_lines if ends.search(line)] == []
+
+
+def written_as_code(page: Path) -> list[str]:
+    return re.findall(r"`([^`\n]+)`", "\n".join(prose(page)))
+
+
+def test_the_files_that_contributing_names_are_there() -> None:
+    # Of what a contributor is to make (`ldap.py`, `<issue>.added.md`) the folder is there.
+    named = {each.split("::")[0] for each in written_as_code(CONTRIBUTING) if "/" in each}
+    paths = {each for each in named if re.fullmatch(r"[\w<>./-]+", each)}
+    assert len(paths) > 15
+    for path in paths:
+        new = "ldap" in path or "<" in path
+        places = [root / path for root in (ROOT, ROOT / "runner-image/seatrial_runner")]
+        assert any((each.parent if new else each).exists() for each in places), path
+
+
+def test_the_names_that_contributing_gives_are_in_the_files_it_gives() -> None:
+    named = re.findall(r"`(\w+)`[^`|]* in `([\w/-]+\.py)`", "\n".join(prose(CONTRIBUTING)))
+    assert {"Service", "ACTIONS", "OBSERVED", "Kind"} <= {name for name, _ in named}
+    for name, path in named:
+        places = [root / path for root in (ROOT, ROOT / "runner-image/seatrial_runner")]
+        [file] = [each for each in places if each.exists()]
+        defined = rf"^(class {name}\b|{name}\b.*=|def {name}\b|    {name}:)"
+        assert re.search(defined, file.read_text(), re.MULTILINE), f"{path} has no {name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_what_a_page_says_to_make_can_be_made(page: Path) -> None:
+    can_be = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    commands = "\n".join([*written_as_code(page), *blocks(page, "console")])
+    for words in re.findall(r"(?:^|\$ |; |=local |=kind |=current )make ([\w -]+)", commands, re.M):
+        for word in words.split():
+            assert word in can_be or word.isupper() or word.startswith("-"), f"make {word}"
 
 
 def test_the_tutorials_first_run_is_the_hello_example_after_its_repair() -> None:

@@ -42,6 +42,17 @@ PAIRS = {
     "partition": ("mirror", "RESUMES_FROM"),
     "database-restart": ("orderbook", "ACKNOWLEDGES"),
     "replica-lost": ("front", "ATTEMPTS"),
+    "service-discovery": ("router", "DISCOVERS"),
+    "postgres": ("accounts", "TRANSACTIONS"),
+    "user-creation": ("mail", "REMEMBERED"),
+    "order-processing": ("payments", "ONE_CHARGE_FOR_EACH"),
+    "saga": ("orders", "UNDOES"),
+    "event-sourcing": ("wallets", "CHECKS_VERSION"),
+    "authentication": ("records", "CHECKS_AUDIENCE"),
+    "cache-restart": ("catalogue", "TELLS_THE_CACHE"),
+    "pool-exhausted": ("tickets", "GIVES_BACK"),
+    "queue-rabbitmq": ("packing", "ACKNOWLEDGES"),
+    "queue-kafka": ("packing", "ONE_PARCEL_FOR_EACH"),
 }
 
 
@@ -50,14 +61,24 @@ def run_of(example: str) -> dict[str, Any]:
     return next(each for each in documents if each["kind"] == KIND)
 
 
+def taken_out(spec: dict[str, Any], service: str, variable: str) -> str:
+    """Take a variable out of a service's environment, and give its value."""
+    [found] = [each for each in spec["services"] if each["name"] == service]
+    if "env" in found:
+        return str(found["env"].pop(variable))
+    documents = list(yaml.safe_load_all(found["manifests"].pop("inline")))
+    found["manifests"]["documents"] = documents
+    [pods] = [each["spec"]["template"] for each in documents if each["kind"] == "Deployment"]
+    environment = pods["spec"]["containers"][0]["env"]
+    [entry] = [each for each in environment if each["name"] == variable]
+    return str(entry.pop("value"))
+
+
 @pytest.mark.parametrize(("example", "switch"), PAIRS.items())
 def test_a_broken_twin_differs_in_one_switch_alone(example: str, switch: tuple[str, str]) -> None:
     service, variable = switch
     good, broken = run_of(example)["spec"], run_of(f"{example}-broken")["spec"]
-    values = []
-    for spec in (good, broken):
-        [environment] = [each["env"] for each in spec["services"] if each["name"] == service]
-        values.append(environment.pop(variable))
+    values = [taken_out(spec, service, variable) for spec in (good, broken)]
     assert good == broken
     assert values[0] != values[1]
 

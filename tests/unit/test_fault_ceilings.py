@@ -14,7 +14,7 @@ CHAOS = "chaos-mesh.org/v1alpha1"
 
 def problems(fault, ceiling, replicas=4):
     spec = {
-        "services": [a_service(replicas=replicas)],
+        "services": [a_service(replicas=replicas, files={"/etc/orders/a": "1"})],
         "tests": [a_test(scenario=[{"expect": ["true"]}])],
         "faults": [fault],
     }
@@ -47,9 +47,13 @@ def test_a_fault_is_no_longer_than_the_cluster_allows():
         ({"scale": {"replicas": 1}, "for": "5s"}, 4, False),
         ({"scale": {"replicas": 8}, "for": "5s"}, 4, True),
         ({"restart": {}}, 4, True),
+        ({"configuration": {"configMap": "orders", "remove": {}, "restart": True}, "for": "5s"},
+         4, False),
+        ({"configuration": {"configMap": "orders", "remove": {}, "restart": True}, "for": "5s"},
+         1, True),
         ({"latency": {"delay": "1s"}, "for": "5s"}, 4, True),
     ],
-)
+)  # fmt: skip
 def test_a_fault_hits_no_more_pods_than_the_cluster_allows(fault, replicas, allowed):
     fault = dict(fault)
     target = {"service": "orders", **({"pods": fault.pop("pods")} if "pods" in fault else {})}
@@ -57,6 +61,43 @@ def test_a_fault_hits_no_more_pods_than_the_cluster_allows(fault, replicas, allo
 
     assert [each for each in found if "faults.maxPods" not in each] == []
     assert (found == []) is allowed
+
+
+PODS = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: orders}}
+spec:
+  replicas: {}
+  selector: {{matchLabels: {{app: orders}}}}
+  template:
+    metadata: {{labels: {{app: orders}}}}
+    spec: {{containers: [{{name: main, image: "registry.example/orders:1"}}]}}
+"""
+
+
+@pytest.mark.parametrize("asked", [{"outage": {}, "for": "5s"}, {"kill": {}, "pods": "all"}])
+def test_what_a_configmaps_manifests_have_is_judged_when_they_are_read(asked):
+    fault = dict(asked)
+    target = {"service": "orders", **({"pods": fault.pop("pods")} if "pods" in fault else {})}
+    service = {"name": "orders", "manifests": {"configMap": "orders"}}
+    scenario = a_test(scenario=[{"expect": ["true"]}])
+    run = a_run(services=[service], tests=[scenario], faults=[a_fault(target=target, **fault)])
+    limits = Limits(faults=FaultCeiling(max_pods=50))
+
+    def found(replicas):
+        metadata = {"name": "orders", "labels": {"seatrial.dev/readable-by": "runs"}}
+        data = {"a.yaml": PODS.format(replicas)}
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+        return {("ConfigMap", "orders"): body}
+
+    def refused(found):
+        problems = validate(parse_run(run).spec, found, limits)
+        return [each for each in problems if "faults.maxPods" in str(each)]
+
+    assert refused(None) == []
+    assert refused(found(1)) == []
+    assert len(refused(found(3))) == 1
 
 
 def a_resource(kind="NetworkChaos", **fields):
@@ -96,3 +137,146 @@ def test_objects_of_other_tools_stay_in_the_run(fields, where):
     (problem,) = problems(a_resource(**fields), ceiling)
 
     assert problem.startswith(f"spec.faults[0].resource.manifest.{where}: ")
+
+
+# How many pods they hit --------------------------------------------------------------------------
+
+OF_ORDERS = {"labelSelectors": {"seatrial.dev/service": "orders"}}
+UNTOLD = "does not tell which share of one service's pods is hit; this cluster allows 50%. "
+
+
+def delegated(manifest, replicas=4, service=None, found=None):
+    fault = {"name": "other", "resource": {"manifest": manifest}, "for": "5s"}
+    run = a_run(
+        services=[service or a_service(replicas=replicas)],
+        tests=[a_test(scenario=[{"expect": ["true"]}])],
+        faults=[fault],
+    )
+    limits = Limits(faults=FaultCeiling(max_pods=50, delegated=None))
+    return [str(each) for each in validate(parse_run(run).spec, found, limits)]
+
+
+def chaos(**spec):
+    return {"apiVersion": CHAOS, "kind": "NetworkChaos", "spec": {"action": "delay", **spec}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "replicas", "where"),
+    [
+        ({"mode": "one"}, 4, ""),
+        ({"mode": "one", "selector": OF_ORDERS}, 1, ""),
+        ({"mode": "fixed", "value": "1"}, 4, ""),
+        ({"mode": "all", "selector": OF_ORDERS}, 1, ""),  # one pod may always be hit
+        ({"mode": "all", "selector": OF_ORDERS}, 2, "mode"),
+        ({"mode": "fixed", "value": "2", "selector": OF_ORDERS}, 4, ""),
+        ({"mode": "fixed", "value": 3, "selector": OF_ORDERS}, 4, "value"),
+        ({"mode": "fixed-percent", "value": "50", "selector": OF_ORDERS}, 4, ""),
+        ({"mode": "fixed-percent", "value": "51", "selector": OF_ORDERS}, 4, "value"),
+        ({"mode": "fixed-percent", "value": "51", "selector": OF_ORDERS}, 1, ""),
+        ({"mode": "random-max-percent", "value": "50", "selector": OF_ORDERS}, 4, ""),
+        ({"mode": "random-max-percent", "value": "90", "selector": OF_ORDERS}, 4, "value"),
+        # Where the other side is hit as well.
+        ({"mode": "one", "target": {"mode": "all", "selector": OF_ORDERS}}, 4, ""),
+        ({"mode": "one", "direction": "both", "target": {"mode": "all", "selector": OF_ORDERS}},
+         4, "target.mode"),
+        ({"mode": "one", "action": "partition", "target": {"mode": "all", "selector": OF_ORDERS}},
+         4, "target.mode"),
+        ({"mode": "one", "target": "Request"}, 4, ""),  # of HTTPChaos
+    ],
+)  # fmt: skip
+def test_chaos_mesh_hits_no_more_pods_than_the_cluster_allows(spec, replicas, where):
+    found = delegated(chaos(**spec), replicas)
+
+    told = f"spec.faults[0].resource.manifest.spec.{where}: hits more than the 50% of pods that"
+    told += " this cluster allows. The Helm value faults.maxPods decides."
+    assert found == ([told] if where else [])
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {},
+        {"mode": "some", "selector": OF_ORDERS},
+        {"mode": "all"},
+        {"mode": "all", "selector": "orders"},
+        {"mode": "all", "selector": {"labelSelectors": {"app": "orders"}}},
+        {"mode": "fixed-percent", "value": "20"},  # of several services, that may be all of one
+        {"mode": "fixed-percent", "value": "20%", "selector": OF_ORDERS},
+        {"mode": "fixed", "value": "9" * 5_000, "selector": OF_ORDERS},
+        {"mode": "fixed-percent", "value": "20",
+         "selector": {"labelSelectors": {"seatrial.dev/service": "nobody"}}},
+    ],
+)  # fmt: skip
+def test_what_chaos_mesh_hits_can_be_told(spec):
+    assert delegated(chaos(**spec)) == [
+        f"spec.faults[0].resource.manifest.spec.mode: {UNTOLD}Write mode one; or select the pods of"
+        " one service by the label seatrial.dev/service, and write how many as mode and value; the"
+        " Helm value faults.maxPods decides."
+    ]
+
+
+def test_pods_of_another_tool_are_judged_when_the_manifests_are_read():
+    service = {"name": "orders", "manifests": {"configMap": "orders"}}
+    metadata = {"name": "orders", "labels": {"seatrial.dev/readable-by": "runs"}}
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+
+    def refused(replicas):
+        there = {**body, "data": {"a.yaml": PODS.format(replicas)}}
+        found = {("ConfigMap", "orders"): there} if replicas else None
+        problems = delegated(chaos(mode="all", selector=OF_ORDERS), service=service, found=found)
+        return [each for each in problems if "faults.maxPods" in each]
+
+    assert refused(0) == []
+    assert refused(1) == []
+    assert len(refused(3)) == 1
+
+
+def an_engine(*env, **spec):
+    experiment = {"name": "pod-delete", "spec": {"components": {"env": list(env)}}}
+    appinfo = {"applabel": "seatrial.dev/service=orders", "appkind": "deployment"}
+    spec = {"appinfo": appinfo, "experiments": [experiment], **spec}
+    return {"apiVersion": "litmuschaos.io/v1alpha1", "kind": "ChaosEngine", "spec": spec}
+
+
+def share(value):
+    return {"name": "PODS_AFFECTED_PERC", "value": value}
+
+
+@pytest.mark.parametrize(
+    ("value", "replicas", "allowed"),
+    [("0", 4, True), ("50", 4, True), ("51", 4, False), ("100", 4, False), ("100", 1, True)],
+)
+def test_litmus_hits_no_more_pods_than_the_cluster_allows(value, replicas, allowed):
+    found = delegated(an_engine(share(value)), replicas)
+
+    told = "spec.faults[0].resource.manifest.spec.experiments[0]: hits more than the 50% of pods"
+    told += " that this cluster allows. The Helm value faults.maxPods decides."
+    assert found == ([] if allowed else [told])
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [
+        an_engine(),  # its definition has a default, which nobody sees
+        an_engine(share("10-100")),
+        an_engine({"name": "PODS_AFFECTED_PERC", "valueFrom": {}}),
+        an_engine(share("10"), {"name": "TARGET_PODS", "value": "a,b,c"}),
+        an_engine(share("10"), selectors={"workloads": []}),
+        an_engine(share("10"), appinfo={"applabel": "app=orders"}),
+        an_engine(share("10"), appinfo="orders"),
+        an_engine(experiments=["pod-delete"]),
+    ],
+)
+def test_what_litmus_hits_can_be_told(engine):
+    assert delegated(engine) == [
+        f"spec.faults[0].resource.manifest.spec.experiments[0]: {UNTOLD}Give its env"
+        " PODS_AFFECTED_PERC a whole number (0 is one pod), leave TARGET_PODS out, and select the"
+        " pods of one service by the label seatrial.dev/service in spec.appinfo.applabel; the Helm"
+        " value faults.maxPods decides."
+    ]
+
+
+def test_without_a_ceiling_other_tools_hit_what_they_like():
+    ceiling = FaultCeiling(delegated=None)
+
+    assert problems(a_resource(), ceiling) == []

@@ -12,6 +12,7 @@ from seatrial_runner.conductor.faults.tools import ChaosMesh, Litmus, tool_of
 
 from tests.support.conducted import a_fault_doc
 from tests.support.played_faults import played
+from tests.support.played_tool import PlayedTool
 from tests.support.run_namespace import NAMESPACE, RunNamespace
 from tests.support.virtual_time import loop
 
@@ -112,52 +113,6 @@ def test_what_cannot_be_confined_is_refused(manifest: dict[str, Any], words: str
 
 
 # Played ------------------------------------------------------------------------------------------
-
-
-class PlayedTool:
-    """Does to the objects of a namespace what the tool's controller does."""
-
-    def __init__(self, namespace: RunNamespace, *, injects: bool = True, ends: bool = True) -> None:
-        self.namespace = namespace
-        self.injects = injects
-        self.made: list[dict[str, Any]] = []
-        resource = {"kind": "NetworkChaos", "name": "networkchaos", "namespaced": True}
-        namespace.apis["/apis/chaos-mesh.org/v1alpha1"] = [resource]
-        engine = {"kind": "ChaosEngine", "name": "chaosengines", "namespaced": True}
-        namespace.apis["/apis/litmuschaos.io/v1alpha1"] = [engine]
-        namespace.after_write = self._look
-        self.ends = ends
-
-    def _look(self, number: int, what: str) -> None:
-        if what == "post networkchaos/seatrial-f" and self.injects:
-            self.made.append(self.namespace.objects["networkchaos", "seatrial-f"])
-            loop().call_later(0.7, self._chaos_mesh, "True", "False", "Run")
-            if self.ends:
-                seconds = float(self.made[0]["spec"]["duration"].removesuffix("ms")) / 1000
-                loop().call_later(0.7 + seconds, self._chaos_mesh, "False", "True", "Stop")
-        if what == "patch networkchaos/seatrial-f":
-            loop().call_later(0.3, self._chaos_mesh, "False", "True", "Stop")
-        if what == "post chaosengines/seatrial-f":
-            self.made.append(self.namespace.objects["chaosengines", "seatrial-f"])
-            loop().call_later(0.7, self._litmus, "initialized", "Running", "Awaited")
-        if what == "patch chaosengines/seatrial-f":
-            loop().call_later(0.3, self._litmus, "stopped", "Forcefully Aborted", "Stopped")
-
-    def _chaos_mesh(self, injected: str, recovered: str, phase: str) -> None:
-        conditions = [
-            {"type": "AllInjected", "status": injected},
-            {"type": "AllRecovered", "status": recovered},
-        ]
-        self._status({"conditions": conditions, "experiment": {"desiredPhase": phase}})
-
-    def _litmus(self, engine: str, status: str, verdict: str) -> None:
-        experiment = {"name": "pod-delete", "status": status, "verdict": verdict}
-        self._status({"engineStatus": engine, "experiments": [experiment]})
-
-    def _status(self, status: dict[str, Any]) -> None:
-        for plural in ("networkchaos", "chaosengines"):
-            if (plural, "seatrial-f") in self.namespace.objects:
-                self.namespace.change(plural, "seatrial-f", lambda item: item.update(status=status))
 
 
 def a_resource(manifest: dict[str, Any], lasts: str = "3s", **more: Any) -> dict[str, Any]:

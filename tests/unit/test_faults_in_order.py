@@ -68,7 +68,7 @@ def test_what_follows_a_fault_that_did_not_happen_does_not_happen_either() -> No
     states, namespace = played(*faults, course=a_minute)
     assert [each["state"] for each in states.values()] == ["NotInjected", "Skipped", "Skipped"]
     assert states["third"]["message"] == "it follows fault second, which did not happen"
-    assert not [each for each in namespace.writes if each.endswith("/scale")]
+    assert not [each for each in namespace.writes if each.startswith("patch deployments")]
 
 
 def test_a_fault_that_would_follow_after_the_tests_is_told() -> None:
@@ -129,7 +129,7 @@ def test_a_fault_that_did_not_happen_as_often_as_asked_for_is_not_proven() -> No
 def test_the_worst_of_all_rounds_stays() -> None:
     async def course(director: Director, namespace: RunNamespace) -> None:
         async def refuse_once(path: str, body: dict[str, Any], **more: Any) -> dict[str, Any]:
-            if path.endswith("/scale") and not refused:
+            if path.endswith("/deployments/orders") and not refused:
                 refused.append(path)
                 raise ClusterError("403 forbidden", status=403)
             return await real(path, body, **more)

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from seatrial.api.errors import NotInjectedError
+from seatrial_runner.clock import parse
 from seatrial_runner.conductor.faults import Director
-from seatrial_runner.conductor.faults.gateway import Traffic, paths_of
-from seatrial_runner.conductor.faults.kinds import Aim, Hands, Intent
+from seatrial_runner.conductor.faults.account import Account
+from seatrial_runner.conductor.faults.gateway import Traffic, paths_of, spots_of
+from seatrial_runner.conductor.faults.kinds import Aim, Evidence, Hands, Intent
 from seatrial_runner.conductor.seen import Seen
 
-from tests.support.conducted import a_fault_doc, a_service_doc
+from tests.support.conducted import a_fault_doc, a_run_doc, a_service_doc, a_stage
 from tests.support.ordered_faults import OrderedPlace, a_gateway
 from tests.support.played_faults import played
 from tests.support.run_namespace import LOOPBACK, RunNamespace
-from tests.support.virtual_time import loop
+from tests.support.virtual_time import in_virtual_time, loop
 
 Course = Callable[[Director, RunNamespace, OrderedPlace], Awaitable[None]]
 DIRECT = {"orders": "seatrial-direct-orders"}
@@ -100,6 +105,25 @@ def test_what_tests_have_sent_does_not_count_where_the_gateway_counts() -> None:
 
     states, _, _ = in_traffic(a_latency(), course=course)
     assert states["f"]["hits"] == 0
+
+
+def test_probes_stand_for_each_source_and_look_at_each_port() -> None:
+    def seen(port: str | None, sources: list[str] | None) -> set[tuple[int, str]]:
+        orders = a_service_doc()
+        orders["direct"] = DIRECT
+        orders["ports"] = [{"name": "http", "port": 8080}, {"name": "admin", "port": 8081}]
+        hands: Any = SimpleNamespace(services=[orders, a_service_doc("web", ports=True)])
+        path = {"service": "orders", "port": port, "sources": sources}
+        spots = spots_of(hands, {"orders": {"gateway": {"paths": [path]}}})
+        assert {spot.host for spot in spots} == {"orders"}
+        return {(spot.port, spot.source) for spot in spots}
+
+    assert seen(None, None) == {(8080, "tests"), (8081, "tests")}
+    assert seen("http", ["web", "cart"]) == {(8080, "web"), (8080, "cart")}
+    assert seen(None, ["web", "cart"]) == {(8080, "web"), (8081, "cart")}
+    assert seen(None, ["web"]) == {(8080, "web"), (8081, "web")}
+    three = seen(None, ["web", "cart", "mail"])
+    assert three == {(8080, "web"), (8081, "cart"), (8080, "mail")}
 
 
 def paths(way: str, sources: list[str], port: str | None = None) -> list[tuple[str, Any, Any]]:
@@ -228,6 +252,69 @@ def test_a_gateway_that_was_restarted_has_ended_the_fault() -> None:
     assert states["f"]["state"] == "EndedEarly"
     assert states["f"]["hits"] == 4  # what was told before stays
     assert "the gateway was restarted" in namespace.summary()["lostEvidence"][0]
+
+
+def test_an_end_that_is_heard_of_late_was_when_the_gateway_says() -> None:
+    async def course(director: Director, namespace: RunNamespace, gateway: OrderedPlace) -> None:
+        await director.prepare()
+        await director.begin_with("paid")
+        gateway.carrier.hit("f", 4)
+        await asyncio.sleep(2.5)
+        await gateway.stop()
+        await asyncio.sleep(2.0)  # its deadline is in here
+        await gateway.back()
+        await asyncio.sleep(3.0)
+        await director.end_with("paid")
+
+    states, _, _ = in_traffic(a_latency(lasts="3s"), course=course)
+    lasted = parse(states["f"]["reverted"]) - parse(states["f"]["applied"])
+    assert timedelta(seconds=2.9) < lasted < timedelta(seconds=3.1)
+
+
+@pytest.mark.parametrize("ends", ["at its deadline", "with its test"])
+def test_connections_that_broke_with_a_process_of_the_gateway_are_missing_evidence(
+    ends: str,
+) -> None:
+    async def course(director: Director, namespace: RunNamespace, gateway: OrderedPlace) -> None:
+        await director.prepare()
+        await director.begin_with("paid")
+        gateway.carrier.hit("f", 4)
+        await asyncio.sleep(1.0)
+        met = gateway.carrier.met["f"]
+        gateway.carrier.met["f"] = replace(met, counts={"lostConnections": 2})
+        await asyncio.sleep(4.0 if ends == "at its deadline" else 0.1)
+        await director.end_with("paid")
+
+    states, namespace, _ = in_traffic(a_latency(), course=course)
+    assert states["f"]["state"] == "Recovered"  # no proof is missing for it
+    assert namespace.summary()["lostEvidence"] == [
+        "While fault f was on, 2 connections broke because a process of the gateway ended; what"
+        " they would have shown is not known."
+    ]
+
+
+@pytest.mark.parametrize("hits", [0, 1])
+def test_a_fault_of_http_that_only_tls_has_passed_says_why_and_what_to_do(hits: int) -> None:
+    async def told() -> str:
+        fault = a_latency(http={"abort": {"status": 503}})
+        stage = await a_stage(RunNamespace(), a_run_doc(faults=[fault]))
+        account = Account(stage, fault, [], Traffic(), test="paid", number=1, flaw=None)
+        account.asked()
+        account.applied(Intent([]))
+        account.take(Evidence(hits, counts={"unreadConnections": 2}))
+        account.reverted("deadline")
+        account.recovered(None)
+        return account.state["message"]
+
+    message = in_virtual_time(told())
+
+    if hits:
+        assert message == ""
+        return
+    assert message.startswith(
+        "2 connections passed it meanwhile in which no HTTP can be read, because of TLS or another"
+        " protocol. Ask the service without TLS in this run"
+    )
 
 
 def test_a_fault_whose_effect_nobody_could_look_for_is_proven_by_what_met_it() -> None:

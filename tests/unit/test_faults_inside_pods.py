@@ -197,9 +197,19 @@ def test_a_pod_that_goes_takes_the_fault_with_it_and_that_is_said() -> None:
         await director.end_with("paid")
 
     states, namespace = inside(a_freeze(lasts="1m"), course=course)
-    assert states["f"]["state"] == "EndedEarly"
+    assert (states["f"]["state"], states["f"]["revertedBy"]) == ("EndedEarly", "podGone")
     assert "is gone, and with it the fault" in states["f"]["message"]
     assert "ended before its time" in namespace.summary()["lostEvidence"][0]
+
+
+def test_an_agent_that_is_gone_from_its_pod_is_no_pod_that_is_gone() -> None:
+    async def course(director: Director, namespace: RunNamespace, agents: Agents) -> None:
+        namespace.end_agent(await hit_pod(director, agents))
+        await asyncio.sleep(5)
+        await director.end_with("paid")
+
+    states, _ = inside(a_freeze(lasts="1m"), course=course)
+    assert (states["f"]["state"], states["f"]["revertedBy"]) == ("EndedEarly", "itself")
 
 
 def test_an_agent_that_is_restarted_has_ended_the_fault_and_lost_what_it_knew() -> None:
@@ -212,7 +222,7 @@ def test_an_agent_that_is_restarted_has_ended_the_fault_and_lost_what_it_knew() 
         await director.end_with("paid")
 
     states, _ = inside(a_freeze(lasts="1m"), course=course)
-    assert states["f"]["state"] == "EndedEarly"
+    assert (states["f"]["state"], states["f"]["revertedBy"]) == ("EndedEarly", "itself")
     assert "was restarted, and with it the fault ended" in states["f"]["message"]
     assert states["f"]["recovered"] is not None
 

@@ -268,7 +268,7 @@ def test_a_scale_that_cannot_be_undone_is_told() -> None:
         await director.gate_opened()
 
         async def refuse(path: str, body: dict[str, Any], **_: Any) -> dict[str, Any]:
-            if path.endswith("/scale"):
+            if path.endswith("/deployments/orders"):
                 raise ClusterError("403 forbidden", status=403)
             return await real(path, body)
 

@@ -261,6 +261,21 @@ def test_seatrials_own_objects_are_not_touched() -> None:
     assert "is Seatrial's own" in states["f"]["message"]
 
 
+def test_copies_of_what_a_service_reads_are_the_users_to_change() -> None:
+    name = "seatrial-copy.settings"
+
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        namespace.add("configmaps", {"metadata": {"name": name}, "data": {"a": "1"}})
+        await director.begin_with("paid")
+        assert namespace.objects["configmaps", name]["data"] == {"a": "2"}
+        await director.end_with("paid")
+
+    states, _ = played(
+        a_lasting(configuration={"configMap": name, "set": {"a": "2"}}), course=course
+    )
+    assert states["f"]["state"] == "Recovered"
+
+
 def test_an_object_that_is_not_there_is_told() -> None:
     fault = a_lasting(configuration={"secret": "settings", "remove": {}})
     states, _ = played(fault, course=one_test)

@@ -12,7 +12,7 @@ from seatrial.api.control import FaultOrder
 from seatrial.api.errors import NotRevertedError
 from seatrial_runner.gateway import links as module
 from seatrial_runner.gateway import messages
-from seatrial_runner.gateway.board import Board
+from seatrial_runner.gateway.board import Board, Cell
 from seatrial_runner.gateway.controller import Controller
 from seatrial_runner.gateway.http_faults import NoHttpFaults
 from seatrial_runner.gateway.links import Links, NoAnswerError
@@ -130,3 +130,29 @@ async def test_a_fault_nobody_ended_is_not_forgotten(monkeypatch) -> None:
 
     ours.close()
     theirs.close()
+
+
+async def test_a_fault_that_is_just_ending_has_still_met_what_it_has_met() -> None:
+    ours, theirs = messages.pair()
+    worker, board = APlayedWorker(theirs), Board(1)
+    doc: Any = {"listeners": [], "httpFaults": []}
+    controller = Controller(doc, [ours], board, NoHttpFaults())
+    await controller.start()
+    worker.says((await worker.hears())["number"])
+    order = FaultOrder(kind="partition", params={}, forS=1, seed=1)
+
+    putting = asyncio.create_task(controller.put("cut", order, 1.0))
+    word = await worker.hears()
+    worker.says(word["number"])
+    await putting
+    board.cells(word["faults"][0]["slot"], 0)[Cell.HITS] += 3
+    ending = asyncio.create_task(controller.delete("cut"))
+    word = await worker.hears()
+    told = (await controller.evidence("cut")).hits
+    worker.says(word["number"])
+    await ending
+    await controller.stop()
+    ours.close()
+    theirs.close()
+
+    assert told == 3

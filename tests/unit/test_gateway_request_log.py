@@ -52,6 +52,24 @@ def test_hits_are_counted_by_fault_and_since_its_beginning(tmp_path: Path) -> No
     assert evidence.counts == {"requests": 2, "answered": 1}
 
 
+def test_connections_that_are_no_http_are_counted_once_and_are_no_hits(tmp_path: Path) -> None:
+    path = tmp_path / "requests.jsonl"
+    log = RequestLog(path)
+    log.begin("slow", T0)
+
+    def passing(after_ms: int, number: int) -> bytes:
+        entry = {"fault": "slow", "passing": number, "at": str(T0_MS + after_ms), "path": ""}
+        return json.dumps(entry).encode() + b"\n"
+
+    write(path, passing(-1, 4), passing(1, 7), passing(2, 8), passing(1001, 7))
+    log.read()
+    evidence = log.evidence("slow")
+    log.close()
+
+    assert (evidence.hits, evidence.first_hit) == (0, None)
+    assert evidence.counts == {"requests": 0, "unreadConnections": 2}
+
+
 def test_a_line_that_is_being_written_is_read_when_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "requests.jsonl"
     log = RequestLog(path)

@@ -58,6 +58,10 @@ def test_a_damaged_journal_is_read_as_far_as_it_goes(text: str) -> None:
     assert entries.add("finished", at=AT, mono=0.0, start=2)["start"] == 2
 
 
+def test_a_line_that_is_no_entry_counts_as_dropped() -> None:
+    assert Entries.parse('{}\n[]\n{"n":1,"kind":"finished"}\n').dropped == 2
+
+
 def test_passed_cases_go_before_anything_else() -> None:
     entries = Entries(max_bytes=4000)
     entries.add("fault.requested", at=AT, mono=0.0, start=1, undo={"originals": {"a": 2}})
@@ -75,6 +79,35 @@ def test_an_intent_outlives_every_other_kind() -> None:
     for _ in range(200):
         entries.add("case.finished", at=AT, mono=0.0, start=1, outcome="failed", message="x" * 50)
     assert next(iter(entries))["undo"] == {"originals": {"a": 2}}
+
+
+def test_rounds_that_are_over_go_from_the_oldest_on_and_as_a_whole() -> None:
+    entries = Entries(max_bytes=4000)
+    for number in range(100):
+        for kind in ("requested", "applied", "hit", "reverted", "recovered"):
+            entries.add(f"fault.{kind}", at=AT, mono=0.0, start=1, fault="cut", round=number)
+    numbers = [entry["n"] for entry in entries if entry["kind"] != "fault.hit"]
+    assert len(numbers) > 16
+    assert numbers == [n for n in range(numbers[0], 501) if n % 5 != 3]
+
+
+def test_what_has_just_come_stays_until_it_can_be_written() -> None:
+    entries = Entries(max_bytes=4000)
+    for _ in range(200):
+        entries.add("test.started", at=AT, mono=0.0, start=1)
+        hit = entries.add("fault.hit", at=AT, mono=0.0, start=1)
+        assert hit in list(entries)
+
+
+def test_the_last_intent_of_each_fault_and_what_shards_told_stay() -> None:
+    entries = Entries(max_bytes=4000)
+    for name in ("cut", "slow"):
+        entries.add("fault.requested", at=AT, mono=0.0, start=1, fault=name, round=1)
+        entries.add("fault.requested", at=AT, mono=0.0, start=1, fault=name, round=2)
+    entries.add("shard.finished", at=AT, mono=0.0, start=1)
+    for _ in range(200):
+        entries.add("test.started", at=AT, mono=0.0, start=1)
+    assert [entry["n"] for entry in entries][:3] == [2, 4, 5]
 
 
 def test_numbers_go_on_after_a_restart() -> None:

@@ -8,11 +8,12 @@ import kopf
 import pytest
 from kubernetes.aio.client import Configuration
 from seatrial.api import names
+from seatrial.api.errors import ForbiddenError
 from seatrial.app import watches
 from seatrial.app.metrics import Metrics
 from seatrial.app.running import _Work
 
-from tests.support.builders import a_service, a_test
+from tests.support.builders import a_run, a_service, a_test
 from tests.support.simulation import SETTINGS, Simulation
 
 
@@ -42,7 +43,7 @@ def test_a_bug_that_one_run_meets_takes_no_worker_from_the_others():
         worker = asyncio.create_task(work._work())
         await asyncio.wait(
             {worker, asyncio.create_task(reconciler.done.wait())},
-            timeout=5,
+            timeout=60,
             return_when=asyncio.FIRST_COMPLETED,
         )
         work._queue.close()
@@ -58,6 +59,33 @@ def test_a_bug_that_one_run_meets_takes_no_worker_from_the_others():
     assert seen == ["bad", "good"]
     assert failures == 1
     assert "bad" in timers  # it is looked at again, later
+
+
+@pytest.mark.parametrize("error", [ForbiddenError("no"), RuntimeError("a bug of ours")])
+def test_a_look_that_fails_is_logged_with_the_run_it_was_at(caplog, error):
+    body = a_run()
+    body["metadata"]["resourceVersion"] = "1"
+    uid = body["metadata"]["uid"]
+
+    async def look(_):
+        raise error
+
+    async def course():
+        settings = SimpleNamespace(plan=SETTINGS)
+        work = _Work(settings, Configuration(), None, Metrics(), asyncio.Event())
+        work._reconciler = SimpleNamespace(look=look)
+        work._world.see_run(body)
+        worker = asyncio.create_task(work._work())
+        async with asyncio.timeout(30):
+            while not caplog.records:  # noqa: ASYNC110  # a record has no event to wait for
+                await asyncio.sleep(0)
+        work._queue.close()
+        await worker
+
+    asyncio.run(course())
+
+    [record] = caplog.records
+    assert (record.run, record.namespace, record.uid) == ("checkout", "shop", uid)
 
 
 @pytest.mark.parametrize(

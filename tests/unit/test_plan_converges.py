@@ -13,8 +13,10 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from seatrial.api import names
+from seatrial.api.undoing import mark_key
 
 from tests.support.builders import a_fault, a_service, a_test
+from tests.support.examples import WIDE, examples
 from tests.support.fake_cluster import OperatorKilledError
 from tests.support.simulation import SETTINGS, Simulation
 
@@ -37,6 +39,7 @@ SPECS = [
         "tests": [a_test()],
     },
 ]
+MARKS = {mark_key("away")}
 # Nothing here runs into a deadline: those end runs on purpose.
 PATIENT = {
     "timeout": "4h",
@@ -52,6 +55,7 @@ class Runs(RuleBasedStateMachine):
         self.simulation = Simulation()
         self.fails: dict[str, bool] = {}
         self.meddled: set[str] = set()  # runs whose verdict may be another
+        self.frozen: set[str] = set()  # runs whose conductor does nothing once its faults are on
         self.verdicts: dict[str, str] = {}
         self.phases: dict[str, int] = {}
 
@@ -130,6 +134,13 @@ class Runs(RuleBasedStateMachine):
             self.cluster.remove(data.draw(st.sampled_from(pods)))
 
     @precondition(lambda self: self.simulation.runs)
+    @rule(data=st.data())
+    def a_conductor_freezes_when_its_faults_are_on(self, data):
+        name = data.draw(st.sampled_from(self.simulation.runs))[2]
+        self.simulation.conductor(name).freezes = True
+        self.frozen.add(name)
+
+    @precondition(lambda self: self.simulation.runs)
     @rule(data=st.data(), suspend=st.booleans())
     def a_user_suspends(self, data, suspend):
         self.cluster.edit(data.draw(st.sampled_from(self.simulation.runs)), suspend=suspend)
@@ -189,8 +200,9 @@ class Runs(RuleBasedStateMachine):
             status, name = self.simulation.status(key[2]), key[2]
             assert status["phase"] == "Finished", (name, status)
             assert not self.cluster.objects[key]["metadata"].get("finalizers")
-            if name not in self.meddled:
+            if name not in self.meddled | self.frozen:
                 assert status["verdict"] == ("Failed" if self.fails[name] else "Passed")
+        self.no_fault_outlived_its_time()
         environments = [key for key in self.cluster.objects if key[0] == "Namespace"]
         assert environments == []
         written = len(self.cluster.writes)
@@ -198,14 +210,24 @@ class Runs(RuleBasedStateMachine):
         self.simulation.settle()
         assert self.cluster.writes[written:] == []  # a plan carried out asks for nothing more
 
+    def no_fault_outlived_its_time(self) -> None:
+        """Check that what a frozen conductor has left was undone before its namespace went."""
+        patient = {each for each in self.frozen if each not in self.meddled}
+        for type_, body in self.cluster.events:
+            metadata = body["metadata"]
+            if type_ == "DELETED" and body["kind"] == "Deployment":
+                run = metadata["labels"][names.LABEL_RUN_NAME]
+                marks = [each for each in metadata.get("annotations", {}) if each in MARKS]
+                assert run not in patient or not marks, (run, metadata["name"], marks)
+
 
 Runs.TestCase.settings = settings(
-    max_examples=60,
+    max_examples=examples(60),
     stateful_step_count=40,
     deadline=None,
-    derandomize=True,
+    derandomize=not WIDE,
     database=None,
-    phases=[Phase.generate],
+    phases=[Phase.generate, Phase.shrink] if WIDE else [Phase.generate],
     suppress_health_check=[HealthCheck.too_slow],
 )
 TestRuns = Runs.TestCase

@@ -19,6 +19,17 @@ def seconds(status):
     return (end - start).total_seconds()
 
 
+@pytest.mark.parametrize("phase", ["Provisioning", "Running"])
+def test_a_spec_that_is_edited_until_it_cannot_be_read_ends_the_run(phase):
+    simulation = Simulation(**WHOLE)
+    simulation.until(phase)
+    simulation.cluster.edit(simulation.runs[0], timeout="100h")
+    simulation.settle()
+    assert simulation.status()["verdict"] == "Error"
+    assert simulation.condition("Finished")["reason"] == "InvalidSpec"
+    assert simulation.status()["message"].startswith("spec.timeout")
+
+
 @pytest.mark.parametrize(
     ("spec", "field", "after"),
     [

@@ -7,6 +7,8 @@ from seatrial.api.reasons import Reason
 from seatrial.plan.liveness import describe, health
 from seatrial.plan.seen import PodSeen, see_pod
 
+from tests.support.builders import a_summary
+
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
@@ -71,10 +73,16 @@ def test_a_conductor_on_a_lost_node_is_removed_by_force_after_a_while():
 
 def test_what_it_waits_for_is_said_behind_a_deadline():
     assert "ImagePullBackOff no such image" in describe(
-        a_pod(waiting="ImagePullBackOff", waiting_message="no such image")
+        a_pod(waiting="ImagePullBackOff", waiting_message="no such image"), None
     )
-    assert describe(None) == " The conductor has no pod."
-    assert describe(a_pod(phase="Running")) == ""
+    assert describe(None, None) == " The conductor has no pod."
+
+
+def test_of_a_conductor_that_stands_still_it_is_said_since_when():
+    pod, summary = a_pod(phase="Running"), a_summary()
+    last_word = summary["updatedAt"]
+    assert f"runs, but has said nothing since {last_word}: see the log" in describe(pod, summary)
+    assert "runs, but has said nothing at all: see the log" in describe(pod, None)
 
 
 def test_a_pod_is_read_as_the_kubelet_writes_it():

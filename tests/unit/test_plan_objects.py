@@ -85,20 +85,41 @@ def test_every_object_carries_the_labels_of_its_run_and_its_namespace():
             assert metadata["namespace"] == "itr-checkout-0a1b2c3d"
 
 
-@pytest.mark.parametrize("level", ["restricted", "privileged"])
-def test_no_pod_has_a_token_mounted_or_more_rights_than_restricted_allows(level):
-    settings = dataclasses.replace(SETTINGS, pod_security_levels=("restricted", "privileged"))
-    for name, pod in pods(made(settings, podSecurity=level, **WHOLE)):
+LEVELS = ("restricted", "baseline", "privileged")
+PERMISSIVE = dataclasses.replace(SETTINGS, pod_security_levels=LEVELS)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_no_pod_has_a_token_mounted_or_an_account_of_more_rights(level):
+    for name, pod in pods(made(PERMISSIVE, podSecurity=level, **WHOLE)):
         assert pod["automountServiceAccountToken"] is False, name
         assert pod["enableServiceLinks"] is False
-        assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-        for container in [*pod.get("initContainers", []), *pod["containers"]]:
-            context = container["securityContext"]
-            assert context["allowPrivilegeEscalation"] is False
-            assert context["capabilities"] == {"drop": ["ALL"]}
         account = names.CONDUCTOR if name == names.CONDUCTOR else names.WORKLOAD_ACCOUNT
         assert pod["serviceAccountName"] == account
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_only_where_baseline_is_asked_for_may_a_container_of_the_user_be_root(level):
+    freed = set()
+    for name, pod in pods(made(PERMISSIVE, podSecurity=level, **WHOLE)):
+        for container in [*pod.get("initContainers", []), *pod["containers"]]:
+            context = {**pod["securityContext"], **container["securityContext"]}
+            if (
+                context.get("runAsNonRoot") is not True
+                or context.get("allowPrivilegeEscalation") is not False
+                or context.get("capabilities") != {"drop": ["ALL"]}
+            ):
+                freed.add((name, container["name"]))
+    users = {("db", "main"), ("orders", "main"), ("test-suite", "test"), ("test-any", "test")}
+    assert freed == (users if level == "baseline" else set())
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_namespace_enforces_the_level_that_is_asked_for(level):
+    namespace = made(PERMISSIVE, podSecurity=level, **WHOLE)["Namespace", "itr-checkout-0a1b2c3d"]
+    labels = namespace.body["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == level
 
 
 def test_the_conductor_has_no_volume_and_its_secret_is_written_before_it():
@@ -195,8 +216,10 @@ def test_a_container_test_waits_at_the_gate_and_is_collected_from():
     job = made(**WHOLE)["Job", "test-any"].body["spec"]
     assert job["backoffLimit"] == 2  # each attempt is a new pod
     pod = job["template"]["spec"]
-    gate, collect = pod["initContainers"]
-    assert (gate["args"], "restartPolicy" in gate) == (["gate"], False)
+    # The sidecar first: a test that takes less time than Python to start is collected from, too.
+    collect, gate = pod["initContainers"]
+    assert (gate["args"], "restartPolicy" in gate) == (["gate", "--collector", "/out/r"], False)
+    assert gate["volumeMounts"] == collect["volumeMounts"]
     assert collect["args"] == ["collect", "--junit", "/out/r/*.xml"]
     assert collect["restartPolicy"] == "Always"
     assert collect["volumeMounts"] == [{"name": "results", "mountPath": "/out/r"}]

@@ -1,8 +1,14 @@
 """The fixtures and the marker, on a laptop and with a conductor."""
 
+import re
+from xml.etree import ElementTree
+
 import pytest
+from seatrial_runner.runner.connections import Connections
 from seatrial_runner.runner.eventually import eventually
 from seatrial_runner.runner.services import ServiceError, read_services
+from seatrial_runner.runner.settled import note_settled
+from seatrial_runner.scenario.results import MAX_SETTLED
 
 from tests.support.fake_conductor import FakeConductor
 from tests.support.loopback import Loopback
@@ -202,7 +208,8 @@ def test_without_a_conductor_tests_that_need_faults_are_skipped(pytester):
     )
     done = run_pytest(pytester, "-rs")
     assert "2 skipped" in done.stdout
-    assert "it needs fault 'x', and there is no conductor here" in done.stdout
+    told = "needs the cluster: without a conductor there is no fault x; run it with seatrial run"
+    assert done.stdout.count(told) == 2
 
 
 def test_a_conductor_that_is_no_url_is_told(pytester):
@@ -278,9 +285,122 @@ def test_eventually_is_a_decorator_too():
     assert order_is_paid(7) is True
 
 
-def test_the_fixture_eventually_is_that_function(pytester):
+def test_eventually_records_how_long_it_took_until_it_held():
+    time, told = FakeTime(), []
+    keep = {"monotonic": time.monotonic, "sleep": time.sleep, "record": lambda *it: told.append(it)}
+
+    def paid():
+        return time.seconds > 0.1
+
+    @eventually(**keep)
+    def shipped():
+        assert time.seconds > 1
+
+    eventually(paid, **keep)
+    shipped()
+    with pytest.raises(AssertionError):
+        eventually(lambda: False, within=0.1, **keep)
+    assert [(name, round(seconds, 3)) for name, seconds in told] == [
+        ("paid", 0.15),
+        ("shipped", 1.55),
+    ]
+
+
+SETTLING = """
+import pytest
+
+@pytest.fixture(scope="module")
+def of_the_module(eventually):
+    return eventually
+
+def is_there():
+    return True
+
+def test_it(of_the_module, eventually):
+    assert of_the_module(lambda: 7) == 7
+    for _ in range(2):
+        eventually(is_there)
+
+def test_other(eventually):
+    pass
+"""
+
+
+def test_how_long_it_took_is_a_property_of_the_test_in_junit(pytester):
+    write(pytester.path, {"test_it.py": SETTLING})
+    assert run_pytest(pytester, "--junitxml=junit.xml").returncode == 0
+    cases = ElementTree.parse(pytester.path / "junit.xml").iter("testcase")
+    found = {
+        case.get("name"): {each.get("name"): each.get("value") for each in case.iter("property")}
+        for case in cases
+    }
+    assert list(found["test_it"]) == [
+        "settled: test_it.py line 11",
+        "settled: is_there",
+        "settled: is_there (2)",
+    ]
+    assert all(re.fullmatch(r"\d+\.\d{3}s", value) for value in found["test_it"].values())
+    assert found["test_other"] == {}
+
+
+def test_no_more_of_them_are_kept_than_a_report_has_room_for():
+    kept: list[tuple[str, object]] = []
+    for _ in range(100):
+        note_settled(kept, "n" * 100, 0.5)
+    assert len(kept) == len(dict(kept)) == MAX_SETTLED
+    assert {len(name) for name, _ in kept} == {64}
+
+
+def test_a_test_finds_its_databases(pytester):
     write(
         pytester.path,
-        {"test_it.py": "def test_it(eventually):\n    assert eventually(lambda: 7) == 7\n"},
+        {
+            "test_it.py": """
+            import pytest
+
+            def test_it(connections):
+                assert connections == {
+                    "db": "postgresql://app:pw@localhost:15432/app",
+                    "events": "amqp://app:pw@events:5672/%2F",
+                }
+
+            def test_another(connections):
+                with pytest.raises(KeyError, match="no connection to 'mq' is known; known are: db"):
+                    connections["mq"]
+            """
+        },
     )
-    assert run_pytest(pytester).returncode == 0
+    environment = {
+        "SEATRIAL_CONNECTIONS": '{"db": "postgresql://app:pw@db:5432/app",'
+        ' "events": "amqp://app:pw@events:5672/%2F"}'
+    }
+    option = "--connection=db=postgresql://app:pw@localhost:15432/app"
+    done = run_pytest(pytester, option, environment=environment)
+    assert done.returncode == 0, done.stdout
+
+
+def test_whoever_looks_up_a_connection_is_about_to_send_something_there():
+    told = []
+    connections = Connections({"db": "redis://db:6379"}, lambda at, host: told.append(host))
+    assert "db" in connections
+    assert told == []
+    assert connections["db"] == "redis://db:6379"
+    assert told == ["db"]
+
+
+def test_data_that_pods_cannot_share_is_refused(pytester):
+    write(
+        pytester.path,
+        {
+            "test_it.py": """
+            import pytest
+            from seatrial_runner.runner.databases import DatabaseError
+
+            def test_it(request):
+                with pytest.raises(DatabaseError, match="not shared between the 2 pods"):
+                    request.getfixturevalue("shared_data")
+            """
+        },
+    )
+    done = run_pytest(pytester, environment={"SEATRIAL_SHARDS": "2"})
+    assert done.returncode == 0, done.stdout

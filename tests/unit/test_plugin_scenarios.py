@@ -105,23 +105,49 @@ def test_a_wrong_file_is_told_in_one_line_for_each_problem(pytester, text, probl
     assert done.returncode == 2
 
 
-def test_fault_steps_are_skipped_on_a_laptop_with_a_reason(pytester):
-    write(pytester.path, {"x.yaml": "scenario:\n- fault: {start: lose}\n- expect: ['false']\n"})
-    done = run_pytest(pytester, "x.yaml")
-    assert "start fault lose: fault 'lose': there is no conductor here" in done.stdout
+UNDER_FAULT = RUN.replace(
+    "  tests:\n",
+    """
+  services:
+  - {name: orders, image: shop, ports: [{name: http, port: 8080}]}
+  faults:
+  - {name: lose, target: {service: orders}, kill: {}, when: {manual: {}}}
+  - {name: none-left, target: {service: orders}, kill: {}, when: {test: with-none}}
+  tests:
+  - name: starts-it
+    scenario:
+    - http: {get: "http://orders:8080/A1"}
+    - fault: {start: lose}
+  - name: with-none
+    scenario: [{http: {get: "http://orders:8080/A1"}}]
+""",
+)
 
 
-def test_a_failure_that_is_expected_is_skipped_on_a_laptop_with_a_reason(pytester):
-    step = "http: {get: 'http://orders:8080/'}, expectFailure: {during: lose}"
-    write(pytester.path, {"x.yaml": f"scenario:\n- {{{step}}}\n- expect: ['false']\n"})
-    done = run_pytest(pytester, "x.yaml")
-    assert "GET http://orders:8080/: fault 'lose': there is no conductor here" in done.stdout
+def test_what_needs_a_fault_is_skipped_whole_on_a_laptop_and_says_what_to_do(pytester, system):
+    write(pytester.path, {"run.yaml": UNDER_FAULT})
+    done = run_pytest(pytester, "run.yaml", "-v", "-rs", f"--service=orders={system.url}")
+    assert "run.yaml::starts-it SKIPPED" in done.stdout
+    assert "run.yaml::with-none SKIPPED" in done.stdout
+    assert "run.yaml::order-is-there[A1] PASSED" in done.stdout
+    for fault in ("lose", "none-left"):
+        told = f"needs the cluster: without a conductor there is no fault {fault}; run it with"
+        assert f"{told} seatrial run" in done.stdout
+    assert [each.path for each in system.asked] == ["/A1", "/B2"]
+
+
+def test_what_asks_the_cluster_is_skipped_whole_on_a_laptop_and_says_what_to_do(pytester):
+    steps = "- {expect: ['true']}\n- {logs: {service: orders, contains: paid}}\n"
+    write(pytester.path, {"x.yaml": f"scenario:\n{steps}"})
+    done = run_pytest(pytester, "x.yaml", "-rs")
+    assert "1 skipped" in done.stdout
+    assert "x.yaml:1: needs the cluster: there is none to ask for steps of kind logs" in done.stdout
 
 
 def test_a_scenario_without_any_step_carried_out_is_a_skip(pytester):
-    write(pytester.path, {"x.yaml": "scenario:\n- fault: {start: lose}\n"})
+    write(pytester.path, {"x.yaml": "scenario:\n- {expect: ['false'], when: 'false'}\n"})
     done = run_pytest(pytester, "x.yaml", "-rs")
-    assert "no step was carried out" in done.stdout
+    assert "x.yaml:1: no step was carried out" in done.stdout
     assert "1 skipped" in done.stdout
 
 

@@ -1,10 +1,10 @@
-"""Where faults inside pods are allowed, manifests are held to what restricted asks for."""
+"""Manifests are held to what restricted asks for, unless the run asks for baseline."""
 
 import pytest
 import yaml
 from seatrial.api.run import parse_run
 from seatrial.api.spec import PodSecurity
-from seatrial.plan.restricted import restricted_problems
+from seatrial.plan.restricted import contradictions, restricted_problems
 from seatrial.plan.validation import Limits, validate
 
 from tests.support.builders import a_run, a_test
@@ -47,16 +47,46 @@ def test_what_restricted_refuses_is_found(document, problem):
 
 @pytest.mark.parametrize("shape", [None, 5, "x", [], {"containers": [5]}, {"securityContext": 1}])
 def test_any_shape_is_looked_at(shape):
-    list(restricted_problems([{"kind": "Pod", "metadata": shape, "spec": shape}], "f"))
+    for look in (restricted_problems, contradictions):
+        list(look([{"kind": "Pod", "metadata": shape, "spec": shape}], "f"))
 
 
-@pytest.mark.parametrize(("level", "found"), [("restricted", 0), ("privileged", 1)])
-def test_it_is_asked_where_the_namespace_does_not(level, found):
-    inline = yaml.safe_dump(a_pod({"allowPrivilegeEscalation": True}))
+@pytest.mark.parametrize(
+    ("own", "pod", "problem"),
+    [
+        ({"allowPrivilegeEscalation": True}, POD, "sets allowPrivilegeEscalation: true"),
+        ({"capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN"]}}, POD, "adds capabilities"),
+        ({"runAsNonRoot": False}, POD, "sets runAsNonRoot: false"),
+        ({}, {**POD, "runAsNonRoot": False}, "sets runAsNonRoot: false"),
+        ({"runAsUser": 0}, POD, "runs as root (runAsUser: 0)"),
+        ({}, {**POD, "runAsUser": 0}, "runs as root (runAsUser: 0)"),
+    ],
+)
+def test_what_is_set_against_restricted_is_refused_with_the_remedy(own, pod, problem):
+    (found,) = found_in(a_pod(own, pod), "restricted")
+
+    assert str(found).startswith(
+        f"spec.services[0].manifests[Pod/web]: container web {problem}. Take it out, or set"
+        " spec.podSecurity: baseline"
+    )
+    assert found_in(a_pod(own, pod), "baseline") == []
+
+
+@pytest.mark.parametrize(
+    ("level", "found"), [("restricted", 0), ("baseline", 0), ("privileged", 3)]
+)
+def test_what_is_left_out_is_asked_for_where_the_namespace_does_not(level, found):
+    """An admission webhook of the cluster may still set it, before Pod Security looks."""
+    left_out = a_pod(pod={})
+    left_out["spec"]["containers"][0]["securityContext"] = {"capabilities": {"drop": ["ALL"]}}
+
+    assert len(found_in(left_out, level)) == found
+
+
+def found_in(document, level):
     run = a_run(
         podSecurity=level,
-        services=[{"name": "web", "manifests": {"inline": inline}}],
+        services=[{"name": "web", "manifests": {"inline": yaml.safe_dump(document)}}],
         tests=[a_test(scenario=[{"expect": ["true"]}])],
     )
-
-    assert len(validate(parse_run(run).spec, None, Limits(frozenset(PodSecurity)))) == found
+    return validate(parse_run(run).spec, None, Limits(frozenset(PodSecurity)))

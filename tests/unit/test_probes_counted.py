@@ -112,6 +112,26 @@ def test_a_conductor_that_comes_back_keeps_the_failure_that_decides() -> None:
     assert (state["message"], state["outsideFaults"], state["checks"]) == ("bad", 2, 3)
 
 
+@pytest.mark.parametrize(
+    ("first", "must_hold", "told"),
+    [
+        pytest.param([FAILED], False, "later", id="in-a-fault-where-it-may-fail"),
+        pytest.param([FAILED], True, FAILED, id="in-a-fault-where-it-must-hold"),
+        pytest.param([], True, "later", id="nothing-yet"),
+    ],
+)
+def test_a_conductor_that_comes_back_knows_whether_a_failure_has_decided(
+    first: list[str], must_hold: bool, told: str
+) -> None:
+    state = counted(("once", ["f"]), (HELD, []), must_hold=must_hold, threshold=2)
+    for problem in first:
+        Ledger(state, 1).take(a_check(5, problem), ["f"])
+    before = state["message"]
+    assert before == (FAILED if first and must_hold else "once")
+    Ledger(state, 1).take(a_check(9, "later"), [])
+    assert state["message"] == told
+
+
 def test_the_summary_begins_with_a_state_for_each_probe() -> None:
     async def fresh() -> list[ProbeState]:
         probes = [{"name": "p", "tcp": "db:5432", "duringFaults": "MustHold"}]
@@ -119,6 +139,11 @@ def test_the_summary_begins_with_a_state_for_each_probe() -> None:
 
     [state] = in_virtual_time(fresh())
     assert (state["name"], state["mustHold"], state["checks"]) == ("p", True, 0)
+
+
+def test_the_faults_during_which_it_failed_are_named_within_bounds() -> None:
+    state = counted((FAILED, [f"f{number}" for number in range(70)]))
+    assert state["duringFaults"] == [f"f{number}" for number in range(64)]
 
 
 problems = st.sampled_from([HELD, FAILED])

@@ -6,7 +6,6 @@ import asyncio
 import os
 import re
 import signal
-import socket
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +19,6 @@ from seatrial_runner.conductor.configmaps import JournalConfigMap
 from seatrial_runner.conductor.faults.recovery import recovers
 from seatrial_runner.conductor.opening import claim_journal
 from seatrial_runner.conductor.probing import Probing
-from seatrial_runner.conductor.reach import tcp_problem
 from seatrial_runner.conductor.stage import Stage
 from seatrial_runner.conductor.steady import Check
 
@@ -39,6 +37,7 @@ from tests.support.run_namespace import RunNamespace
 from tests.support.virtual_time import in_virtual_time, loop
 
 FAILED = "response.status is 503"
+MOST_WRITES = 20  # a conductor writes less often in a run with a probe and a test
 # Newer Pythons warn of a fork beside threads; here it is the test that has one, for its service.
 beside_threads = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 
@@ -294,6 +293,7 @@ def a_run_with_probe(orders: Orders, *, checks: int, **probe: Any) -> RunNamespa
 
     async def course() -> RunNamespace:
         namespace = RunNamespace()
+        loop().pace = 1.0  # nobody waits longer than a minute for a check
         probes = [a_probe(**{"http": health, "every": "100ms", **probe})]
         order(namespace, a_run_doc(probes=probes, tests=[a_scenario("long", many)]))
         await a_conductor(namespace)
@@ -354,7 +354,7 @@ def test_probes_go_on_after_each_death_of_the_conductor(orders: Orders) -> None:
         await a_conductor(namespace)
         return namespace
 
-    for dies_at in range(1, 10):
+    for dies_at in range(1, MOST_WRITES):
         namespace = in_virtual_time(course(dies_at))
         if namespace is None:
             break
@@ -362,12 +362,6 @@ def test_probes_go_on_after_each_death_of_the_conductor(orders: Orders) -> None:
         assert summary["finished"] is not None
         assert summary["probes"][0]["checks"] >= 1
         assert summary["probes"][0]["failures"] == 0
+    else:
+        pytest.fail(f"it writes {MOST_WRITES} times or more, and was not killed at all of them")
     assert dies_at > 1
-
-
-def test_a_port_that_stays_open_holds_and_one_that_is_closed_at_once_does_not() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
-        assert tcp_problem("127.0.0.1", port, timeout_s=1.0) == ""
-    problem = tcp_problem("127.0.0.1", port, timeout_s=1.0)
-    assert problem == f"connection refused: nothing listens on 127.0.0.1:{port}"

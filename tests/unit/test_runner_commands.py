@@ -110,6 +110,15 @@ def test_junit_files_are_handed_in_by_their_path_below_the_glob(conductor, tmp_p
     status = collect_command.hand_in(an_api(conductor), "suite", f"{tmp_path}/**/*.xml")
     assert status == 0
     assert conductor.junit == {"a.xml": b"<a/>", "deep/b c.xml": b"<b/>"}
+    assert conductor.collected == [2]
+
+
+def test_a_conductor_that_came_in_between_gets_the_files_again(conductor, tmp_path):
+    write(tmp_path, {"a.xml": "<a/>"})
+    conductor.forgets = 1
+    assert collect_command.hand_in(an_api(conductor), "suite", f"{tmp_path}/*.xml") == 0
+    assert conductor.junit == {"a.xml": b"<a/>"}
+    assert conductor.collected == [1, 1]
 
 
 def test_a_file_that_cannot_be_handed_in_keeps_no_other_back(
@@ -148,6 +157,25 @@ def test_the_collector_waits_for_the_kubelet(conductor, tmp_path):
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 0
     assert conductor.junit == {"a.xml": b"<a/>"}
+
+
+def test_nothing_starts_until_the_collector_would_notice_its_end(conductor, pod, tmp_path):
+    write(tmp_path, {"a.xml": "<a/>"})
+    runner = [sys.executable, "-m", "seatrial_runner"]
+    environ = conductor.environment()
+    gate = subprocess.Popen([*runner, "gate", "--collector", str(tmp_path)], env=environ)
+    with gate:
+        with pytest.raises(subprocess.TimeoutExpired):
+            gate.wait(timeout=0.5)
+        collect = subprocess.Popen(
+            [*runner, "collect", "--junit", f"{tmp_path}/*.xml"], env=environ
+        )
+        with collect:
+            assert gate.wait(timeout=60) == 0
+            collect.send_signal(signal.SIGTERM)
+            assert collect.wait(timeout=60) == 0
+    assert conductor.junit == {"a.xml": b"<a/>"}
+    assert os.listdir(tmp_path) == ["a.xml"]
 
 
 @pytest.mark.parametrize(
@@ -236,6 +264,19 @@ def test_what_failed_is_run_again_with_fresh_modules(conductor, tmp_path):
         "test_a.py::test_bad": "passed"
     }
     assert [body["attempt"] for body in conductor.finished] == [1, 2]
+
+
+def test_what_is_left_to_chance_is_of_the_seed_of_the_run(conductor, tmp_path, monkeypatch):
+    conductor.answers_to_finished = [{"retry": True, "attempt": 2}]
+    environment = conductor.environment(SEATRIAL_SEED="as-before")
+    monkeypatch.setattr(conductor, "environment", lambda: environment)
+    test = "def test_a(pytestconfig): assert pytestconfig.getoption('--seatrial-seed') == '7'\n"
+    assert run_suite(conductor, tmp_path, {"test_a.py": test}).returncode == 1
+    told = [conductor.cases(attempt)["test_a.py::test_a"]["message"] for attempt in (1, 2)]
+    assert "'as-before' == '7'" in told[0]
+    assert "'as-before.2' == '7'" in told[1]  # what is unique must be so in another attempt
+    given = run_suite(conductor, tmp_path / "given", {"test_a.py": test}, "--seatrial-seed=7")
+    assert given.returncode == 0, given.stdout
 
 
 def test_results_are_sent_again_to_a_conductor_that_lost_them(conductor, tmp_path):

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from seatrial_runner.scenario.cel_source import (
     Comparison,
     alternatives,
+    calls,
     comparison,
     conjuncts,
     paths,
@@ -88,3 +89,17 @@ def test_prefixes_lead_to_a_path():
 def test_no_text_is_too_odd(text):
     conjuncts(text), alternatives(text), comparison(unwrap(text))
     assert all(prefixes(path) for path in paths(text))
+
+
+@pytest.mark.parametrize(
+    ("expression", "found"),
+    [
+        ("f(a, g(b)[0], 'x,y')", [("f", ["a", "g(b)[0]", "'x,y'"]), ("g", ["b"])]),
+        ("a.all(x, f(x, {'a': [1, 2]}))", [("f", ["x", "{'a': [1, 2]}"])]),
+        ("f() == 1 && size(a) > 0", [("f", [""]), ("size", ["a"])]),
+        ("f(a", []),
+        ("a + 'f(x)'", []),
+    ],
+)
+def test_calls_are_found(expression, found):
+    assert [(each.name, each.arguments) for each in calls(expression)] == found

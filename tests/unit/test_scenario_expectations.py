@@ -68,7 +68,7 @@ def test_an_expectation_holds(system, expectation):
         ("size(response.json.items) == 3", "size(response.json.items) is 2"),
         ("response.json.items.all(i, i.sku == 'A1')", 'response.json.items is [{"sku": "A1"}'),
         ("response.json.status.contains('x')", 'response.json.status is "new"'),
-        ("response.elapsed > duration('1h')", "response.elapsed is 0."),
+        ("response.elapsed > duration('1h')", "response.elapsed is "),
         (
             "response.json.ordr == 1",
             "response.json.ordr: no such key 'ordr';"
@@ -100,9 +100,12 @@ def test_an_expectation_holds(system, expectation):
         (
             "response.statuss == 1",
             "response has no field 'statuss';"
-            " its fields are: elapsed, headers, json, status, text, url",
+            " its fields are: base64, elapsed, headers, json, size, status, text, url, version",
         ),
-        ("order == 1", "nothing is named 'order'; known names are: env, response, services"),
+        (
+            "order == 1",
+            "nothing is named 'order'; known names are: env, now, response, run, services",
+        ),
         ("response.status = 200", "a single = is no operator: compare with =="),
         ("response.status ==", "syntax error: mismatched input '<EOF>'"),
         ("size(response.status) == 1", "no such function for these types: size(int)"),
@@ -142,7 +145,7 @@ def test_details_show_the_expectation_the_request_and_the_response(system):
     text = result.details
     assert "Expected:\n  response.json.id == 2\n    response.json.id = 1\n" in text
     assert "Request:\n  GET http://orders:8080/orders/1\n" in text
-    assert "Response:\n  200 OK, after 0." in text
+    assert "Response:\n  200 OK, after " in text
     assert '  {\n    "id": 1,\n' in text
     assert "Steps:\n  failed " in text
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from seatrial_runner.scenario import World
 
 from tests.support.conducted import a_conductor as conducted
 from tests.support.conducted import a_fault_doc, a_run_doc, a_scenario, a_service_doc, order
@@ -163,16 +162,6 @@ def test_a_fault_nobody_knows_is_an_error(shop: Loopback) -> None:
     result = tried(shop, a_step(), FaultsByName())
     assert result.outcome == "error"
     assert "fault payments-slow could not be looked at: there is no fault" in result.message
-
-
-def test_without_a_conductor_it_is_skipped_and_says_so() -> None:
-    result = run_steps([a_step(), {"expect": ["true"]}], World())
-    assert (result.outcome, result.steps[0].outcome) == ("passed", "skipped")
-    assert result.steps[0].message == (
-        "fault 'payments-slow' is not in effect: there is no conductor here, so nothing can be"
-        " expected to fail"
-    )
-    assert result.requests == 0
 
 
 def test_the_conductor_tells_a_scenario_how_its_faults_are() -> None:

@@ -4,7 +4,7 @@ import json
 import threading
 
 import pytest
-from seatrial_runner.scenario import InstanceResult, World, expand
+from seatrial_runner.scenario import InstanceResult, World, expand, run_instance
 
 from tests.support.loopback import Loopback
 from tests.support.scenarios import FaultsByName, a_world, get, run_steps
@@ -53,12 +53,12 @@ def test_a_scenario_without_any_step_carried_out_is_skipped():
     ("when", "told"),
     [
         ("1", "when: 1 is not true or false"),
-        ("x == 1", "when: x == 1: nothing is named 'x'; known names are: env, services"),
+        ("x == 1", "when: x == 1: nothing is named 'x'; known names are: env, now, run, services"),
         ("env.NOPE == ''", "when: env.NOPE == '': env.NOPE: no such key 'NOPE'; keys are: (none)"),
     ],
 )
 def test_a_when_that_cannot_be_decided_fails(when, told):
-    assert run_steps([{"when": when, "expect": ["true"]}]).message.endswith(told)
+    assert told in run_steps([{"when": when, "expect": ["true"]}]).message
 
 
 def test_values_are_set_in_order_and_seen_by_later_steps(system):
@@ -103,7 +103,7 @@ def test_a_capture_that_fails_says_why_and_shows_the_response(system, capture, t
 
 def test_a_matrix_variable_needs_a_name_that_can_be_used():
     result = run_steps([{"expect": ["true"]}], matrix={"env": [1]})
-    assert result.message == "matrix: 'env' is a name of Seatrial's own: choose another"
+    assert result.message == "vars or matrix: 'env' is a name of Seatrial's own: choose another"
 
 
 def test_faults_are_started_and_stopped_in_their_place():
@@ -125,10 +125,88 @@ def test_a_fault_that_does_not_obey_is_an_error_not_a_failure(verb, done):
     assert result.message.endswith(f"fault 'x' could not be {done}: no pod matched")
 
 
-def test_without_a_conductor_fault_steps_are_skipped():
-    result = run_steps([{"fault": {"start": "x"}}, {"expect": ["true"]}], World())
-    assert (result.outcome, result.steps[0].outcome) == ("passed", "skipped")
-    assert result.steps[0].message == "fault 'x' is not started: there is no conductor here"
+FAULT = {"fault": {"start": "lose-a-pod"}}
+REFUSED = {"http": get(), "expectFailure": {"during": "lose-a-pod"}}
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        pytest.param({"scenario": [{"http": get()}, FAULT]}, id="a-step"),
+        pytest.param({"scenario": [{"http": get()}, REFUSED]}, id="a-failure-that-is-expected"),
+        pytest.param({"scenario": [{"http": get()}, {"steps": [FAULT]}]}, id="in-a-group"),
+        pytest.param(
+            {"scenario": [{"http": get()}, {"parallel": [{"steps": [{"steps": [REFUSED]}]}]}]},
+            id="in-a-branch",
+        ),
+        pytest.param({"scenario": [{"http": get()}], "setup": [FAULT]}, id="in-the-setup"),
+        pytest.param({"scenario": [{"http": get()}], "teardown": [FAULT]}, id="in-the-teardown"),
+        pytest.param(
+            {"scenario": [{"http": get()}, {"scenario": {"name": "outer"}}]}, id="in-what-it-calls"
+        ),
+        pytest.param({"scenario": [{"http": get()}, {**FAULT, "when": "false"}]}, id="if-at-all"),
+    ],
+)
+def test_without_a_conductor_a_scenario_with_a_fault_is_skipped_before_it_begins(system, test):
+    called = [
+        {"name": "outer", "steps": [{"scenario": {"name": "inner"}}]},
+        {"name": "inner", "steps": [FAULT]},
+    ]
+    [instance] = expand({"name": "pays", **test}, called)
+    result = run_instance(instance, a_world(system.url))
+    assert (result.outcome, result.steps, result.requests) == ("skipped", [], 0)
+    assert result.message == (
+        "needs the cluster: without a conductor there is no fault lose-a-pod;"
+        " run it with seatrial run"
+    )
+    assert system.asked == []
+
+
+LOGS = {"logs": {"service": "orders", "contains": "paid"}}
+
+
+@pytest.mark.parametrize(
+    ("test", "kinds"),
+    [
+        pytest.param({"scenario": [{"http": get()}, LOGS]}, "logs", id="logs"),
+        pytest.param(
+            {"scenario": [{"exec": {"service": "orders", "command": ["ls"]}}]}, "exec", id="exec"
+        ),
+        pytest.param(
+            {"scenario": [{"kubernetes": {"get": "pods"}}]}, "kubernetes", id="kubernetes"
+        ),
+        pytest.param(
+            {"scenario": [{"steps": [LOGS]}], "teardown": [{"kubernetes": {"get": "pods"}}]},
+            "kubernetes, logs",
+            id="in-a-group-and-in-the-teardown",
+        ),
+        pytest.param(
+            {"scenario": [{"http": get()}, {"scenario": {"name": "inner"}}]},
+            "logs",
+            id="in-what-it-calls",
+        ),
+    ],
+)
+def test_without_a_cluster_a_scenario_that_asks_it_is_skipped_before_it_begins(system, test, kinds):
+    [instance] = expand({"name": "asks", **test}, [{"name": "inner", "steps": [LOGS]}])
+    result = run_instance(instance, a_world(system.url))
+    assert (result.outcome, result.steps, result.requests) == ("skipped", [], 0)
+    assert result.message == (
+        f"needs the cluster: there is none to ask for steps of kind {kinds};"
+        " run it with seatrial run, or with pytest --seatrial-namespace NAME"
+    )
+    assert system.asked == []
+
+
+def test_what_needs_both_a_fault_and_a_cluster_says_so_of_the_fault(system):
+    # The namespace of a run that was kept has no conductor.
+    result = run_steps([LOGS, FAULT], a_world(system.url))
+    assert "there is no fault lose-a-pod; run it with seatrial run" in result.message
+
+
+def test_with_a_conductor_none_is_skipped(system):
+    result = run_steps([FAULT, {"http": get()}], a_world(system.url, faults=FaultsByName()))
+    assert (result.outcome, result.requests) == ("passed", 1)
 
 
 def test_branches_run_side_by_side_and_hand_over_what_they_captured(system):

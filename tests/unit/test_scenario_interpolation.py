@@ -9,7 +9,8 @@ from seatrial_runner.scenario import sandbox, templates
 from seatrial_runner.scenario.interpolation import TemplateError, render, render_json
 from seatrial_runner.scenario.values import clean
 
-from tests.support.scenarios import get, run_steps
+from tests.support.loopback import Loopback
+from tests.support.scenarios import FakeTime, a_world, get, run_steps
 from tests.unit.test_scenario_values import JSON
 
 VALUES = {
@@ -150,7 +151,8 @@ def test_a_rendering_that_takes_long_is_stopped(monkeypatch):
 
 def test_a_failed_template_fails_its_step_before_anything_is_sent():
     result = run_steps([{"http": get("/{{ ordr }}"), "retries": 3}])
-    assert "{{ ordr }}: nothing is named 'ordr'; known names are: env, services" in result.message
+    known = "known names are: env, now, run, services"
+    assert f"{{{{ ordr }}}}: nothing is named 'ordr'; {known}" in result.message
     assert (result.requests, result.steps[0].attempts) == (0, 1)
 
 
@@ -184,3 +186,38 @@ def test_no_template_breaks_anything(text):
             function("{{" + text, {"a": 1, "b": {"n": [1]}})
         except TemplateError as error:
             assert str(error)  # noqa: PT017 - any text may also be a good template
+
+
+@pytest.mark.parametrize(
+    ("text", "filled"),
+    [
+        ("{{ cart | map(attribute='sku') | join(',') }}", "A1,B2"),
+        ("{{ cart | map('tojson') | first }}", '{"sku": "A1"}'),
+        ("{{ cart | tojson }}", '[{"sku": "A1"}, {"sku": "B2"}]'),
+        ("{{ '<a&b>' | tojson }}", '"<a&b>"'),
+        ("{{ 'ann:pässword' | b64encode }}", "YW5uOnDDpHNzd29yZA=="),
+        ("{{ now }}", "2026-01-01T00:00:00.000Z"),
+        ("{{ run.test }}", "pays"),
+    ],
+)
+def test_what_testers_write_can_be_written(text, filled):
+    steps = [{"http": {"get": "http://orders:8080/", "query": {"q": text}}}]
+    with Loopback() as system:
+        lines = [{"sku": "A1"}, {"sku": "B2"}]
+        run_steps(steps, a_world(system.url, FakeTime()), vars={"cart": lines})
+        assert system.asked[0].query == {"q": [filled]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ cart | map('safe') | list }}",
+        "{{ cart | map(attribute='__class__') | list }}",
+        "{{ range(9999) | map('string') | map('upper') | join(big) }}",
+        "{{ big | b64encode }}",
+    ],
+)
+def test_new_filters_are_within_the_limits(text):
+    variables = {"cart": [{"sku": "A1"}], "big": "x" * 1024 * 1024}
+    with pytest.raises(TemplateError):
+        render(text, variables)

@@ -44,6 +44,36 @@ def test_a_secret_that_is_sent_is_shown_nowhere(system, http):
     assert "***" in result.details
 
 
+ODD = "p@ss w/rd+1"  # in a form it looks different
+WRITTEN = ("p%40ss+w%2Frd%2B1", "p%40ss%20w%2Frd%2B1", ODD)
+
+
+def test_a_secret_that_is_sent_as_a_form_is_shown_nowhere(system):
+    system.respond = lambda asked: Answer(text=asked.body.decode())
+    http = {**POST, "form": {"client_secret": ODD}}
+    result = run_steps([{"http": http, "expect": ["response.status == 1"]}], a_world(system.url))
+    assert "client_secret=***" in result.details
+    assert not any(each in str(result.to_json()) for each in WRITTEN)
+
+
+def test_the_secret_of_a_client_is_not_shown_where_it_is_in_the_body(system):
+    system.respond = lambda asked: Answer(401, text=asked.body.decode())
+    oauth2 = {
+        "tokenUrl": f"{system.url}/token",
+        "clientId": "me",
+        "clientSecret": ODD,
+        "inBody": True,
+    }
+    result = run_steps([{"http": {**POST, "oauth2": oauth2}}], a_world(system.url))
+    assert "client_secret=***" in result.details
+    assert not any(each in str(result.to_json()) for each in WRITTEN)
+
+
+def test_a_secret_is_masked_as_it_stands_in_a_url_and_in_a_form():
+    redactor = Redactor([ODD, "\ud800-no-unicode"])
+    assert [redactor.mask(each) for each in WRITTEN] == ["***"] * 3
+
+
 @pytest.mark.parametrize(
     "answer",
     [

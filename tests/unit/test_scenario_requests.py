@@ -1,8 +1,8 @@
 """What a scenario sends, and what becomes of a request that gets no good answer."""
 
 import gzip
+import re
 import threading
-import time
 import tracemalloc
 
 import pytest
@@ -160,25 +160,27 @@ def test_the_timeout_covers_a_body_that_drips(system):
 
     def drip(handler):
         handler.send_response(200)
-        handler.send_header("Content-Length", "1000")
+        handler.send_header("Content-Length", "1000000")
         handler.end_headers()
         while not enough.wait(0.02):
             handler.wfile.write(b"x")
 
     system.serve = drip
-    began = time.monotonic()
     result = run_steps([{"http": get(timeout="200ms")}], a_world(system.url))
     enough.set()
     assert result.message.endswith("no complete response within 0.2 s")
-    assert time.monotonic() - began < 5
 
 
 def test_the_time_of_the_test_ends_a_request(system):
     released = threading.Event()
     system.answer("GET /orders/1", json={}, before=lambda: released.wait(30))
-    result = run_steps([{"http": get()}], a_world(system.url), timeout="200ms")
+    result = run_steps([{"http": get()}], a_world(system.url), timeout="3s")
     released.set()
-    assert "the test's time (0.2 s) is over: no complete response within 0.2 s" in result.message
+    # What was left of the time when the request began.
+    assert re.search(
+        r"the test's time \(3 s\) is over: no complete response within [0-3](\.\d+)? s",
+        result.message,
+    )
 
 
 def test_a_response_that_is_too_large_is_refused(system, monkeypatch):

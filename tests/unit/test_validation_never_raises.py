@@ -7,6 +7,7 @@ from seatrial.api.run import parse_run
 from seatrial.plan.validation import Limits, one_message, references, validate
 
 from tests.support.builders import a_run
+from tests.support.examples import examples
 from tests.support.strategies import json_values, specs, spoiled_specs
 
 objects = st.none() | st.fixed_dictionaries(
@@ -33,7 +34,7 @@ def checked(manifest, found=None):
 
 
 @given(specs())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 def test_a_good_spec_is_accepted_and_the_question_whether_it_can_work_answered(spec):
     run = parse_run(a_run(**spec))
 
@@ -42,7 +43,7 @@ def test_a_good_spec_is_accepted_and_the_question_whether_it_can_work_answered(s
 
 
 @given(spoiled_specs(), st.dictionaries(st.just(("ConfigMap", "suite")), objects))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_a_spoiled_spec_is_explained(spec, found):
     problems = checked({**a_run(), "spec": spec}, found)
 
@@ -51,13 +52,13 @@ def test_a_spoiled_spec_is_explained(spec, found):
 
 
 @given(json_values)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 def test_any_json_in_place_of_a_spec_is_explained(spec):
     assert checked({**a_run(), "spec": spec})
 
 
 @given(st.text(max_size=300), st.sampled_from(["{}", "{{{{ {} }}}}", "a == {}", "{{% {} %}}"]))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 def test_any_text_as_expression_template_and_manifest_is_explained(text, form):
     text = form.format(text)[:1024] or "x"
     step = {"http": {"post": "http://orders:8080", "json": text}, "expect": [text], "when": text}

@@ -8,7 +8,7 @@ from typing import get_args, get_type_hints
 import pytest
 from seatrial.api.journal import FaultState
 from seatrial.api.reasons import Reason
-from seatrial.api.verdict import Cause, Verdict, judge, worst
+from seatrial.api.verdict import MAX_MESSAGE, Cause, Verdict, judge, worst
 
 from tests.support.builders import (
     a_failed_case,
@@ -22,6 +22,9 @@ from tests.support.builders import (
 
 PAGE = Path(__file__).parents[2] / "docs/explanation/faults-and-verdict.md"
 FAILED = a_test_state(failures=[a_failed_case()])
+FLAKY = a_failed_case("orders-answer[1]", outcome="flaky", finishedAt=at(10))
+FAILED_AS_IT_BROKE = a_failed_case(finishedAt=at(15))
+FAILED_SOME_TIME = {"outcome": "Failed", "passed": 0, "finishedAt": None}
 NODE_LOST = {"environmentLostAt": at(15), "finished": None}
 NOT_SO = "step 2 of 2 (POST http://orders:8080/orders): it did not fail during fault payments-slow"
 TOLERATED = {"outsideFaults": 0, "duringFaults": ["lose-an-orders-pod"]}
@@ -30,6 +33,10 @@ PULL = {
     "message": "Service orders: image x:1 can't be pulled.",
     "service": "orders",
 }
+
+
+CRASHES = {**PULL, "reason": "CrashLoop"}
+LOST = ["Requests between 12:00:10 and 12:00:12 were not counted.", "Fault f ended early."]
 
 
 def ended(reason, message="why"):
@@ -46,6 +53,7 @@ ROWS = {
     "2d": (a_summary(tests=[FAILED], finished=ended("TimedOut")), {}),
     "2e": (a_summary(tests=[a_test_state(outcome="Failed", passed=0)]), {}),
     "2f": (a_summary(tests=[a_test_state(failures=[a_failed_case(message=NOT_SO)])]), {}),
+    "2g": (a_summary(tests=[FAILED], lostEvidence=LOST), {}),
     "3a": (a_summary(faults=[a_fault_state(state="NotRecovered", recovered=None)]), {}),
     "3b": (a_summary(probes=[a_failed_probe_state()]), {}),
     "3c": (a_summary(probes=[a_failed_probe_state(**TOLERATED, mustHold=True)]), {}),
@@ -53,7 +61,7 @@ ROWS = {
     "4a": (None, {"error": Cause(Reason.INVALID_SPEC, "spec.tests[0]: no")}),
     "4b": (a_summary(environmentFailure=PULL, tests=[], finished=ended("EnvironmentFailed")), {}),
     "4c": (a_summary(tests=[FAILED], **NODE_LOST), {}),
-    "4d": (a_summary(tests=[FAILED], environmentFailure={**PULL, "reason": "CrashLoop"}), {}),
+    "4d": (a_summary(tests=[FAILED], environmentFailure=CRASHES), {}),
     "4e": (a_summary(faults=[a_fault_state(state="NotRecovered")], **NODE_LOST), {}),
     "4f": (a_summary(probes=[a_failed_probe_state()], **NODE_LOST), {}),
     "4g": (a_summary(finished=ended("TimedOut")), {}),
@@ -77,6 +85,7 @@ ROWS = {
     "5h": (a_summary(faults=[a_fault_state(kind="latency", hits=0)]), {}),
     "5i": (a_summary(faults=[a_fault_state(kind="latency", hits=9, exposedTests=[])]), {}),
     "5j": (a_summary(), {"faults": ["lose-an-orders-pod"]}),
+    "5k": (a_summary(faults=[a_fault_state(state="EndedEarly")], lostEvidence=LOST), {}),
     "6a": (a_summary(tests=[a_test_state(lost=True)]), {}),
     "6b": (a_summary(), {"tests": ["orders-answer", "another"]}),
     "6c": (a_summary(finished=None), {}),
@@ -84,6 +93,7 @@ ROWS = {
     "6e": (a_summary(tests=[a_test_state(outcome="Skipped", passed=0, skipped=3)]), {}),
     "6f": (None, {}),
     "6g": (a_summary(), {"probes": ["orders-answer"]}),
+    "6h": (a_summary(tests=[a_test_state(lost=True)], lostEvidence=LOST), {}),
     "7a": (
         a_summary(faults=[a_fault_state()], probes=[a_probe_state()]),
         {
@@ -103,21 +113,40 @@ ROWS = {
         ),
         {},
     ),
-    "7g": (a_summary(faults=[a_fault_state()], lostEvidence=["Some requests were missed."]), {}),
+    "7g": (a_summary(faults=[a_fault_state()], lostEvidence=LOST), {}),
+    "7h": (a_summary(faults=[a_fault_state(kind="outage", revertedBy="operator")]), {}),
 }
 # More than one thing can be seen where one rule speaks.
 MORE_ROWS = [
+    ("2a", (a_summary(tests=[a_test_state(failures=[a_failed_case()], outcome="Error")]), {})),
+    (
+        "2d",
+        (
+            a_summary(tests=[FAILED], finished=None),
+            {"error": Cause(Reason.TIMED_OUT, "spec.timeout is over")},
+        ),
+    ),
+    # What passed on a further attempt is no failure, before the environment broke or after.
+    ("4c", (a_summary(tests=[a_test_state(failures=[FLAKY, a_failed_case()])], **NODE_LOST), {})),
+    ("4c", (a_summary(tests=[a_test_state(failures=[FAILED_AS_IT_BROKE])], **NODE_LOST), {})),
+    ("4c", (a_summary(tests=[a_test_state(**FAILED_SOME_TIME)], **NODE_LOST), {})),
+    ("4d", (a_summary(probes=[a_failed_probe_state()], environmentFailure=CRASHES), {})),
     ("5a", (a_summary(faults=[a_fault_state(state="Pending", applied=None)]), {})),
     ("5b", (a_summary(faults=[a_fault_state(state="Requested", applied=None)]), {})),
     ("5e", (a_summary(faults=[a_fault_state(state="Active", reverted=None)]), {})),
+    ("5f", (a_summary(faults=[a_fault_state(state="Reverted", revertedBy="operator")]), {})),
     ("5g", (a_summary(faults=[a_fault_state(kind="freeze", hits=0)]), {})),
     ("5h", (a_summary(faults=[a_fault_state(kind="http", hits=0)]), {})),
     ("5h", (a_summary(faults=[a_fault_state(kind="dns", hits=0)]), {})),
     ("5i", (a_summary(faults=[a_fault_state(kind="packets", exposedTests=[])]), {})),
+    ("5i", (a_summary(faults=[a_fault_state(kind="dns", exposedTests=[])]), {})),
     ("6a", (a_summary(tests=[a_test_state(outcome="Error", passed=0, lost=True)]), {})),
+    ("6a", (a_summary(tests=[a_test_state(), a_test_state("b", outcome="Running")]), {})),
     ("6e", (a_summary(tests=[]), {})),
     ("6g", (a_summary(probes=[a_probe_state(checks=0)]), {})),
     ("7a", (a_summary(faults=[a_fault_state(kind="latency")]), {})),
+    ("7a", (a_summary(probes=[a_probe_state(mustHold=True)]), {})),
+    ("7c", (a_summary(tests=[a_test_state(), a_test_state("b", passed=0, skipped=2)]), {})),
 ]
 
 
@@ -196,6 +225,30 @@ def test_a_fault_that_only_a_probe_met_has_met_no_traffic_of_a_test():
     (proof,) = judge(a_summary(faults=[fault])).faults
 
     assert proof.reason is Reason.FAULT_MET_NO_TRAFFIC
+    assert proof.message == (
+        f"Fault lose-an-orders-pod met no traffic of a test. {Reason.FAULT_MET_NO_TRAFFIC.remedy}"
+    )
+
+
+def test_a_fault_that_met_nothing_says_why_where_that_is_known():
+    message = "2 connections passed it meanwhile. Ask without TLS."
+    fault = a_fault_state(kind="http", hits=0, message=message)
+
+    (proof,) = judge(a_summary(faults=[fault])).faults
+
+    assert proof.reason is Reason.FAULT_MET_NO_TRAFFIC
+    assert proof.message == f"Fault lose-an-orders-pod met no traffic of a test: {message}"
+
+
+def test_a_fault_without_effect_says_what_was_tried_and_what_to_change():
+    fault = a_fault_state(state="NoEffect", message="nothing was slow")
+
+    message = judge(a_summary(faults=[fault])).message
+
+    assert message == (
+        "Fault lose-an-orders-pod was carried out, but had no effect that could be seen: nothing"
+        f" was slow. {Reason.FAULT_NO_EFFECT.remedy}"
+    )
 
 
 def test_a_failure_only_inside_a_fault_names_the_fault():
@@ -229,6 +282,63 @@ def test_failures_that_are_not_listed_are_counted_and_blamed_on_no_fault():
     assert "only" not in message
 
 
+def test_what_failed_in_an_environment_that_broke_by_an_unknown_cause_proves_nothing():
+    unknown = ended("EnvironmentFailed")
+
+    judgement = judge(a_summary(tests=[FAILED], probes=[a_failed_probe_state()], finished=unknown))
+
+    assert (judgement.verdict, judgement.reason) == (Verdict.ERROR, "EnvironmentFailed")
+
+
+def test_an_environment_failure_without_a_reason_has_a_general_one():
+    judgement = judge(a_summary(environmentFailure={**PULL, "reason": ""}))
+
+    assert (judgement.verdict, judgement.reason) == (Verdict.ERROR, Reason.ENVIRONMENT_FAILED)
+
+
+@pytest.mark.parametrize(
+    ("finished", "told"),
+    [
+        pytest.param(None, f"The environment broke at {at(15)}.", id="when"),
+        pytest.param(ended("EnvironmentFailed", "Node n is gone."), "Node n is gone.", id="why"),
+    ],
+)
+def test_an_environment_that_was_lost_says_why_or_when(finished, told):
+    assert judge(a_summary(environmentLostAt=at(15), finished=finished)).message == told
+
+
+@pytest.mark.parametrize(
+    ("test", "told"),
+    [
+        pytest.param(
+            a_test_state(outcome="Failed", passed=0, message="exit status 3"),
+            "A test failed: orders-answer: exit status 3",
+            id="without-a-case",
+        ),
+        pytest.param(
+            a_test_state(failures=[a_failed_case("test_orders.py::test_paid")]),
+            "1 test case failed: orders-answer: test_orders.py::test_paid:"
+            " response.status == 200 is false: 503",
+            id="case-with-a-name-of-its-own",
+        ),
+        pytest.param(
+            a_test_state(failures=[a_failed_case("orders-answer[A1]")]),
+            "1 test case failed: orders-answer[A1]: response.status == 200 is false: 503",
+            id="case-named-after-its-test",
+        ),
+    ],
+)
+def test_what_failed_is_named_once(test, told):
+    assert judge(a_summary(tests=[test])).message == told
+
+
+def test_only_failures_before_the_environment_broke_are_counted():
+    cases = [a_failed_case(), a_failed_case(finishedAt=at(30))]
+    summary = a_summary(tests=[a_test_state(failures=cases)], environmentLostAt=at(21))
+
+    assert judge(summary).message.startswith("1 test case failed: ")
+
+
 def test_cases_that_passed_on_a_retry_are_not_failures():
     flaky = a_test_state(failures=[a_failed_case(outcome="flaky")], outcome="Passed", passed=1)
 
@@ -238,13 +348,59 @@ def test_cases_that_passed_on_a_retry_are_not_failures():
     assert judgement.message == "1 test case passed, 1 of them flaky."
 
 
-def test_evidence_a_restart_may_have_missed_is_told_with_the_verdict():
-    lost = ["Requests between 12:00:10 and 12:00:12 were not counted."]
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        (1, "1 test case passed, 1 skipped; 1 fault proven; 1 probe held."),
+        (2, "2 test cases passed, 2 skipped; 2 faults proven; 2 probes held."),
+    ],
+)
+def test_a_run_that_passed_says_what_it_has_shown(count, told):
+    names = [f"n{number}" for number in range(count)]
+    summary = a_summary(
+        tests=[a_test_state(passed=count, skipped=count)],
+        faults=[a_fault_state(name) for name in names],
+        probes=[a_probe_state(name) for name in names],
+    )
 
-    judgement = judge(a_summary(lostEvidence=lost))
+    assert judge(summary).message == told
 
-    assert judgement.verdict is Verdict.PASSED
-    assert lost[0] in judgement.message
+
+@pytest.mark.parametrize("rule", ["2g", "5k", "6h", "7g"])
+def test_missing_evidence_is_told_with_the_verdict(rule):
+    summary, known = ROWS[rule]
+    bare = judge({**summary, "lostEvidence": []}, **known).message
+
+    message = judge(summary, **known).message
+
+    assert message == f"{bare.removesuffix('.')}. Missing evidence: {LOST[0]} {LOST[1]}"
+
+
+@pytest.mark.parametrize("rule", ["1c", "4b", "4g"])
+def test_where_the_run_was_stopped_or_broke_that_alone_is_told(rule):
+    summary, known = ROWS[rule]
+
+    assert judge({**summary, "lostEvidence": LOST}, **known) == judge(summary, **known)
+
+
+@pytest.mark.parametrize("length", [1, 40, 300, 3000])
+def test_missing_evidence_is_told_within_bounds_and_the_rest_is_counted(length):
+    lost = [f"{number}{'x' * length}" for number in range(300)]
+    failed = a_test_state(failures=[a_failed_case(message="y" * 3000)])
+
+    message = judge(a_summary(tests=[failed], lostEvidence=lost)).message
+
+    assert len(message) <= MAX_MESSAGE
+    told = message.partition(". Missing evidence: ")[2]
+    assert told.startswith("0x")
+    shown = told.partition(" (and ")[0].split(" ")
+    assert told.endswith(f" (and {300 - len(shown)} more)")
+
+
+def test_what_is_missing_twice_is_told_once():
+    message = judge(a_summary(lostEvidence=["It is gone."] * 3 + [""])).message
+
+    assert message == "1 test case passed. Missing evidence: It is gone."
 
 
 def documented_states() -> list[tuple[str, str, str]]:
@@ -261,6 +417,12 @@ ELSE = {
     "no moment of recovery": {"recovered": None},
     "": {},
 }
+
+
+def test_a_fault_that_the_conductor_says_nothing_of_never_came_to_its_moment():
+    (proof,) = judge(a_summary(), faults=["lose-an-orders-pod"]).faults
+
+    assert proof.reason is Reason.FAULT_NOT_STARTED
 
 
 @pytest.mark.parametrize(("state", "what_else", "reason"), documented_states())
@@ -303,3 +465,16 @@ def test_an_environment_failure_ends_with_the_last_log_lines():
     assert message.startswith("It keeps ending.\nLast log lines:\n")
     assert message.endswith("\nno database url")
     assert len(message) < 1024
+
+
+def test_an_environment_failure_without_logs_is_its_message():
+    assert judge(a_summary(environmentFailure=PULL)).message == PULL["message"]
+
+
+def test_of_several_faults_the_first_is_told_and_the_others_counted():
+    gone = {"state": "NotInjected", "message": "no pod has the labels role=leader"}
+    faults = [a_fault_state(name=name, applied=None, **gone) for name in ("one", "two")]
+
+    assert judge(a_summary(faults=faults)).message == (
+        "Fault one was not injected: no pod has the labels role=leader. And 1 more not proven."
+    )

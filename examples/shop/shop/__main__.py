@@ -11,6 +11,14 @@ from shop.service import serve
 SERVICES = (
     *("orders", "payments", "inventory"),
     *("rates", "quotes", "ledger", "mirror", "orderbook", "worker", "front"),
+    *("router", "accounts"),
+    *("signup.users", "signup.profiles", "signup.mail"),
+    *("fulfilment.orders", "fulfilment.inventory", "fulfilment.payments", "fulfilment.shipping"),
+    *("saga", "shipping"),
+    *("sourcing.wallets", "sourcing.balances"),
+    *("catalogue", "tickets"),
+    *("dispatch.orders", "dispatch.billing", "dispatch.packing"),
+    *("auth.identity", "auth.front", "auth.records"),
 )
 
 

@@ -60,3 +60,15 @@ async def reserve(request: web.Request) -> web.Response:
             await connection.execute("delete from reservations where order_id = $1", order)
             return failure(409, f"fewer than {body['quantity']} of {body['sku']} in stock")
     return web.json_response({"order": order, "left": left}, status=201)
+
+
+@routes.delete("/reservations/{order}")
+async def release(request: web.Request) -> web.Response:
+    """Put what was reserved back into stock: 204, also when nothing was."""
+    await request.app[POOL].execute(
+        "with gone as (delete from reservations where order_id = $1 returning sku, quantity)"
+        " update stock set quantity = stock.quantity + gone.quantity from gone"
+        " where stock.sku = gone.sku",
+        request.match_info["order"],
+    )
+    return web.Response(status=204)

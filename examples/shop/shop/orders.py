@@ -25,7 +25,7 @@ routes = web.RouteTableDef()
 
 CLIENT = web.AppKey("client", aiohttp.ClientSession)
 PRICE_CENTS = 1999
-INVENTORY_TIMEOUT = aiohttp.ClientTimeout(total=2)
+INVENTORY_TIMEOUT = aiohttp.ClientTimeout(total=5)
 PAYMENTS_TIMEOUT = aiohttp.ClientTimeout(total=float(os.environ.get("PAYMENTS_TIMEOUT_S", "1")))
 # Off is the bug of examples/shop-broken: without a fallback, payments down means orders down.
 PAYMENTS_FALLBACK = os.environ.get("PAYMENTS_FALLBACK", "on") == "on"

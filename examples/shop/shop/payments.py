@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from shop.service import POOL, new_application
+from shop.service import POOL, failure, new_application
 
 routes = web.RouteTableDef()
 
@@ -17,8 +17,10 @@ def application() -> web.Application:
 
 @routes.put("/charges/{order}")
 async def charge(request: web.Request) -> web.Response:
-    """Charge an order: 201, and 200 when it was charged before."""
+    """Charge an order: 201, 200 when it was charged before, 402 when its card is no good."""
     order, body = request.match_info["order"], await request.json()
+    if body.get("card") == "declined":
+        return failure(402, "the card is declined")
     inserted = await request.app[POOL].fetchval(
         "insert into charges (order_id, cents) values ($1, $2)"
         " on conflict (order_id) do nothing returning order_id",
@@ -26,6 +28,15 @@ async def charge(request: web.Request) -> web.Response:
         body["cents"],
     )
     return web.json_response({"order": order}, status=200 if inserted is None else 201)
+
+
+@routes.delete("/charges/{order}")
+async def cancel(request: web.Request) -> web.Response:
+    """Give the money back: 204, also when nothing was charged."""
+    await request.app[POOL].execute(
+        "delete from charges where order_id = $1", request.match_info["order"]
+    )
+    return web.Response(status=204)
 
 
 @routes.get("/charges")

@@ -70,18 +70,34 @@ async def client(app: web.Application) -> AsyncIterator[None]:
         yield
 
 
+def background(
+    work: Callable[[web.Application], Awaitable[None]],
+) -> Callable[[web.Application], AsyncIterator[None]]:
+    """Make of an endless piece of work what an application does beside its requests."""
+
+    async def running(app: web.Application) -> AsyncIterator[None]:
+        task = asyncio.ensure_future(work(app))
+        yield
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    return running
+
+
 async def _database(app: web.Application) -> AsyncIterator[None]:
     app[POOL] = await connect(os.environ["DATABASE_URL"])
     yield
     await app[POOL].close()
 
 
-async def connect(url: str, attempts: int = 120, pause_s: float = 0.25) -> asyncpg.Pool:
+async def connect(
+    url: str, size: int = 8, attempts: int = 120, pause_s: float = 0.25
+) -> asyncpg.Pool:
     """Wait for the database, which may start later than we do; 30 s by default."""
     for attempt in range(1, attempts + 1):
         try:
             # The pool replaces broken connections by itself, so a restarted database costs a 503.
-            return await asyncpg.create_pool(url, min_size=1, max_size=8, command_timeout=2)
+            return await asyncpg.create_pool(url, min_size=1, max_size=size, command_timeout=5)
         except DATABASE_ERRORS as error:
             if attempt == attempts:
                 raise

@@ -7,7 +7,7 @@ def test_orders_are_taken_without_payments_and_paid_later(
         order = response.json()
         assert order["status"] == "payment_pending"
 
-    @eventually(within=20)
+    @eventually(within=60)
     def it_is_paid():
         now = http.get(f"{services['orders'].url}/orders/{order['id']}").json()
         assert now["status"] == "paid"

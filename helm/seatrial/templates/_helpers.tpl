@@ -50,7 +50,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
-{{/* Head of a ClusterRole of conductors, for some kinds of faults. */}}
+{{/* Head of a ClusterRole of conductors, for some kinds of faults or steps. */}}
 {{- define "seatrial.conductorRole" -}}
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole

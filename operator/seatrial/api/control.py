@@ -52,8 +52,10 @@ class FaultReport(TypedDict):
     kind: str
     state: Literal["active", "ended"]
     boot: str  # another one: the process has been restarted, and with it every fault ended
-    applied: str  # RFC 3339 with milliseconds
-    effective: str | None  # of the agent: it saw the effect itself
+    applied: str  # RFC 3339 with milliseconds: when it was begun with
+    # Of the gateway: every worker had taken it, or Envoy worked by it. Of an agent: it saw the
+    # effect itself; None: not yet.
+    effective: str | None
     remainingS: float
     ended: str | None
     # None of an ended one: it ended early, with what carried it out (Envoy was killed, say).
@@ -65,7 +67,7 @@ class FaultReport(TypedDict):
     firstHit: str | None
     lastHit: str | None
     # What was done: bytes, connections, ... lostConnections were not: they broke because a process
-    # of the gateway died meanwhile.
+    # of the gateway died meanwhile; unreadConnections passed an http fault: they are no HTTP.
     counts: dict[str, int]
 
 

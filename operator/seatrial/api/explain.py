@@ -17,6 +17,7 @@ from seatrial.api.rules import did_you_mean
 from seatrial.api.schema import Schema, spec_schema
 
 Location = Sequence[int | str]
+_A_STEP: Location = ("tests", 0, "scenario", 0)
 
 # Sentences by type of error; {0} is what the context of the error says.
 _BOUNDS = {
@@ -106,6 +107,8 @@ def _node(location: Location) -> Schema:
             node = node.get("items", {})
         else:
             node = node.get("properties", {}).get(part) or node.get("additionalProperties", {})
+        if node.get("type") == "object" and node.get("x-kubernetes-preserve-unknown-fields"):
+            node = _node(_A_STEP)  # inside of another step
     return node
 
 

@@ -37,7 +37,7 @@ class Kill(Model):
 
     grace_period: Grace = Field(
         timedelta(seconds=1),
-        description="Time for the pod to end by itself. Default: 1s, the least there is.",
+        description="Time for the pod to end by itself. Default: 1s, and less counts as 1s.",
     )
 
 

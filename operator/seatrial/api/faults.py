@@ -26,6 +26,7 @@ from seatrial.api.fields import (
     one_of,
 )
 from seatrial.api.scenario import HttpRequest
+from seatrial.api.steps.sql import SqlQuery
 
 
 def _has(*fields: str) -> str:
@@ -108,11 +109,15 @@ class Recovery(Model):
     class Until(Model):
         """A check that must hold."""
 
-        http: HttpRequest = Field(description="Request to send.")
+        __rules__ = (one_of("http", "sql", required=True),)
+
+        http: HttpRequest | None = Field(None, description="Request to send.")
+        sql: SqlQuery | None = Field(None, description="Statement that a database must answer.")
         expect: list[CEL] = Field(
-            default_factory=lambda: ["response.status < 400"],
+            default_factory=list,
             max_length=16,
-            description="CEL expressions that must be true. Default: response.status < 400.",
+            description="CEL expressions that must be true, over response or rows. Default with"
+            " http: response.status < 400; with sql: that it is answered.",
         )
 
     within: Wait = Field(
@@ -250,8 +255,8 @@ class Fault(Model):
     )
     seed: Annotated[int, Field(ge=0, le=2147483647)] | None = Field(
         None,
-        description="Of what is left to chance; the same seed chooses alike. Default: from the"
-        " run's UID; status.faults[].seed has it.",
+        description="Of what is left to chance, but for http.share; the same seed chooses alike."
+        " Default: from the run's seed or UID; status.faults[].seed has it.",
     )
     when: When = Field(
         default_factory=When, description="When it begins. Default: when the gate opens."

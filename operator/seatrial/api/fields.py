@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import Annotated, Any, ClassVar
 
 from pydantic import (
@@ -45,6 +46,7 @@ class Rule:
     cel: str | None = None
     check: Callable[[Any], bool] | None = None
     field: str = ""  # JSON name of the field to point at; else the whole object
+    names: str = ""  # CEL that lists the names that are wrong; the first of them is told
 
 
 def one_of(*fields: str, required: bool) -> Rule:
@@ -75,11 +77,17 @@ class Model(BaseModel):
     @classmethod
     def attribute(cls, name: str) -> str:
         """Name the Python attribute of a field given by its JSON name."""
-        return next(key for key, info in cls.model_fields.items() if (info.alias or key) == name)
+        return _attributes(cls)[name]
 
     def given(self, name: str) -> bool:
         """Tell, as CEL's ``has`` does, whether an optional field has a value; by JSON name."""
         return getattr(self, self.attribute(name)) is not None
+
+
+@cache
+def _attributes(model: type[Model]) -> dict[str, str]:
+    """Give the Python attributes of a model by JSON name; rules ask for them at every step."""
+    return {info.alias or key: key for key, info in model.model_fields.items()}
 
 
 # A list that is a map by name: the API server refuses a second entry of the same name, and
@@ -99,12 +107,22 @@ def _duration(value: object) -> timedelta:
     return parse_duration(value)
 
 
+_IS_NO_DURATION = f"!self.matches(r'{PATTERN}')"
+
+
 @dataclass(frozen=True)
 class Within:
-    """Bounds of a duration; the schema says them in CEL."""
+    """
+    Bounds of a duration; the schema says them in CEL.
+
+    The API server evaluates that also of a text that breaks the pattern, and then tells two things
+    of one field: the second is that CEL cannot read it. ``guarded`` spares that, at a price that
+    lists within lists of steps cannot pay: the budget of a rule is multiplied with their bounds.
+    """
 
     most: str
     positive: bool = True
+    guarded: bool = True
 
     @property
     def message(self) -> str:
@@ -126,7 +144,8 @@ class Within:
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         least = " && duration(self) > duration('0s')" if self.positive else ""
-        cel = f"duration(self) <= duration('{self.most}'){least}"
+        guard = f"{_IS_NO_DURATION} || " if self.guarded else ""
+        cel = f"{guard}duration(self) <= duration('{self.most}'){least}"
         validation = {"rule": cel, "message": self.message}
         return {**handler(schema), "x-kubernetes-validations": [validation]}
 
@@ -141,6 +160,7 @@ Budget = Annotated[Duration, Within("24h")]  # of a phase, a test, the run
 Wait = Annotated[Duration, Within("1h")]  # within a phase
 Offset = Annotated[Duration, Within("24h", positive=False)]
 Delay = Annotated[Duration, Within("10m")]  # of one request, packet or connection
+DelayInList = Annotated[Duration, Within("10m", guarded=False)]  # in a list of a step's
 Grace = Annotated[Duration, Within("10m", positive=False)]
 Retention = Annotated[Duration, Within("168h", positive=False)]
 LongRetention = Annotated[Duration, Within("8760h", positive=False)]
@@ -159,7 +179,14 @@ _KEY = r"^[-._a-zA-Z0-9]+$"
 _DNS_NAME = r"^[a-z0-9_]([-._a-z0-9]*[a-z0-9])?$"
 _SHARE = r"^([0-9]|[1-9][0-9])(\.[0-9]{1,3})?%$|^100%$"
 _URI_PATH = r"^/[^\s]*$"
+_METHOD = r"^[A-Z][A-Z-]*$"
+_GRPC_METHOD = r"^[A-Za-z_][A-Za-z0-9_.]*/[A-Za-z_][A-Za-z0-9_]*$"
+_PROTO_FILE = r"^[A-Za-z0-9_][A-Za-z0-9_./-]*\.proto$"
+_FIXTURE_FILE = r"^[A-Za-z0-9][A-Za-z0-9._-]*\.(csv|json|yaml|yml|sql)$"
 _HOST_PORT = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?:[0-9]{1,5}$"
+
+_REFERENCE = r"^[A-Za-z]+(/.+)?$"
+_SINCE = r"^(start|all|[0-9][0-9hms.]*)$"
 
 # What a pattern means, for messages.
 PATTERNS = {
@@ -177,7 +204,13 @@ PATTERNS = {
     _DNS_NAME: "It must be a host name in lower-case letters, such as api.example.com.",
     _SHARE: "It must be a share such as 50%, 0.1% or 100%.",
     _URI_PATH: "It must begin with / and have no spaces, such as /orders.",
+    _METHOD: "It must be a method in capitals, such as PROPFIND.",
+    _GRPC_METHOD: "It must be a service and a method, such as shop.Orders/Get.",
+    _PROTO_FILE: "It must be the name of a file, such as shop/orders.proto.",
+    _FIXTURE_FILE: "It must be the name of a .csv, .json, .yaml or .sql file, without folders.",
     _HOST_PORT: "It must be HOST:PORT, such as db:5432.",
+    _REFERENCE: "It must be KIND/NAME, such as deployment/orders, or a KIND alone.",
+    _SINCE: "It must be start, all, or a duration such as 30s.",
 }
 
 # A DNS label that may name a Service (RFC 1035), with room for a suffix of ours.
@@ -200,8 +233,15 @@ ConfigKey = Annotated[str, Field(min_length=1, max_length=253, pattern=_KEY)]
 DnsName = Annotated[str, Field(min_length=1, max_length=253, pattern=_DNS_NAME)]
 LabelValue = Annotated[str, Field(max_length=63)]
 Share = Annotated[str, Field(max_length=7, pattern=_SHARE)]
+HttpMethod = Annotated[str, Field(min_length=1, max_length=32, pattern=_METHOD)]
+GrpcMethod = Annotated[str, Field(min_length=3, max_length=256, pattern=_GRPC_METHOD)]
+ProtoFile = Annotated[str, Field(min_length=1, max_length=128, pattern=_PROTO_FILE)]
+FixtureFile = Annotated[str, Field(max_length=128, pattern=_FIXTURE_FILE)]
 UriPath = Annotated[str, Field(max_length=512, pattern=_URI_PATH)]
 HostPort = Annotated[str, Field(min_length=3, max_length=260, pattern=_HOST_PORT)]
+# An object of Kubernetes; what is behind the slash may be a template.
+Reference = Annotated[str, Field(min_length=1, max_length=300, pattern=_REFERENCE)]
+Since = Annotated[str, Field(max_length=32, pattern=_SINCE)]
 # Resource quantities; the API server parses them again when the pods are made.
 Quantity = Annotated[str, Field(max_length=32, pattern=_QUANTITY)]
 _PERCENT = r"^([1-9][0-9]?%|100%|all)$"

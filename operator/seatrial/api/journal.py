@@ -58,7 +58,13 @@ class RunDoc(TypedDict):
     services: list[ServiceDoc]
     faults: list[dict[str, Any]]
     tests: list[dict[str, Any]]
+    seed: NotRequired[str]  # of what is left to chance; without it, from the UID
+    scenarios: NotRequired[list[dict[str, Any]]]  # that tests call
+    snapshots: NotRequired[dict[str, Any]]  # by name, TEST/STEP
+    fixtures: NotRequired[dict[str, str]]  # files by name, without folders
     probes: NotRequired[list[dict[str, Any]]]
+    taps: NotRequired[list[dict[str, Any]]]  # each a step of kind message, with a name
+    webhooks: NotRequired[bool]  # True: services call webhooks of scenarios; listen for them
     access: bool  # True: there are test pods; serve HTTP with the tokens in ``seatrial-access``
     gateway: NotRequired[bool]  # True: a gateway carries the traffic of services with ``direct``
     agentImage: NotRequired[str]  # of faults inside pods; there only if one is declared
@@ -131,6 +137,30 @@ class TargetState(TypedDict):
     replacedBy: str | None
 
 
+class ChangedDoc(TypedDict):
+    """An object that a fault has changed through the API, and what it was before."""
+
+    kind: str  # Deployment, StatefulSet, Service, ConfigMap, Secret
+    name: str
+    uid: str  # empty: not known yet
+    replicas: NotRequired[int]  # of a workload
+    kept: NotRequired[str]  # name of the object of the same kind that holds the original
+    # Of a ConfigMap: that were changed; left out: all. Of a Secret: that had a value, which is in
+    # the annotation of its number; left out: the Secret was removed as a whole.
+    keys: NotRequired[list[str]]
+    added: NotRequired[list[str]]  # of a Secret, that it did not have before
+    emptied: NotRequired[bool]  # the Secret has no key at all
+    restart: NotRequired[str]  # service whose pods have to begin anew after it
+
+
+class ToUndoDoc(TypedDict):
+    """What the operator has to know to undo a fault whose conductor is silent."""
+
+    until: str  # when the fault has to be over, at the latest
+    mark: str  # see ``seatrial.api.undoing``
+    objects: list[ChangedDoc]
+
+
 class FaultState(TypedDict):
     """
     The proof of one fault; becomes status.faults[].
@@ -158,6 +188,8 @@ class FaultState(TypedDict):
     revertedBy: str | None
     recovered: str | None
     message: str
+    # While it is on, of a kind that the operator can undo.
+    toUndo: NotRequired[ToUndoDoc]
 
 
 class ProbeState(TypedDict):
@@ -205,5 +237,5 @@ class SummaryDoc(TypedDict):
     faults: list[FaultState]
     probes: NotRequired[list[ProbeState]]
     finished: FinishedDoc | None
-    lostEvidence: list[str]  # sentences: what a restart of the conductor may have missed
+    lostEvidence: list[str]  # sentences: what may be missing because something was restarted
     reportReady: bool  # the ConfigMap ``seatrial-report`` is complete

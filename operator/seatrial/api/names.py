@@ -17,7 +17,6 @@ CATEGORY = "seatrial"
 
 FINALIZER = f"{GROUP}/environment"
 FIELD_MANAGER = "seatrial-operator"
-CONDUCTOR_FIELD_MANAGER = "seatrial-conductor"
 
 # Labels. The first three are on everything a run creates, namespaces included.
 LABEL_RUN_UID = f"{GROUP}/run-uid"
@@ -53,6 +52,11 @@ CONDUCTOR_ROLES = {
     "seatrial-conductor-agents": families.POD,  # ephemeral containers
     "seatrial-conductor-delegated": families.DELEGATED,
 }
+# And those of runs with such a step: a command in a pod, what is read, what is made and deleted.
+EXEC_ROLE = "seatrial-conductor-exec"
+READ_ROLE = "seatrial-conductor-read"
+WRITE_ROLE = "seatrial-conductor-write"
+STEP_ROLES = (EXEC_ROLE, READ_ROLE, WRITE_ROLE)
 # Deployment, Service of its control, Secret of its token, ConfigMap of Envoy; its pod has the label
 # of its component.
 GATEWAY = "seatrial-gateway"
@@ -71,6 +75,10 @@ AGENT_PORT = 17779  # control of the agent in a pod under test
 AGENT_PREFIX = "seatrial-agent"  # names of its ephemeral containers
 # Local ports from which the conductor's own probes connect: the gateway knows them by these.
 PROBE_PORTS = range(61000, 61512)
+# The Service on which services call the webhooks of scenarios, http://seatrial-webhooks/NAME, and
+# the conductor's port behind it.
+WEBHOOKS = "seatrial-webhooks"
+WEBHOOKS_PORT = 7780
 WORKLOAD_ACCOUNT = "seatrial-workload"  # ServiceAccount of everything else; no token, no rights
 RUN_CONFIGMAP = "seatrial-run"  # operator -> conductor: keys RUN_KEY and CONTROL_KEY
 RUN_KEY = "run.json"
@@ -79,8 +87,12 @@ JOURNAL_CONFIGMAP = "seatrial-journal"  # conductor -> operator: keys SUMMARY_KE
 SUMMARY_KEY = "summary.json"
 ENTRIES_KEY = "entries.jsonl"
 REPORT_CONFIGMAP = "seatrial-report"  # conductor -> operator: REPORT_KEYS, gzip, binaryData
-REPORT_KEYS = ("report.json.gz", "junit.xml.gz", "logs.json.gz")
+# The last only where a scenario has listened to messages.
+REPORT_KEYS = ("report.json.gz", "junit.xml.gz", "logs.json.gz", "messages.json.gz")
 ACCESS_SECRET = "seatrial-access"  # noqa: S105 - a name; test pods -> conductor, a key per test
+# Passwords of presets and URLs with them: NAME.password, NAME.url; and all URLs as JSON.
+CONNECTIONS_SECRET = "seatrial-connections"  # noqa: S105 - a name
+CONNECTIONS_KEY = "connections.json"
 TOKEN_KEY = "token"  # noqa: S105 - a key's name, in Secret CONDUCTOR
 
 # Environment variables of the conductor's pod. No volumes: a pod that has one starts 0.3 s later.
@@ -105,6 +117,14 @@ ENV_RUN = "SEATRIAL_RUN"
 ENV_NAMESPACE = "SEATRIAL_NAMESPACE"
 ENV_SHARD = "SEATRIAL_SHARD"  # "0" to SEATRIAL_SHARDS - 1
 ENV_SHARDS = "SEATRIAL_SHARDS"
+ENV_SEED = "SEATRIAL_SEED"
+ENV_LANE = "SEATRIAL_LANE"  # "2/5": see seatrial.api.lanes
+# JSON: URL with credentials by the name of the service.
+ENV_CONNECTIONS = "SEATRIAL_CONNECTIONS"
+# Of the conductor: before the names of variables from spec.envFrom. What stands before them keeps
+# a user's variable from meaning anything to the process itself.
+ENV_VARIABLE_PREFIX = "SEATRIAL_ENV_"
+ENV_SECRET_PREFIX = "SEATRIAL_SECRET_"  # noqa: S105 - a prefix
 ENV_SERVICES = (
     "SEATRIAL_SERVICES"  # JSON: {"orders": {"host", "port", "url", "ports": {"http": 8080}}}
 )

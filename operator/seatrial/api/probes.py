@@ -9,6 +9,7 @@ from pydantic import Field
 
 from seatrial.api.fields import CEL, Delay, HostPort, Model, TestName, one_of
 from seatrial.api.scenario import HttpRequest
+from seatrial.api.steps.sql import SqlQuery
 
 
 class DuringFaults(StrEnum):
@@ -25,16 +26,20 @@ class SteadyState(Model):
     Outside of faults' windows a failed check fails the run; within, only with ``MustHold``.
     """
 
-    __rules__ = (one_of("http", "tcp", required=True),)
+    __rules__ = (one_of("http", "tcp", "sql", required=True),)
 
     name: TestName = Field(description="Name of the probe, unique in the run.")
     http: HttpRequest | None = Field(None, description="Request to send.")
-    expect: list[CEL] = Field(
-        default_factory=lambda: ["response.status < 400"],
-        max_length=16,
-        description="CEL expressions that must be true. Default: response.status < 400.",
-    )
     tcp: HostPort | None = Field(None, description="HOST:PORT that must accept a connection.")
+    sql: SqlQuery | None = Field(
+        None, description="Statement that a database must answer, on a new connection each time."
+    )
+    expect: list[CEL] = Field(
+        default_factory=list,
+        max_length=16,
+        description="CEL expressions that must be true, over response or rows. Default with http:"
+        " response.status < 400; with sql: that it is answered.",
+    )
     every: Delay = Field(timedelta(seconds=1), description="Time between checks. Default 1s.")
     timeout: Delay = Field(timedelta(seconds=2), description="Longest time of a check.")
     threshold: int = Field(

@@ -61,7 +61,7 @@ def _met_traffic(fault: FaultState, kinds: Mapping[str, str]) -> bool:
 
 
 # What is missing in each state; in any other than these, recovery was not seen.
-_UNPROVEN = {
+UNPROVEN = {
     "Pending": (Reason.FAULT_NOT_STARTED, "never came to its moment"),
     "Skipped": (Reason.FAULT_NOT_STARTED, "never came to its moment"),
     "Requested": (Reason.FAULT_NOT_INJECTED, "was not injected"),
@@ -72,17 +72,19 @@ _UNPROVEN = {
     "NotReverted": (Reason.FAULT_NOT_REVERTED, "was not undone"),
     "NotRecovered": (Reason.NOT_RECOVERED, "was undone, but the system did not recover"),
 }
+# What the run's author has to change; of the others, the message says what went wrong.
+_TOLD_WHAT_TO_CHANGE = frozenset({Reason.FAULT_MET_NO_TRAFFIC, Reason.FAULT_NO_EFFECT})
 _RECOVERY_NOT_SEEN = (Reason.FAULT_RECOVERY_NOT_SEEN, "was undone, but recovery was not seen")
 
 
 def _proof(fault: FaultState, *, met_traffic: bool) -> Proof:
     missing: tuple[Reason, str] | None = None
     if fault["state"] != "Recovered":
-        missing = _UNPROVEN.get(fault["state"], _RECOVERY_NOT_SEEN)
+        missing = UNPROVEN.get(fault["state"], _RECOVERY_NOT_SEEN)
     elif fault["applied"] is None:
-        missing = _UNPROVEN["NotInjected"]
+        missing = UNPROVEN["NotInjected"]
     elif fault["reverted"] is None:
-        missing = _UNPROVEN["NotReverted"]
+        missing = UNPROVEN["NotReverted"]
     elif fault["recovered"] is None:
         missing = _RECOVERY_NOT_SEEN
     elif not met_traffic:
@@ -91,6 +93,10 @@ def _proof(fault: FaultState, *, met_traffic: bool) -> Proof:
         return Proof(fault["name"], Reason.FAULT_PROVEN, "")
     reason, sentence = missing
     detail = f": {fault['message']}" if fault["message"] else "."
+    # Of a fault that met nothing, a message says why, and what to change.
+    explained = reason is Reason.FAULT_MET_NO_TRAFFIC and bool(fault["message"])
+    if reason in _TOLD_WHAT_TO_CHANGE and not explained:
+        detail = f"{detail.removesuffix('.')}. {reason.remedy}"
     return Proof(fault["name"], reason, f"Fault {fault['name']} {sentence}{detail}")
 
 

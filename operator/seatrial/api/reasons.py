@@ -124,9 +124,11 @@ class Reason(StrEnum):
     )
     FAULT_NOT_INJECTED = (
         "FaultNotInjected",
-        "The fault was ordered but had no effect.",
-        "status.faults has what the cluster answered; see that the target has running pods at"
-        " that moment.",
+        "The fault could not be carried out when its moment had come, mostly because its target was"
+        " gone: so nothing is proven, whatever the tests say. A test that starts such a fault"
+        " itself gets an error, and fails unless it expects that.",
+        "status.faults has what the cluster answered; see that the target has running pods, and"
+        " pods with its labels, at that moment.",
     )
     FAULT_NO_EFFECT = (
         "FaultNoEffect",

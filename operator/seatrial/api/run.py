@@ -12,10 +12,12 @@ from pydantic import ValidationError
 from seatrial.api import names
 from seatrial.api.errors import InvalidSpecError, SpecError
 from seatrial.api.explain import explain
-from seatrial.api.paths import below
+from seatrial.api.nesting import excess_of_levels
+from seatrial.api.nulls import nulls
 from seatrial.api.rules import broken_rules
 from seatrial.api.spec import RunSpec
 from seatrial.api.status import RunStatus
+from seatrial.api.unread_steps import excess_of_steps
 
 _NOT_YET = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -115,7 +117,10 @@ def parse_spec(manifest: Mapping[str, Any]) -> RunSpec:
     """
     spec = manifest.get("spec")
     _raise_any(_identity(manifest))
-    _raise_any(_nulls(spec, "spec"))
+    # Before all else that looks inside, level by level and step by step.
+    _raise_any(excess_of_steps(spec))
+    _raise_any(excess_of_levels(spec))
+    _raise_any(nulls(spec, "spec"))
     try:
         parsed = RunSpec.model_validate(spec)
     except ValidationError as error:
@@ -135,21 +140,6 @@ def _identity(manifest: Mapping[str, Any]) -> Iterator[SpecError]:
         # The API server's lists leave both out.
         if (given := manifest.get(field, expected)) != expected:
             yield SpecError(field, f"is {str(given)[:80]!r}.", f"Write {expected}.")
-
-
-def _nulls(value: Any, field: str) -> Iterator[SpecError]:
-    """Find empty values, which the API server refuses; in bodies and matrices they are data."""
-    if isinstance(value, dict):
-        for key, each in value.items():
-            if key not in ("json", "matrix"):
-                yield from _nulls(each, below(field, key))
-    elif isinstance(value, list):
-        for index, each in enumerate(value):
-            yield from _nulls(each, below(field, index))
-    elif value is None:
-        yield SpecError(
-            field, "is empty.", "Leave it out, or give a value; {} where all is default."
-        )
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -7,78 +7,80 @@ not import pydantic: what the operator hands over was validated here.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
-from pydantic import Field, JsonValue
+from pydantic import Field, WithJsonSchema
 
 from seatrial.api.fields import (
+    BY_NAME,
     CEL,
-    HeaderName,
     Identifier,
     Model,
-    RelaxedObject,
     Rule,
     ShortText,
     TestName,
-    Text,
     Wait,
     one_of,
 )
+from seatrial.api.flow import Always, Eventually, ForEach, Input, Repeat, ScenarioCall
+from seatrial.api.snapshots import Snapshot
+from seatrial.api.steps.data import DataStep
+from seatrial.api.steps.exec import Exec
+from seatrial.api.steps.graphql import GraphqlStep
+from seatrial.api.steps.grpc import GrpcStep
+from seatrial.api.steps.http import HTTP_VERBS, HttpRequest
+from seatrial.api.steps.kubernetes import KubernetesStep
+from seatrial.api.steps.logs import LogQuery
+from seatrial.api.steps.message import Message
+from seatrial.api.steps.metrics import MetricQuery
+from seatrial.api.steps.mongo import MongoStep
+from seatrial.api.steps.redis import RedisStep
+from seatrial.api.steps.sql import SqlStep
+from seatrial.api.steps.webhook import WebhookStep
+from seatrial.api.steps.websocket import WebSocketStep
 
-HTTP_VERBS = ("get", "post", "put", "patch", "delete", "head", "options")
-ACTIONS = ("http", "fault", "set", "parallel")
+__all__ = [
+    "ACTIONS",
+    "HTTP_VERBS",
+    "MAX_DEPTH",
+    "MAX_STEPS",
+    "ExpectFailure",
+    "HttpRequest",
+    "Scenario",
+    "Step",
+    "Steps",
+]
 
-Url = Annotated[str, Field(min_length=1, max_length=2048)]
-
-
-class BasicAuth(Model):
-    """User name and password of HTTP basic authentication."""
-
-    username: ShortText = Field(description="User name.")
-    password: ShortText = Field(description="Password.")
-
-
-class HttpRequest(Model):
-    """One HTTP request. Every text may hold ``{{ captured }}`` values."""
-
-    __rules__ = (
-        one_of(*HTTP_VERBS, required=True),
-        one_of("body", "form", required=False),
-        # CEL does not see a field that may hold any JSON.
-        Rule(
-            "give at most one of: json, body, form",
-            check=lambda self: self.json_ is None or (self.body is None and self.form is None),
-        ),
-    )
-
-    get: Url | None = Field(None, description="URL to GET.")
-    post: Url | None = Field(None, description="URL to POST to.")
-    put: Url | None = Field(None, description="URL to PUT to.")
-    patch: Url | None = Field(None, description="URL to PATCH.")
-    delete: Url | None = Field(None, description="URL to DELETE.")
-    head: Url | None = Field(None, description="URL to ask for with HEAD.")
-    options: Url | None = Field(None, description="URL to ask for with OPTIONS.")
-    headers: dict[HeaderName, Text] = Field(
-        default_factory=dict, max_length=64, description="Request headers by name."
-    )
-    query: dict[HeaderName, Text] = Field(
-        default_factory=dict, max_length=64, description="Query parameters, encoded for you."
-    )
-    json_: Annotated[JsonValue, RelaxedObject] = Field(
-        None, alias="json", description="JSON body; sets Content-Type: application/json."
-    )
-    body: Annotated[str, Field(max_length=65536)] | None = Field(
-        None, description="Body as text, sent as it is."
-    )
-    form: dict[HeaderName, Text] | None = Field(
-        None, max_length=64, description="Form fields, sent URL-encoded."
-    )
-    basic_auth: BasicAuth | None = Field(None, description="HTTP basic authentication.")
-    bearer: Text | None = Field(None, description="Token of an Authorization: Bearer header.")
-    timeout: Wait | None = Field(
-        None, description="Longest time for the whole exchange. Default 10s."
-    )
-    follow_redirects: bool = Field(False, description="Follow 3xx answers.")
+# What a step can do; one of them, or none if it only expects something.
+ACTIONS = (
+    "http",
+    "fault",
+    "message",
+    "set",
+    "steps",
+    "parallel",
+    "scenario",
+    "sql",
+    "graphql",
+    "grpc",
+    "websocket",
+    "webhook",
+    "exec",
+    "kubernetes",
+    "logs",
+    "metrics",
+    "redis",
+    "mongo",
+    "data",
+)
+# Those that show a response, which may be one of failure.
+RESPONDING = ("http", "graphql", "grpc", "websocket")
+# Those whose other side can answer with an error that a step may expect.
+ANSWERING = ("sql", "redis", "mongo")
+REPETITIONS = ("eventually", "always", "repeat", "forEach")
+MAX_DEPTH = 4  # of steps inside of steps
+MAX_STEPS = 1000  # of a run, those inside of steps included
 
 
 class FaultControl(Model):
@@ -97,9 +99,10 @@ class ExpectFailure(Model):
 
     during: TestName = Field(description="Fault that must be in effect when the request is sent.")
     expect: list[CEL] = Field(
-        default_factory=lambda: ["response.status >= 500"],
+        default_factory=list,
         max_length=16,
-        description="How it fails: CEL expressions. Default: response.status >= 500.",
+        description="How it fails: CEL expressions. Default: response.status >= 500; of graphql"
+        " errors too, of grpc a code that is not OK.",
     )
     no_response: bool = Field(
         False, description="No response at all: refused, reset or timed out, in place of expect."
@@ -107,43 +110,83 @@ class ExpectFailure(Model):
     within: Wait | None = Field(None, description="The failure must be there in this time.")
 
 
-class Eventually(Model):
-    """Repeats a step until its expectations hold."""
-
-    within: Wait = Field(description="Give up after this time.")
-    every: Wait | None = Field(
-        None, description="Pause between tries. Default: 50ms, growing to 1s."
-    )
+_ONE_ACTION = replace(
+    one_of(*ACTIONS, required=False), message="a step does one thing: make a step of each action"
+)
 
 
 _NOT_EMPTY = Rule(
-    "a step needs something to do: http, fault, set or expect",
-    "has(self.http) || has(self.fault) || has(self.set)"
-    " || (has(self.expect) && size(self.expect) > 0)",
-    lambda self: self.http or self.fault or self.set or self.expect,
+    "a step needs something to do: an action such as http, or expect",
+    " || ".join(f"has(self.{action})" for action in ACTIONS)
+    + " || has(self.snapshot) || (has(self.expect) && size(self.expect) > 0)",
+    lambda self: any(map(self.given, ACTIONS)) or self.snapshot or self.expect,
 )
 
 
 _FAILS_ALONE = Rule(
-    "expectFailure goes with http, and without expect, eventually and retries",
-    "!has(self.expectFailure) || (has(self.http) && !has(self.eventually)"
+    f"expectFailure goes with {', '.join(RESPONDING)}, and without expect, eventually and retries",
+    f"!has(self.expectFailure) || (({' || '.join(f'has(self.{kind})' for kind in RESPONDING)})"
+    " && !has(self.eventually)"
     " && !(has(self.expect) && size(self.expect) > 0) && self.retries == 0)",
     lambda self: (
         self.expect_failure is None
-        or (self.http and not self.eventually and not self.expect and self.retries == 0)
+        or (
+            any(map(self.given, RESPONDING))
+            and not self.eventually
+            and not self.expect
+            and self.retries == 0
+        )
+    ),
+)
+
+_ONE_REPETITION = replace(
+    one_of(*REPETITIONS, required=False),
+    message=f"a step has at most one of: {', '.join(REPETITIONS)}; put it into a group (steps)"
+    " with the other",
+)
+
+
+_ERROR_EXPECTED = Rule(
+    f"expectError goes with one of {', '.join(ANSWERING)}, and without expect and expectFailure",
+    f"!has(self.expectError) || (({' || '.join(f'has(self.{kind})' for kind in ANSWERING)})"
+    " && !has(self.expectFailure) && !(has(self.expect) && size(self.expect) > 0))",
+    lambda self: (
+        self.expect_error is None
+        or (any(map(self.given, ANSWERING)) and not self.expect and not self.expect_failure)
     ),
 )
 
 
-class LeafStep(Model):
+class Step(Model):
     """One step: an action, what must hold after it, and what to remember of it."""
 
-    __rules__ = (one_of("http", "fault", "set", required=False), _NOT_EMPTY, _FAILS_ALONE)
+    __rules__ = (_ONE_ACTION, _NOT_EMPTY, _FAILS_ALONE, _ERROR_EXPECTED, _ONE_REPETITION)
 
     name: ShortText | None = Field(None, description="Shown in results. Default: the action.")
     when: CEL | None = Field(None, description="Skip the step unless this CEL expression is true.")
     http: HttpRequest | None = Field(None, description="Send an HTTP request.")
+    graphql: GraphqlStep | None = Field(None, description="Send a GraphQL operation.")
+    grpc: GrpcStep | None = Field(None, description="Make a gRPC call.")
+    websocket: WebSocketStep | None = Field(
+        None, description="Open a WebSocket, send, receive, close."
+    )
+    webhook: WebhookStep | None = Field(
+        None, description="An endpoint that services call back: answer, wait for calls."
+    )
     fault: FaultControl | None = Field(None, description="Start or stop a declared fault.")
+    exec: Exec | None = Field(None, description="Run a command in a pod of the run.")
+    kubernetes: KubernetesStep | None = Field(
+        None, description="Look at objects of the run's namespace, wait for them, change them."
+    )
+    logs: LogQuery | None = Field(None, description="Find lines in the logs of a service.")
+    metrics: MetricQuery | None = Field(None, description="Read a metric, or ask Prometheus.")
+    message: Message | None = Field(
+        None, description="Publish messages to a broker, or wait for them."
+    )
+    sql: SqlStep | None = Field(None, description="Ask or change a SQL database.")
+    redis: RedisStep | None = Field(None, description="Send commands to Redis.")
+    mongo: MongoStep | None = Field(None, description="Ask or change a MongoDB database.")
+    data: DataStep | None = Field(None, description="Make data, load it, remove it.")
     set: dict[Identifier, CEL] | None = Field(
         None, min_length=1, max_length=32, description="Compute values with CEL and name them."
     )
@@ -157,43 +200,81 @@ class LeafStep(Model):
         max_length=32,
         description="Values to remember, by name: {order: response.json.id}.",
     )
+    snapshot: Snapshot | None = Field(
+        None, description="Compare a value with what was stored of it."
+    )
     eventually: Eventually | None = Field(
         None, description="Repeat the step until its expectations hold, or time is out."
     )
+    always: Always | None = Field(
+        None, description="Repeat the step for a time: its expectations must hold each time."
+    )
+    repeat: Repeat | None = Field(None, description="Do the step several times.")
+    for_each: ForEach | None = Field(None, description="Do the step for each element of a list.")
     expect_failure: ExpectFailure | None = Field(
         None, description="The request must fail while a fault is in effect: graceful degradation."
+    )
+    expect_error: list[CEL] | None = Field(
+        None,
+        min_length=1,
+        max_length=16,
+        description="It must be answered with an error like this: error.name == 'deadlock'.",
     )
     retries: int = Field(
         0, ge=0, le=10, description="How often to repeat a failed step; a later pass is flaky."
     )
-
-
-class Branch(Model):
-    """Steps that run beside other branches."""
-
-    name: ShortText | None = Field(None, description="Shown in results. Default: its number.")
-    steps: list[LeafStep] = Field(
-        min_length=1, max_length=16, description="Steps of the branch, in order."
+    steps: Steps | None = Field(
+        None, description="A group: steps in order, with one name, condition or repetition."
     )
-
-
-class Step(LeafStep):
-    """One step of a scenario; unlike a step in a branch it may itself hold branches."""
-
-    __rules__ = (
-        one_of(*ACTIONS, required=False),
-        _FAILS_ALONE,
-        Rule(
-            "a step needs something to do: http, fault, set, parallel or expect",
-            "has(self.http) || has(self.fault) || has(self.set) || has(self.parallel)"
-            " || (has(self.expect) && size(self.expect) > 0)",
-            lambda self: self.http or self.fault or self.set or self.parallel or self.expect,
-        ),
-    )
-
+    scenario: ScenarioCall | None = Field(None, description="Run a scenario of spec.scenarios.")
     parallel: list[Branch] | None = Field(
         None,
         min_length=1,
         max_length=8,
         description="Branches that run at the same time; the step ends when all have ended.",
     )
+
+
+# A structural schema has no way to say "and so on": what is inside of a step is checked by the
+# operator, before anything is created, and by ``seatrial validate``.
+Steps = Annotated[
+    list[Step],
+    Field(min_length=1, max_length=32),
+    WithJsonSchema(
+        {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": 32,
+            "items": {
+                "type": "object",
+                "maxProperties": 24,
+                "x-kubernetes-preserve-unknown-fields": True,
+            },
+        }
+    ),
+]
+
+
+class Branch(Model):
+    """Steps that run beside other branches."""
+
+    name: ShortText | None = Field(None, description="Shown in results. Default: its number.")
+    steps: Steps = Field(description="Steps of the branch, in order; as in scenario.")
+
+
+class Scenario(Model):
+    """Steps with a name, that tests and other scenarios call."""
+
+    name: TestName = Field(description="Name of the scenario, unique in the run.")
+    inputs: dict[Identifier, Input] = Field(
+        default_factory=dict, max_length=32, description="Values it is given, by name."
+    )
+    steps: Steps = Field(
+        description="Steps, in order. They see the inputs, not the caller's names."
+    )
+    outputs: dict[Identifier, CEL] = Field(
+        default_factory=dict, max_length=32, description="Values it gives: {order: order.id}."
+    )
+
+
+Scenarios = Annotated[list[Scenario], Field(max_length=32, json_schema_extra=BY_NAME)]

@@ -155,6 +155,7 @@ def _immutable() -> Rule:
 def _validations(rules: list[Rule] | tuple[Rule, ...]) -> list[Schema]:
     return [
         {"rule": rule.cel, "message": rule.message}
+        | ({"messageExpression": f'"{rule.message}: " + {rule.names}[0]'} if rule.names else {})
         | ({"fieldPath": f".{rule.field}"} if rule.field else {})
         for rule in rules
         if rule.cel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -110,11 +111,31 @@ class Manifests(Model):
     )
 
 
+class Preset(StrEnum):
+    """A database or broker that Seatrial knows how to run."""
+
+    POSTGRES = "postgres"
+    MYSQL = "mysql"
+    REDIS = "redis"
+    RABBITMQ = "rabbitmq"
+    KAFKA = "kafka"
+    NATS = "nats"
+    MOSQUITTO = "mosquitto"
+    MONGODB = "mongodb"
+    MINIO = "minio"
+
+
 # What belongs to image, and not to manifests.
 _SHORT_FORM = (
     *("ports", "env", "envFrom", "files", "command", "args", "replicas", "resources"),
     *("readinessProbe", "livenessProbe", "startupProbe", "runAsUser", "volumes"),
 )
+# What a preset decides by itself.
+_OF_PRESET = ("ports", "command", "replicas")
+
+
+def _any_of(fields: tuple[str, ...]) -> str:
+    return " || ".join(f"has(self.{name})" for name in fields)
 
 
 class Volume(Model):
@@ -128,13 +149,22 @@ class Service(Model):
     """A part of the system under test."""
 
     __rules__ = (
-        one_of("image", "manifests", required=True),
+        Rule(
+            "give one of: image, preset, manifests; only image and preset go together",
+            "has(self.manifests) ? !has(self.image) && !has(self.preset)"
+            " : has(self.image) || has(self.preset)",
+            lambda self: bool(self.manifests) != bool(self.image or self.preset),
+        ),
         Rule(
             "a service made from manifests takes nothing but name and dependsOn beside them",
-            "!has(self.manifests) || !("
-            + " || ".join(f"has(self.{name})" for name in _SHORT_FORM)
-            + ")",
+            f"!has(self.manifests) || !({_any_of(_SHORT_FORM)})",
             lambda self: not self.manifests or not any(map(self.given, _SHORT_FORM)),
+        ),
+        Rule(
+            f"a preset has its own {', '.join(_OF_PRESET[:-1])} and {_OF_PRESET[-1]}; leave them"
+            " out, or write the service with image alone",
+            f"!has(self.preset) || !({_any_of(_OF_PRESET)})",
+            lambda self: not self.preset or not any(map(self.given, _OF_PRESET)),
         ),
         Rule(
             "must not begin with seatrial-, which is kept for Seatrial's own objects",
@@ -166,7 +196,15 @@ class Service(Model):
     )
 
     name: Name = Field(description="Name of the service and its host name for the others.")
-    image: Image | None = Field(None, description="Container image.")
+    preset: Preset | None = Field(
+        None,
+        strict=False,  # a text, as JSON has it
+        description="A database or broker, ready to use: image, ports, readiness, credentials,"
+        " volume. Those that depend on it get NAME_URL, NAME_HOST, ... in their environment.",
+    )
+    image: Image | None = Field(
+        None, description="Container image; beside preset, in place of the preset's."
+    )
     manifests: Manifests | None = Field(
         None, description="Plain Kubernetes YAML in place of image."
     )
@@ -189,14 +227,18 @@ class Service(Model):
         None, max_length=64, description="Command in place of the image's ENTRYPOINT."
     )
     args: list[Argument] | None = Field(
-        None, max_length=64, description="Arguments in place of the image's CMD."
+        None,
+        max_length=64,
+        description="Arguments in place of the image's CMD; of a preset, after its own.",
     )
     replicas: int | None = Field(None, ge=0, le=20, description="Number of pods. Default 1.")
     resources: Resources | None = Field(
-        None, description="CPU and memory. Default: the namespace's LimitRange."
+        None, description="CPU and memory. Default: the preset's, or the namespace's LimitRange."
     )
     readiness_probe: Probe | None = Field(
-        None, description="When a pod counts as ready. Default: its first TCP port accepts."
+        None,
+        description="When a pod counts as ready. Default: the preset's, or its first TCP port"
+        " accepts.",
     )
     liveness_probe: Probe | None = Field(None, description="When a container is restarted.")
     startup_probe: Probe | None = Field(None, description="When the other probes begin.")
@@ -207,7 +249,8 @@ class Service(Model):
         None,
         min_length=1,
         max_length=4,
-        description="Volumes that keep their data when the pod is replaced; for one replica.",
+        description="Volumes that keep their data when the pod is replaced; for one replica."
+        " A preset has one by itself: give its path to change the size.",
     )
     depends_on: list[Name] | None = Field(
         None,

@@ -12,6 +12,7 @@ from seatrial.api.families import FROM_TESTS, POD
 from seatrial.api.faults import Fault
 from seatrial.api.fields import (
     BY_NAME,
+    UNIQUE,
     Argument,
     Budget,
     EnvName,
@@ -30,9 +31,13 @@ from seatrial.api.fields import (
     Text,
     one_of,
 )
+from seatrial.api.fixtures import Fixtures
+from seatrial.api.flow import AnyJson
 from seatrial.api.probes import SteadyState
-from seatrial.api.scenario import Step
+from seatrial.api.scenario import Scenarios, Step, Steps
 from seatrial.api.services import FileContent, ObjectReference, PortSpec, Probe, Resources, Service
+from seatrial.api.snapshots import Snapshots
+from seatrial.api.taps import Tap
 
 __all__ = [
     "MUTABLE",
@@ -51,6 +56,9 @@ __all__ = [
     "Test",
     "Timeouts",
 ]
+
+
+_SEED = r"^[A-Za-z0-9._-]+$"  # a UID and an attempt, too
 
 
 class PodSecurity(StrEnum):
@@ -123,6 +131,15 @@ class Test(Model):
             "matrix goes with scenario; pytest and container have their own ways",
             check=lambda self: not self.matrix or self.scenario is not None,
         ),
+        Rule(
+            "vars goes with scenario; pytest and container have their own ways",
+            check=lambda self: not self.vars or self.scenario is not None,
+        ),
+        Rule(
+            "setup and teardown go with scenario; pytest and container have their own ways",
+            "has(self.scenario) || !(has(self.setup) || has(self.teardown))",
+            lambda self: self.scenario is not None or not (self.setup or self.teardown),
+        ),
     )
 
     name: TestName = Field(description="Name of the test, unique in the run.")
@@ -142,6 +159,22 @@ class Test(Model):
     )
     scenario: list[Step] | None = Field(
         None, min_length=1, max_length=64, description="Steps, in order."
+    )
+    setup: Steps | None = Field(
+        None, description="Steps before the scenario; if one fails, the test's outcome is error."
+    )
+    teardown: Steps | None = Field(
+        None,
+        description="Steps after it, after a failure, a time-out or a stop too.",
+    )
+    vars: dict[Identifier, AnyJson] = Field(
+        default_factory=dict, max_length=32, description="Values by name, as JSON."
+    )
+    tags: list[TestName] = Field(
+        default_factory=list,
+        max_length=16,
+        json_schema_extra=UNIQUE,
+        description="Words to select tests by: [smoke].",
     )
     pytest: Pytest | None = Field(None, description="A pytest suite.")
     container: Container | None = Field(None, description="Any image that tests.")
@@ -181,6 +214,32 @@ class Concurrency(Model):
     )
 
 
+class Select(Model):
+    """Which tests are executed: those with one of the tags, and without the others."""
+
+    __rules__ = (
+        Rule(
+            "give at least one of: tags, without",
+            "(has(self.tags) && size(self.tags) > 0)"
+            " || (has(self.without) && size(self.without) > 0)",
+            lambda self: bool(self.tags or self.without),
+        ),
+    )
+
+    tags: list[TestName] = Field(
+        default_factory=list,
+        max_length=16,
+        json_schema_extra=UNIQUE,
+        description="A test needs one of them. Default: any test.",
+    )
+    without: list[TestName] = Field(
+        default_factory=list,
+        max_length=16,
+        json_schema_extra=UNIQUE,
+        description="A test with one of them is left out.",
+    )
+
+
 # What can be changed while a run runs; all else is fixed once it has left the queue.
 MUTABLE = ("suspend", "abort", "priority", "keepEnvironment", "ttlAfterFinished")
 
@@ -188,28 +247,40 @@ MUTABLE = ("suspend", "abort", "priority", "keepEnvironment", "ttlAfterFinished"
 class RunSpec(Model):
     """The system under test, what goes wrong, and what must hold."""
 
-    # Which name is wrong is said by ``seatrial.api.rules``; CEL would pay too much for saying it.
+    # Where it stands, and what was probably meant, is said by ``seatrial.api.rules``.
     __rules__ = (
         Rule(
             "dependsOn names a service that is not in spec.services",
             "!has(self.services) || self.services.all(s, !has(s.dependsOn) || s.dependsOn.all(d,"
             " self.services.exists(o, o.name == d)))",
+            names="self.services.map(s, has(s.dependsOn) && s.dependsOn.exists(d,"
+            " !self.services.exists(o, o.name == d)), s.dependsOn.filter(d,"
+            " !self.services.exists(o, o.name == d))[0])",
         ),
         Rule(
             "a fault's target.service is not in spec.services",
             "!has(self.faults) || self.faults.all(f, !has(f.target) || (has(self.services) &&"
             " self.services.exists(s, s.name == f.target.service)))",
+            names="self.faults.map(f, has(f.target) && !(has(self.services) &&"
+            " self.services.exists(s, s.name == f.target.service)), f.target.service)",
         ),
         Rule(
             "a fault's target.from is not in spec.services, nor tests",
             "!has(self.faults) || self.faults.all(f, !has(f.target) || !has(f.target.from) ||"
             f" f.target.from.all(o, o == '{FROM_TESTS}' || (has(self.services) &&"
             " self.services.exists(s, s.name == o))))",
+            names="self.faults.map(f, has(f.target) && has(f.target.from) &&"
+            f" f.target.from.exists(o, o != '{FROM_TESTS}' && !(has(self.services) &&"
+            " self.services.exists(s, s.name == o))), f.target.from.filter(o,"
+            f" o != '{FROM_TESTS}' && !(has(self.services) &&"
+            " self.services.exists(s, s.name == o)))[0])",
         ),
         Rule(
             "a fault's when.fault is not in spec.faults",
             "!has(self.faults) || self.faults.all(f, !has(f.when) || !has(f.when.fault) ||"
             " self.faults.exists(o, o.name == f.when.fault && o.name != f.name))",
+            names="self.faults.map(f, has(f.when) && has(f.when.fault) &&"
+            " !self.faults.exists(o, o.name == f.when.fault && o.name != f.name), f.when.fault)",
         ),
         Rule(
             "faults inside pods need spec.podSecurity: privileged",
@@ -226,6 +297,8 @@ class RunSpec(Model):
             "a fault's when.test is not in spec.tests",
             "!has(self.faults) || self.faults.all(f, !has(f.when) || !has(f.when.test) ||"
             " self.tests.exists(t, t.name == f.when.test))",
+            names="self.faults.map(f, has(f.when) && has(f.when.test) &&"
+            " !self.tests.exists(t, t.name == f.when.test), f.when.test)",
         ),
     )
 
@@ -253,6 +326,11 @@ class RunSpec(Model):
         json_schema_extra=BY_NAME,
         description="The system under test.",
     )
+    env_from: list[ObjectReference] = Field(
+        default_factory=list,
+        max_length=8,
+        description="ConfigMaps and Secrets whose keys scenarios see as env.",
+    )
     faults: list[Fault] = Field(
         default_factory=list,
         max_length=64,
@@ -265,11 +343,30 @@ class RunSpec(Model):
         json_schema_extra=BY_NAME,
         description="What holds all the time while the system is well: checked continuously.",
     )
+    taps: list[Tap] = Field(
+        default_factory=list,
+        max_length=8,
+        json_schema_extra=BY_NAME,
+        description="Messages that are kept for the report, whoever waits for them.",
+    )
     tests: list[Test] = Field(
         min_length=1, max_length=64, json_schema_extra=BY_NAME, description="What must hold."
     )
+    scenarios: Scenarios = Field(
+        default_factory=list, description="Scenarios that tests call, with inputs and outputs."
+    )
+    select: Select | None = Field(
+        None, description="Execute some tests only, by their tags. Default: all."
+    )
+    snapshots: Snapshots | None = Field(None, description="What steps with snapshot compare with.")
+    fixtures: Fixtures | None = Field(None, description="Files that steps of kind data load.")
     parallelism: int = Field(
         1, ge=1, le=16, description="How many tests run at the same time. Default 1: in order."
+    )
+    seed: Annotated[str, Field(min_length=1, max_length=64, pattern=_SEED)] | None = Field(
+        None,
+        description="Of what is left to chance: generated data, run.id of scenarios, choices of"
+        " faults. The same gives the same again; results tell it. Default: drawn for each run.",
     )
     keep_environment: KeepEnvironment = Field(
         default_factory=KeepEnvironment,

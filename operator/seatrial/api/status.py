@@ -117,7 +117,9 @@ class FaultStatus(StatusModel):
     hits: Count = Field(0, description="Requests of tests while it was in effect.")
     reverted: Moment | None = Field(None, description="When it was undone.")
     reverted_by: Word | None = Field(
-        None, description="deadline, test, conductor, operator, controller or podGone."
+        None,
+        description="deadline, test, conductor, operator or controller; podGone: the pod took it"
+        " along; itself: what carried it out ended early, or something else undid it.",
     )
     recovered: Moment | None = Field(None, description="When the system was well again.")
     message: Message = Field("", description="What is missing, and what to change.")

@@ -40,6 +40,7 @@ class Verdict(StrEnum):
 
 MAX_MESSAGE = 2048  # characters, of status.message and of a condition
 _MAX_LOGS = 600  # characters of a container's log in a message
+_MAX_MISSING = 400  # characters of what is said of missing evidence
 _WORST_FIRST = tuple(Verdict)
 
 
@@ -108,10 +109,29 @@ def judge(
     ]
     if not findings:
         assert summary is not None  # without one, rule 6 applies
-        return Judgement(Verdict.PASSED, Reason.ALL_PASSED, _passed(summary, proofs), proofs)
+        message = _with_missing(_passed(summary, proofs), summary)
+        return Judgement(Verdict.PASSED, Reason.ALL_PASSED, message, proofs)
     verdict = worst(finding.verdict for finding in findings)
     first = next(finding for finding in findings if finding.verdict is verdict)
-    return Judgement(verdict, first.reason, first.message[:MAX_MESSAGE], proofs)
+    # Aborted and Error say why nothing was measured; what else is missing has no weight there.
+    tells = verdict in (Verdict.FAILED, Verdict.INCONCLUSIVE)
+    message = _with_missing(first.message, summary) if tells else first.message[:MAX_MESSAGE]
+    return Judgement(verdict, first.reason, message, proofs)
+
+
+def _with_missing(message: str, summary: SummaryDoc | None) -> str:
+    """Add what evidence is missing: as much of it as there is room for, and how much more."""
+    lost = list(dict.fromkeys(filter(None, summary["lostEvidence"]))) if summary else []
+    if not lost:
+        return message[:MAX_MESSAGE]
+    told: list[str] = []
+    for sentence in lost:
+        if told and len(" ".join([*told, sentence])) > _MAX_MISSING:
+            break
+        told.append(sentence[:_MAX_MISSING])
+    more = f" (and {len(lost) - len(told)} more)" if len(lost) > len(told) else ""
+    missing = f". Missing evidence: {' '.join(told)}{more}"
+    return message[: MAX_MESSAGE - len(missing)].removesuffix(".") + missing
 
 
 @dataclass(frozen=True)
@@ -249,8 +269,10 @@ def _last_log_lines(failure: FailureDoc) -> str:
 def _not_proven(proofs: Iterable[Proof]) -> Iterator[_Finding]:
     missing = [proof for proof in proofs if not proof.proven]
     if missing:
-        more = f" And {len(missing) - 1} more not proven." if len(missing) > 1 else ""
-        yield _Finding(Verdict.INCONCLUSIVE, Reason.FAULTS_NOT_PROVEN, missing[0].message + more)
+        message = missing[0].message
+        if len(missing) > 1:
+            message = f"{message.rstrip('.')}. And {len(missing) - 1} more not proven."
+        yield _Finding(Verdict.INCONCLUSIVE, Reason.FAULTS_NOT_PROVEN, message)
 
 
 def _not_measured(
@@ -296,7 +318,4 @@ def _passed(summary: SummaryDoc, proofs: Sequence[Proof]) -> str:
         text += f"; {len(proofs)} fault{'s' if len(proofs) != 1 else ''} proven"
     if probes := summary.get("probes"):
         text += f"; {len(probes)} probe{'s' if len(probes) != 1 else ''} held"
-    text += "."
-    if summary["lostEvidence"]:
-        text += f" Missing evidence: {summary['lostEvidence'][0]}"
-    return text
+    return f"{text}."

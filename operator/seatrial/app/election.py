@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from seatrial.api.errors import ClusterError
-from seatrial.cluster.lease import DURATION, RENEW_EVERY, RETRY_EVERY, Lease
+from seatrial.cluster.lease import PATIENCE, RENEW_EVERY, RETRY_EVERY, Lease
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ async def _acquire(lease: Lease, stop: asyncio.Event, on_standby: Callable[[], N
 async def _renew(lease: Lease) -> None:
     """Renew the Lease for ever; give up a while before others may think that it is over."""
     loop = asyncio.get_running_loop()
-    patience = (DURATION - RETRY_EVERY * 2).total_seconds()
+    patience = PATIENCE.total_seconds()
     renewed = loop.time()
     while True:
         await asyncio.sleep(RENEW_EVERY.total_seconds() if loop.time() - renewed < 1 else 1)

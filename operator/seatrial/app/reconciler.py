@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
 
 from seatrial.api import names
-from seatrial.api.errors import ConflictError, InvalidSpecError
+from seatrial.api.errors import ClusterError, ConflictError, InvalidSpecError
 from seatrial.api.run import Metadata, parse_spec
 from seatrial.api.spec import RunSpec
 from seatrial.api.status import RunStatus
 from seatrial.api.verdict import Phase
 from seatrial.app.metrics import Metrics
 from seatrial.app.workqueue import WorkQueue
-from seatrial.app.world import Entry, Stray, World, is_over
-from seatrial.cluster.carrying import carry_out, persist
-from seatrial.cluster.client import Client
+from seatrial.app.world import Entry, Stray, World, is_over, log_fields
+from seatrial.cluster.carrying import carry_out, persist, undo_faults
+from seatrial.cluster.client import Client, Object
 from seatrial.cluster.kinds import NAMESPACE, RUN
 from seatrial.cluster.reading import find_run, read_environment, read_references
 from seatrial.cluster.record import Record
 from seatrial.plan.admission import Ticket
 from seatrial.plan.blueprint import Blueprint, draw, limits
+from seatrial.plan.events import Event, events
 from seatrial.plan.planner import plan
-from seatrial.plan.result import Event, Plan
+from seatrial.plan.result import Plan
 from seatrial.plan.seen import Seen, Subject
 from seatrial.plan.settings import PlanSettings
+from seatrial.plan.spares import has_spares, spares
 from seatrial.plan.status import is_transition, read_status
 from seatrial.plan.validation import references, validate
 
@@ -38,6 +44,11 @@ _READ_EVERY = timedelta(seconds=60)
 _PROGRESS_EVERY = timedelta(seconds=1)
 # A run comes to rest after a handful of steps; more would be a plan that never agrees with itself.
 _MAX_STEPS = 12
+_ASIDE = 2  # threads that work out what large runs ask for
+# Characters of a spec as JSON; so much is read, checked or planned in some 20 ms, and a thread
+# that computes makes the event loop wait longer than that for the interpreter, by its turns.
+_SMALL = 4096
+_Result = TypeVar("_Result")
 
 
 @dataclass
@@ -51,6 +62,7 @@ class Reconciler:
     metrics: Metrics
     now: Callable[[], datetime]
     tell: Callable[[Metadata, Event], None]
+    _threads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_ASIDE))
 
     async def look(self, uid: str) -> None:
         """
@@ -107,6 +119,8 @@ class Reconciler:
         if uid not in self.world.entries:
             return False
         subject, planned = await self._plan(uid, entry)
+        if uid not in self.world.entries:
+            return False
         if _ends_unheard(subject, planned, entry):
             # A watch that lags behind must not cost a run its verdict.
             await self._refresh(uid, entry, at_once=True)
@@ -115,14 +129,17 @@ class Reconciler:
             subject, planned = await self._plan(uid, entry)
         planned = self._paced(subject, planned, entry)
         metadata, record = subject.metadata, entry.record
+        failures = await undo_faults(self.client, planned, record)  # each has its second
         persisted = await persist(self.client, metadata, subject.status, planned, record)
         if persisted:
             entry.written_at = self.now()
             self.world.settle(uid, record.run)
             self._report(subject, planned)
-        done = await carry_out(self.client, metadata, planned, record)
+        done = await carry_out(self.client, metadata, planned, record) or bool(planned.undo)
         if planned.finalizer is False:
             self.world.settle(uid, record.run)
+        if failures:
+            raise failures[0]
         if uid not in self.world.entries:
             if planned.wake_at is not None:
                 self.queue.add_at(uid, planned.wake_at)
@@ -131,9 +148,29 @@ class Reconciler:
         return persisted or done
 
     async def _plan(self, uid: str, entry: Entry) -> tuple[Subject, Plan]:
-        subject = await self._subject(uid, entry)
-        seen = self._seen(uid, entry)
-        return subject, plan(subject, seen, now=self.now(), settings=self.settings)
+        while True:
+            subject = await self._subject(uid, entry)
+            seen, now = self._seen(uid, entry), self.now()
+            if subject.blueprint is None:
+                return subject, plan(subject, seen, now=now, settings=self.settings)
+            planned = await self._aside(
+                entry, partial(plan, subject, seen, now=now, settings=self.settings)
+            )
+            # Others may have come before it in the queue meanwhile, or taken its place.
+            if seen.ticket == self.world.ticket(uid) or uid not in self.world.entries:
+                return subject, planned
+
+    async def _aside(self, entry: Entry, work: Callable[[], _Result]) -> _Result:
+        """
+        Work something out, in a thread for a run that is not small.
+
+        With a thousand steps that takes a second or more, and the event loop has health to answer
+        for, and the deadlines of all other runs to keep. What is given to it must not change.
+        """
+        if entry.is_small:
+            return work()
+        async with self._threads:
+            return await asyncio.to_thread(work)
 
     def _paced(self, subject: Subject, planned: Plan, entry: Entry) -> Plan:
         """Hold back a status in which only counts have moved, until the last one is a while old."""
@@ -149,13 +186,33 @@ class Reconciler:
         metadata = entry.metadata
         status = read_status(entry.record.run)
         if metadata.generation != entry.generation:
+            entry.is_small = len(json.dumps(entry.record.run.get("spec"))) <= _SMALL
+            read = partial(_spec, entry.record.run, self.settings, check=not status.start_time)
+            entry.spec, entry.problem = await self._aside(entry, read)
             entry.generation = metadata.generation
-            entry.spec, entry.problem = _spec(entry, self.settings, check=not status.start_time)
         if self._needs_blueprint(uid, metadata, status, entry):
             entry.blueprint, entry.problem = await self._draw(metadata, entry)
         elif status.gate_time is not None or status.verdict is not None:
+            await self._keep_spares(metadata, entry)
             entry.blueprint = None  # with copies of all that the run refers to
-        return Subject(metadata, status, entry.spec, entry.blueprint, entry.problem)
+        return Subject(
+            metadata, status, entry.spec, entry.blueprint, entry.problem, entry.spares or {}
+        )
+
+    async def _keep_spares(self, metadata: Metadata, entry: Entry) -> None:
+        """Keep what faults remove and nobody may read; an operator that is new works it out."""
+        if entry.spares is not None or entry.spec is None:
+            return
+        entry.spares = {}
+        if not has_spares(entry.spec):
+            return
+        try:
+            blueprint = entry.blueprint or (await self._draw(metadata, entry))[0]
+        except ClusterError:
+            logger.exception("a run's Secrets are not known", extra=log_fields(metadata))
+            return  # they are the conductor's to bring back
+        if blueprint is not None:
+            entry.spares = spares(blueprint)
 
     def _needs_blueprint(
         self, uid: str, metadata: Metadata, status: RunStatus, entry: Entry
@@ -174,13 +231,17 @@ class Reconciler:
         self, metadata: Metadata, entry: Entry
     ) -> tuple[Blueprint | None, InvalidSpecError | None]:
         assert entry.spec is not None
+        spec = entry.spec
         pull_secrets = {("Secret", name) for name in self.settings.image_pull_secrets}
-        wanted = references(entry.spec) | pull_secrets
+        referred = references(entry.spec)
+        entry.is_small &= not referred  # as long as what it refers to may be
+        wanted = referred | pull_secrets
         if not self.settings.read_secrets:
             wanted = {(kind, name) for kind, name in wanted if kind != "Secret"}
         try:
             found = await read_references(self.client, metadata.namespace, wanted)
-            return draw(metadata, entry.spec, found, self.settings), None
+            drawn = partial(draw, metadata, spec, found, self.settings)
+            return await self._aside(entry, drawn), None
         except InvalidSpecError as error:
             return None, error
 
@@ -193,7 +254,9 @@ class Reconciler:
             namespace=record.namespace,
             conductor=record.conductor,
             summary=entry.summary,
-            applied=record.applied,
+            ahead=entry.hear(self.now()),
+            undone=record.undone,
+            applied=dict(record.applied),
             report_copied=record.report_copied,
             report_problem=record.report_problem,
             report_error=record.report_error,
@@ -209,7 +272,8 @@ class Reconciler:
             logger.info("phase changed", extra=fields)
         if status.verdict is not None and before.verdict is None:
             self.metrics.ended(status)
-        for event in planned.events:
+        declared = {fault.name for fault in subject.spec.faults} if subject.spec else ()
+        for event in events(before, status, declared):
             self.tell(metadata, event)
 
     def _wake(self, uid: str, entry: Entry, planned: Plan) -> None:
@@ -232,7 +296,8 @@ class Reconciler:
                 self.world.lose_run(uid)
 
     async def _expire(self, uid: str, entry: Entry) -> None:
-        spec, _ = _spec(entry, self.settings, check=False)
+        read = partial(_spec, entry.record.run, self.settings, check=False)
+        spec, _ = await self._aside(entry, read)
         subject = Subject(entry.metadata, read_status(entry.record.run), spec)
         planned = plan(subject, Seen(ticket=Ticket()), now=self.now(), settings=self.settings)
         await persist(self.client, subject.metadata, subject.status, planned, entry.record)
@@ -243,17 +308,18 @@ class Reconciler:
     async def _look_at_stray(self, uid: str, stray: Stray) -> None:
         run = await find_run(self.client, stray.run_namespace, uid)
         if run is None or is_over(run):
-            logger.info("deleting an environment without a run", extra={"uid": uid})
+            fields = {"uid": uid, "environment": stray.name, "namespace": stray.run_namespace}
+            logger.info("deleting an environment without a run", extra=fields)
             await self.client.delete(NAMESPACE, "", stray.name, stray.uid)
         self.world.strays.pop(uid, None)
 
 
 def _spec(
-    entry: Entry, settings: PlanSettings, *, check: bool
+    run: Object, settings: PlanSettings, *, check: bool
 ) -> tuple[RunSpec | None, InvalidSpecError | None]:
     """Read the spec; ``check`` also finds, without the cluster, what keeps it from working."""
     try:
-        spec = parse_spec(entry.record.run)
+        spec = parse_spec(run)
     except InvalidSpecError as error:
         return None, error
     problems = validate(spec, None, limits(settings)) if check else []
@@ -267,8 +333,3 @@ def _ends_unheard(subject: Subject, planned: Plan, entry: Entry) -> bool:
     if subject.status.start_time is None or subject.metadata.deleted is not None:
         return False
     return entry.summary is None or entry.summary["finished"] is None
-
-
-def log_fields(metadata: Metadata) -> dict[str, str]:
-    """Say which run a log line is about."""
-    return {"run": metadata.name, "namespace": metadata.namespace, "uid": metadata.uid}

@@ -20,13 +20,13 @@ from seatrial.app.metrics import Metrics
 from seatrial.app.reconciler import Reconciler
 from seatrial.app.settings import Settings
 from seatrial.app.workqueue import WorkQueue
-from seatrial.app.world import World
+from seatrial.app.world import World, log_fields
 from seatrial.cluster.client import Client
 from seatrial.cluster.connection import certificates, configuration
 from seatrial.cluster.events import post_event
 from seatrial.cluster.kinds import RUN
-from seatrial.cluster.lease import Lease
-from seatrial.plan.result import Event
+from seatrial.cluster.lease import Fence, Lease
+from seatrial.plan.events import Event
 
 logger = logging.getLogger(__name__)
 
@@ -52,11 +52,13 @@ async def run_operator(settings: Settings, kubeconfig: str | None, stop: asyncio
     metrics = Metrics()
     ready = asyncio.Event()
     async with AsyncExitStack() as stack:
-        client = Client(config, metrics.request)
+        fence = Fence()
+        client = Client(config, metrics.request, fence.is_open)
         stack.push_async_callback(client.close)
         work = _Work(settings, config, client, metrics, ready)
         await stack.enter_async_context(serve(settings.http_port, metrics.registry, ready.is_set))
-        lease = Lease(client, settings.namespace, settings.lease, settings.identity, clock.now)
+        identity = settings.identity
+        lease = Lease(client, settings.namespace, settings.lease, identity, clock.now, fence)
         await lead(lease, work.run, stop, on_standby=ready.set)
 
 
@@ -140,13 +142,14 @@ class _Work:
                 self._complain(key, error)
             # A bug that one run meets must not take a worker from all the others.
             except Exception:
-                logger.exception("a look at a run broke", extra={"uid": key})
+                logger.exception("a look at a run broke", extra=self._world.log_fields(key))
                 self._retry(key, "Bug", timedelta(seconds=15))
             finally:
                 self._queue.done(key)
 
     def _complain(self, key: str, error: ClusterError) -> None:
-        logger.warning("a look at a run failed", extra={"uid": key, "error": str(error)})
+        fields = {**self._world.log_fields(key), "error": str(error)}
+        logger.warning("a look at a run failed", extra=fields)
         self._retry(key, error.reason, error.retry_after or timedelta(seconds=15))
 
     def _retry(self, key: str, reason: str, delay: timedelta) -> None:
@@ -164,4 +167,5 @@ class _Work:
             try:
                 await post_event(self._client, metadata, event, clock.now())
             except ClusterError as error:
-                logger.info("an event was not told", extra={"error": str(error)})
+                fields = {**log_fields(metadata), "event": event.reason, "error": str(error)}
+                logger.info("an event was not told", extra=fields)

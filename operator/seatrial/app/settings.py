@@ -8,6 +8,9 @@ SEATRIAL_RUNNER_IMAGE          (required)             image of the conductor, th
 SEATRIAL_RUNNER_PULL_POLICY    IfNotPresent           its imagePullPolicy
 SEATRIAL_AGENT_IMAGE           (none)                 image of faults inside pods
 SEATRIAL_ENVOY_IMAGE           (none)                 image of HTTP faults
+SEATRIAL_PRESET_IMAGES         see presets            JSON: {"postgres": "postgres:17", ...}
+SEATRIAL_PRESET_REGISTRY       (none)                 registry, and path, that all of these images
+                                                      are pulled from
 SEATRIAL_IMAGE_PULL_SECRETS    (none)                 names, comma-separated: Secrets copied from
                                                       the run's own namespace, labelled
                                                       seatrial.dev/readable-by=runs
@@ -45,6 +48,8 @@ from typing import TypeVar
 
 from seatrial.api.duration import parse_duration
 from seatrial.api.families import KINDS
+from seatrial.api.services import Preset
+from seatrial.plan.presets import PresetImages
 from seatrial.plan.settings import FaultCeiling, PlanSettings
 
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -84,6 +89,10 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             ),
             agent_image=env.text("AGENT_IMAGE"),
             envoy_image=env.text("ENVOY_IMAGE"),
+            presets=PresetImages(
+                images=env.convert("PRESET_IMAGES", _preset_images) or {},
+                registry=env.text("PRESET_REGISTRY"),
+            ),
             image_pull_secrets=env.names("IMAGE_PULL_SECRETS", ()),
             pod_security_levels=env.names(
                 "POD_SECURITY_LEVELS", defaults.pod_security_levels, _POD_SECURITY_LEVELS
@@ -165,6 +174,16 @@ def _percent(text: str) -> int:
     if not number.isdecimal() or not 1 <= int(number) <= 100:
         raise ValueError(f"{text}: use a share from 1% to 100%")
     return int(number)
+
+
+def _preset_images(text: str) -> dict[str, str]:
+    value = json.loads(text)
+    known = set(Preset)
+    if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
+        raise ValueError('use an object of images, such as {"postgres": "postgres:17"}')
+    if unknown := sorted(value.keys() - known):
+        raise ValueError(f"{unknown[0]} is no preset; there are {', '.join(sorted(known))}")
+    return {name: image for name, image in value.items() if image}
 
 
 def _quota(text: str) -> dict[str, str]:

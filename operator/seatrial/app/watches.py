@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import aiohttp
 import kopf
 from kubernetes.aio.client import Configuration
 
 from seatrial.api import names
 from seatrial.app.world import World
 from seatrial.cluster.connection import bearer_token
+from seatrial.cluster.nested import NestedResponse
 
 _PAGE = 100  # at a time in memory; a ConfigMap may have a MiB
 # A watch that ended is opened again soon: what it would have brought is what runs wait for.
@@ -80,9 +82,9 @@ def registry(world: World, config: Configuration) -> kopf.OperatorRegistry:
     async def journal(event: Any, **_: Any) -> None:
         world.see_journal(event["object"], gone=event["type"] == "DELETED")
 
-    async def login(**_: Any) -> kopf.ConnectionInfo:
+    async def login(**_: Any) -> kopf.AiohttpSession:
         token = await bearer_token(config)
-        return kopf.ConnectionInfo(
+        info = kopf.ConnectionInfo(
             server=config.host,
             ca_path=config.ssl_ca_cert,
             insecure=not config.verify_ssl,
@@ -91,6 +93,14 @@ def registry(world: World, config: Configuration) -> kopf.OperatorRegistry:
             scheme="Bearer" if token else None,
             token=token,
         )
+        # NB: kopf's own session reads JSON with Python's recursion: one run that is nested deeply
+        # would end the watch of all. kopf closes this one, too.
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
+            headers=info.as_http_headers(),
+            response_class=NestedResponse,
+        )
+        return kopf.AiohttpSession(server=config.host, aiohttp_session=session)
 
     kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=result)(run)
     kopf.on.event("", "v1", "namespaces", registry=result)(namespace)

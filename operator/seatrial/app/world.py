@@ -34,15 +34,39 @@ class Entry:
     summary: SummaryDoc | None = None
     read_at: datetime | None = None  # when its environment was last read live
     written_at: datetime | None = None  # when its status was last written
-    generation: int = 0  # that the next three were worked out from
+    generation: int = 0  # that the next four were worked out from
+    is_small: bool = False
     spec: RunSpec | None = None
     problem: InvalidSpecError | None = None
     blueprint: Blueprint | None = None
+    spares: Mapping[str, Mapping[str, Any]] | None = None  # None: nobody has looked
+
+    _heard: tuple[int, int] | None = None  # start and sequence of the last summary
+    _ahead: timedelta | None = None
 
     @property
     def metadata(self) -> Metadata:
         """Of the run, as it is known now."""
         return parse_metadata(self.record.run)
+
+    def hear(self, now: datetime) -> timedelta | None:
+        """
+        Say how far the conductor's clock is ahead of ours; None if it has not been heard.
+
+        That is at least its clock when it wrote a summary less ours when that has come, and the
+        most of what the summaries have told comes near it. The first one that this process meets
+        may be old.
+        """
+        if self.summary is None:
+            return self._ahead
+        heard = (self.summary["starts"], self.summary["sequence"])
+        before, self._heard = self._heard, heard
+        if before is None or heard == before:
+            return self._ahead
+        ahead = datetime.fromisoformat(self.summary["updatedAt"]) - now
+        same = before[0] == heard[0]  # or it may have moved to another node
+        self._ahead = max(ahead, self._ahead) if same and self._ahead is not None else ahead
+        return self._ahead
 
 
 @dataclass(frozen=True)
@@ -81,6 +105,15 @@ class World:
     def others_start(self, uid: str) -> bool:
         """Tell whether environments of other runs are being made."""
         return bool(self._starting - {uid})
+
+    def log_fields(self, uid: str) -> dict[str, str]:
+        """Say which run a log line is about, as far as it is known."""
+        if (entry := self.entries.get(uid)) is not None:
+            return log_fields(entry.metadata)
+        if (stray := self.strays.get(uid)) is not None:
+            return {"namespace": stray.run_namespace, "environment": stray.name, "uid": uid}
+        namespace, name = self.resting.get(uid, ("", ""))
+        return {"run": name, "namespace": namespace, "uid": uid} if name else {"uid": uid}
 
     def see_run(self, body: Object) -> None:
         """Take in a run as a watch brought it, unless something newer is known."""
@@ -245,3 +278,8 @@ def _version(body: Object) -> int:
     # Source: Kubernetes API concepts, "Resource versions": comparable as numbers since 1.35, and
     # in fact since etcd 3.
     return int(body["metadata"]["resourceVersion"])
+
+
+def log_fields(metadata: Metadata) -> dict[str, str]:
+    """Say which run a log line is about."""
+    return {"run": metadata.name, "namespace": metadata.namespace, "uid": metadata.uid}

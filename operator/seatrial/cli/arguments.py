@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import Never, Protocol
 
-from seatrial.cli import abort, junit, list_runs, logs, run, show, validate, version
+from seatrial.cli import abort, junit, list_runs, logs, messages, run, show, validate, version
 from seatrial.cli.exits import Exit
 
 
@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, Command] = {
     "show": show,
     "list": list_runs,
     "logs": logs,
+    "messages": messages,
     "junit": junit,
     "abort": abort,
     "version": version,

@@ -21,7 +21,7 @@ _HEAD = """\
 
 Generated from operator/seatrial/cli; `make generate` writes it.
 
-`pip install seatrial` installs it as `seatrial`, and as `kubectl seatrial`.
+`pip install .`, in a checkout, installs it as `seatrial`, and as `kubectl seatrial`.
 On a terminal it shows a run as it goes; elsewhere it prints a line with the time for each change.
 Errors are one line on standard error.
 """

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import base64
 import gzip
-import sys
 import zlib
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from seatrial.api import names
@@ -16,7 +15,7 @@ from seatrial.cli.exits import CommandError, Exit
 
 Json = dict[str, Any]
 
-REPORT, JUNIT, LOGS = names.REPORT_KEYS
+REPORT, JUNIT, LOGS, MESSAGES = names.REPORT_KEYS
 
 
 def condition(run: Json, kind: str) -> Json:
@@ -44,39 +43,37 @@ def report_part(cluster: Cluster, run: Json, key: str) -> bytes:
     Raises:
         CommandError: The run has none, or it is damaged.
     """
-    metadata, status = run["metadata"], run.get("status") or {}
-    name = status.get("report")
-    if not name:
-        raise CommandError(_missing(run), Exit.NOT_FOUND)
-    try:
-        found = cluster.get(core_path(metadata["namespace"], "configmaps", name))
-    except NotFoundError:
-        raise CommandError(_missing(run), Exit.NOT_FOUND) from None
-    content = (found.get("binaryData") or {}).get(key)
+    name, content = run["metadata"]["name"], report_parts(cluster, run).get(key)
     if content is None:
         raise CommandError(
-            f"the report of {metadata['name']} has no {key.removesuffix('.gz')}: it was too large,"
-            " or the run ended before there was any",
+            f"the report of {name} has no {key.removesuffix('.gz')}: it was too large, or the run"
+            " ended before there was any",
             Exit.NOT_FOUND,
         )
     try:
         return gzip.decompress(base64.b64decode(content))
     except (ValueError, OSError, EOFError, zlib.error) as error:
         raise CommandError(
-            f"ConfigMap {name}: {key} is damaged: {error}", Exit.NOT_FOUND
+            f"ConfigMap {run['status']['report']}: {key} is damaged: {error}", Exit.NOT_FOUND
         ) from error
 
 
-def write_junit(cluster: Cluster, run: Json, target: str) -> None:
-    """Write the run's JUnit XML to a file, or to standard output if ``target`` is ``-``."""
-    content = report_part(cluster, run, JUNIT)
-    if target == "-":
-        sys.stdout.write(content.decode())
-        return
+def report_parts(cluster: Cluster, run: Json) -> Mapping[str, str]:
+    """
+    Give the parts of a run's report by key, as they are kept.
+
+    Raises:
+        CommandError: The run has none.
+    """
+    name = (run.get("status") or {}).get("report")
+    if not name:
+        raise CommandError(_missing(run), Exit.NOT_FOUND)
     try:
-        Path(target).write_bytes(content)
-    except OSError as error:
-        raise CommandError(f"cannot write {target}: {error.strerror}", Exit.USAGE) from error
+        found = cluster.get(core_path(run["metadata"]["namespace"], "configmaps", name))
+    except NotFoundError:
+        raise CommandError(_missing(run), Exit.NOT_FOUND) from None
+    parts: Mapping[str, str] = found.get("binaryData") or {}
+    return parts
 
 
 def _missing(run: Json) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, TextIO
 
 from seatrial.cli.attend import attend
@@ -12,10 +13,11 @@ from seatrial.cli.client import Cluster, connect
 from seatrial.cli.documents import read_documents
 from seatrial.cli.exits import OF_VERDICT, Exit
 from seatrial.cli.follow import follow
+from seatrial.cli.junit import report_and_clean_up_settled, write_junit
 from seatrial.cli.lookup import duration_s
 from seatrial.cli.parts import conclusion
 from seatrial.cli.printing import FORMATS, print_object
-from seatrial.cli.report import report_settled, write_junit
+from seatrial.cli.report import report_settled
 from seatrial.cli.screen import print_lines
 from seatrial.cli.submit import prepare, submit
 from seatrial.cli.validate import print_problems, problems_of
@@ -44,7 +46,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const="1h",
         help="keep the run's namespace after the verdict, for 1h unless told otherwise",
     )
+    parser.add_argument(
+        "--tag",
+        metavar="TAG",
+        action="append",
+        help="execute only tests with this tag; may be given several times",
+    )
+    parser.add_argument(
+        "--without-tag", metavar="TAG", action="append", help="leave tests with this tag out"
+    )
     parser.add_argument("--junit", metavar="FILE", help="write the results as JUnit XML to FILE")
+    parser.add_argument(
+        "--cleaned-up",
+        action="store_true",
+        help="have --junit wait for the clean-up too, unless the environment is kept",
+    )
     parser.add_argument(
         "-o", "--output", choices=FORMATS, help="print the finished run; progress goes to stderr"
     )
@@ -55,7 +71,13 @@ def run(options: argparse.Namespace) -> int:
     patience_s = duration_s(options.wait_timeout, "--wait-timeout")
     duration_s(options.keep, "--keep")
     documents = read_documents(options.file)
-    manifest = prepare(documents.only_run(), name=options.name, keep=options.keep)
+    manifest = prepare(
+        documents.only_run(),
+        name=options.name,
+        keep=options.keep,
+        tags=options.tag,
+        without=options.without_tag,
+    )
     if found := problems_of(manifest, documents):
         print_problems(options.file, found)
         return Exit.REFUSED
@@ -66,17 +88,22 @@ def run(options: argparse.Namespace) -> int:
     finished = attend(cluster, created, stream, deadline, abort_on_interrupt=True)
     print_lines(conclusion(finished), stream)
     if options.junit:
-        finished = _until_report(cluster, finished, deadline)
+        settled = report_and_clean_up_settled if options.cleaned_up else report_settled
+        finished = _until(settled, cluster, finished, deadline)
         write_junit(cluster, finished, options.junit)
     if options.output:
         print_object(finished, options.output)
     return OF_VERDICT[finished["status"]["verdict"]]
 
 
-def _until_report(cluster: Cluster, run: Json, deadline: float | None) -> Json:
+def _until(
+    settled: Callable[[Json], bool], cluster: Cluster, run: Json, deadline: float | None
+) -> Json:
     for seen in follow(cluster, run, deadline):
-        if seen is not None and report_settled(seen):
-            return seen
+        if seen is not None:
+            run = seen
+            if settled(run):
+                break
         if deadline is not None and time.monotonic() > deadline:
             break
     return run

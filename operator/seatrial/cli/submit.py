@@ -13,15 +13,23 @@ from seatrial.api.errors import NotFoundError
 from seatrial.cli.client import Cluster, RefusedError, runs_path
 from seatrial.cli.documents import Documents
 from seatrial.cli.exits import CommandError, Exit
+from seatrial.cli.last_applied import with_last_applied
 
 Json = dict[str, Any]
 
 DELETION_TIMEOUT_S = 300.0
 
 
-def prepare(manifest: Json, *, name: str | None, keep: str | None) -> Json:
+def prepare(
+    manifest: Json,
+    *,
+    name: str | None,
+    keep: str | None,
+    tags: list[str] | None = None,
+    without: list[str] | None = None,
+) -> Json:
     """
-    Give the run as it will be created: with ``--name`` and ``--keep`` in it, without status.
+    Give the run as it will be created: with what the command line says in it, without status.
 
     Raises:
         CommandError: It has neither a name nor a generateName.
@@ -37,6 +45,9 @@ def prepare(manifest: Json, *, name: str | None, keep: str | None) -> Json:
         raise CommandError("the run has no metadata.name: write one, or give --name", Exit.REFUSED)
     if keep and isinstance(manifest.get("spec"), dict):
         manifest["spec"]["keepEnvironment"] = {"onSuccess": keep, "onFailure": keep}
+    if (tags or without) and isinstance(manifest.get("spec"), dict):
+        chosen = {"tags": tags, "without": without}
+        manifest["spec"]["select"] = {key: value for key, value in chosen.items() if value}
     return manifest
 
 
@@ -66,10 +77,17 @@ def submit(
     """
     for document in documents.others:
         namespace = _namespace_of(document, cluster, options)
-        applied = cluster.apply(_object_path(cluster, document, namespace), document)
+        path = _object_path(cluster, document, namespace)
+        if "/namespaces/" in path:
+            document["metadata"]["namespace"] = namespace
+        applied = cluster.apply(path, with_last_applied(document, document))
         say(f"applied {applied['kind']} {applied['metadata']['name']}")
     namespace = _namespace_of(manifest, cluster, options)
     manifest["metadata"]["namespace"] = namespace
+    if "name" in manifest["metadata"]:  # else kubectl apply cannot mean it
+        written = prepare(documents.only_run(), name=manifest["metadata"]["name"], keep=None)
+        written["metadata"]["namespace"] = namespace
+        manifest = with_last_applied(manifest, written)
     try:
         created = cluster.create(runs_path(namespace), manifest, fieldValidation="Strict")
     except RefusedError as error:

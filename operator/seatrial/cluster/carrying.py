@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from collections.abc import Awaitable, Mapping
 from datetime import timedelta
@@ -19,13 +20,15 @@ from seatrial.cluster.client import Client, Object
 from seatrial.cluster.errors import AlreadyExistsError, InvalidObjectError, NotYetError
 from seatrial.cluster.kinds import CONFIGMAP, NAMESPACE, RUN, kind_of
 from seatrial.cluster.record import Record
+from seatrial.cluster.undoing import undo
 from seatrial.plan.blueprint import run_labels
 from seatrial.plan.objects import Manifest, Mode, ObjectKey
 from seatrial.plan.objects.manifest import CREATED, FOUND
-from seatrial.plan.result import Delete, Plan
+from seatrial.plan.result import Delete, Plan, Undo
 from seatrial.plan.seen import Refusal, see_namespace, see_pod
 from seatrial.plan.status import write_status
 
+_DRAWN = re.compile(r"\$\(([^()]+)\)")
 _TRIES = 40  # of an object whose namespace is not counted yet, 25 ms apart
 
 
@@ -64,9 +67,26 @@ async def persist(
     return record.writes > writes
 
 
+async def undo_faults(client: Client, plan: Plan, record: Record) -> list[Exception]:
+    """
+    Undo the faults whose time is over: all at once, and before anything else.
+
+    Returns:
+        What went wrong. It must not keep the rest of the plan from being carried out.
+    """
+    undoing = (_undo(client, each, record) for each in plan.undo)
+    failures = []
+    for result in await asyncio.gather(*undoing, return_exceptions=True):
+        if isinstance(result, Exception):
+            failures.append(result)
+        elif result is not None:
+            raise result  # this process ends
+    return failures
+
+
 async def carry_out(client: Client, metadata: Metadata, plan: Plan, record: Record) -> bool:
     """
-    Do what the plan asks for, after ``persist``.
+    Do what the plan asks for, after ``undo_faults`` and ``persist``.
 
     Returns:
         Whether anything was done, so that it is worth planning again at once.
@@ -111,7 +131,11 @@ async def _make(client: Client, manifests: tuple[Manifest, ...], record: Record)
         seals = [each.body["metadata"]["annotations"][names.ANNOTATION_SEAL] for each in namespaces]
         if not ours or (seals and record.namespace.seal not in seals):
             return  # someone else's: the planner says what follows
-    rest = [each for each in manifests if each.key.kind != "Namespace"]
+    shared = [each for each in manifests if each.of_everyone]
+    await _make_stages(client, shared, record)
+    if record.refusal is not None:
+        return
+    rest = [each for each in manifests if each.key.kind != "Namespace" and each not in shared]
     await _together(
         _make_stages(client, [each for each in rest if each.of_conductor], record),
         _make_stages(client, [each for each in rest if not each.of_conductor], record),
@@ -189,7 +213,9 @@ def note(record: Record, key: ObjectKey, body: Mapping[str, Any]) -> None:
 
 async def _completed(client: Client, manifest: Manifest) -> Mapping[str, Any]:
     """Put in what the planner does not know: values to be drawn, tokens to be asked for."""
-    data = {key: secrets.token_urlsafe(32) for key in manifest.random_keys}
+    # Digits and letters, which no URL, command line or file needs to quote.
+    data = {key: secrets.token_hex(32) for key in manifest.random_keys}
+    data |= {key: _with_drawn(text, data) for key, text in manifest.texts.items()}
     if manifest.token_of:
         namespace = manifest.key.namespace
         token, seconds = await client.account_token(namespace, manifest.token_of, manifest.token_s)
@@ -198,6 +224,10 @@ async def _completed(client: Client, manifest: Manifest) -> Mapping[str, Any]:
             raise InvalidObjectError(_short_token(seconds, manifest.token_s))
         data[names.TOKEN_KEY] = token
     return {**manifest.body, "stringData": data} if data else manifest.body
+
+
+def _with_drawn(text: str, drawn: Mapping[str, str]) -> str:
+    return _DRAWN.sub(lambda match: drawn.get(match[1], match[0]), text)
 
 
 def _short_token(seconds: int, needed: int) -> str:
@@ -265,6 +295,11 @@ async def _copy_report(
         record.report_problem = str(error)
         return
     record.report_copied = True
+
+
+async def _undo(client: Client, wanted: Undo, record: Record) -> None:
+    record.writes += 1
+    record.undone[wanted.key] = await undo(client, wanted)
 
 
 async def _delete(client: Client, delete: Delete, record: Record) -> None:

@@ -26,6 +26,12 @@ class NotYetError(ClusterError):
     retry_after = timedelta(milliseconds=25)
 
 
+class LeaseNotHeldError(ClusterError):
+    """Not even asked for: another operator may be at work by now."""
+
+    reason = "LeaseNotHeld"
+
+
 def error_from(status: int, body: bytes, what: str) -> ClusterError:
     """
     Make the error for an answer.

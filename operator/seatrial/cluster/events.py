@@ -10,7 +10,7 @@ from seatrial.api.run import Metadata
 from seatrial.cluster.client import Client, Object
 from seatrial.cluster.errors import AlreadyExistsError
 from seatrial.cluster.kinds import EVENT
-from seatrial.plan.result import Event
+from seatrial.plan.events import Event
 
 _MAX_NOTE = 1024  # Source: Kubernetes, pkg/apis/core/validation/events.go.
 
@@ -25,7 +25,8 @@ async def post_event(client: Client, metadata: Metadata, event: Event, now: date
 
 def event_body(metadata: Metadata, event: Event, now: datetime) -> Object:
     """Make the Event; the same event of the same run has the same name."""
-    digest = hashlib.sha256(f"{event.reason} {event.message}".encode()).hexdigest()[:10]
+    subject = event.about or event.message
+    digest = hashlib.sha256(f"{event.reason} {subject}".encode()).hexdigest()[:10]
     moment = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "apiVersion": "v1",

@@ -8,8 +8,10 @@ Source: client-go, tools/leaderelection.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from seatrial.api.errors import ConflictError, NotFoundError
@@ -20,6 +22,33 @@ from seatrial.cluster.kinds import LEASE
 DURATION = timedelta(seconds=15)
 RENEW_EVERY = timedelta(seconds=5)
 RETRY_EVERY = timedelta(seconds=2)
+# Since it was last renewed: some seconds before others may think that it is over.
+PATIENCE = DURATION - RETRY_EVERY * 2
+
+
+class Fence:
+    """
+    Whether this process may write: as long as nobody else can have taken its Lease.
+
+    One that was frozen finds due timers, and what its watches have brought, as soon as it goes on,
+    and would act on them before it heard that another one leads by now.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.now = monotonic
+        self._until = -math.inf
+
+    def renewed(self, asked_at: float) -> None:
+        """Open it; the Lease was ours when the API server was asked, or later."""
+        self._until = asked_at + PATIENCE.total_seconds()
+
+    def close(self) -> None:
+        """Let no more writes through."""
+        self._until = -math.inf
+
+    def is_open(self) -> bool:
+        """Tell whether the Lease is surely still ours."""
+        return self.now() < self._until
 
 
 @dataclass
@@ -36,6 +65,7 @@ class Lease:
     name: str
     identity: str
     clock: Callable[[], datetime]
+    fence: Fence = field(default_factory=Fence)
 
     def __post_init__(self) -> None:
         self._seen_version = ""
@@ -52,6 +82,14 @@ class Lease:
         Raises:
             ClusterError: The API server did not answer, or someone else was quicker.
         """
+        asked_at = self.fence.now()
+        if await self._acquire():
+            self.fence.renewed(asked_at)
+            return True
+        self.fence.close()
+        return False
+
+    async def _acquire(self) -> bool:
         now = self.clock()
         if self._mine is not None and await self._renew(self._mine, now):
             return True
@@ -89,6 +127,7 @@ class Lease:
         lease = await self.client.get(LEASE, self.namespace, self.name)
         if lease is None or (lease.get("spec") or {}).get("holderIdentity") != self.identity:
             return
+        self.fence.close()
         lease["spec"]["holderIdentity"] = ""
         await self.client.replace(LEASE, lease)
 

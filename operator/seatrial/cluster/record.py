@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from seatrial.cluster.client import Object
 from seatrial.plan.objects import ObjectKey
-from seatrial.plan.seen import NamespaceSeen, PodSeen, Refusal
+from seatrial.plan.seen import NamespaceSeen, PodSeen, Refusal, UndoKey
 
 
 @dataclass
@@ -26,6 +26,7 @@ class Record:
     report_problem: str = ""
     report_error: str = ""  # of the last attempt to copy it
     refusal: Refusal | None = None
+    undone: dict[UndoKey, str] = field(default_factory=dict)
     writes: int = 0
     # Lost with the process, but in the namespace by then; or its digest in status is good for none.
     seal: str = field(default_factory=lambda: secrets.token_urlsafe(16))

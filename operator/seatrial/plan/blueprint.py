@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from seatrial.api import names
 from seatrial.api.duration import format_duration
 from seatrial.api.errors import InvalidSpecError, SpecError
 from seatrial.api.journal import PortDoc, WorkloadDoc
+from seatrial.api.lanes import lane_of
 from seatrial.api.run import Metadata
 from seatrial.api.services import PortSpec
-from seatrial.api.spec import PodSecurity, RunSpec, Service
+from seatrial.api.spec import PodSecurity, RunSpec, Service, Test
 from seatrial.plan.fronts import fronts_of
 from seatrial.plan.gateway import GatewayPlan, plan_gateway
 from seatrial.plan.manifests import confine, contents, read_manifests
+from seatrial.plan.nesting import all_steps
+from seatrial.plan.presets import Connection, connections_of, with_presets
+from seatrial.plan.selection import selected
 from seatrial.plan.settings import PlanSettings
 from seatrial.plan.validation import Found, Limits, references, validate
 
@@ -72,10 +77,33 @@ class Blueprint:
         """Whether a test runs in pods of its own."""
         return any(test.scenario is None for test in self.spec.tests)
 
+    def lane(self, test: Test) -> tuple[int, int]:
+        """Give a test's share of unique values (``seatrial.api.lanes``)."""
+        return lane_of(test.name, *self._makers)
+
+    @cached_property
+    def _makers(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Tests and scenarios as the conductor reads them."""
+        tests, scenarios = (
+            [each.model_dump(mode="json", by_alias=True, exclude_none=True) for each in parts]
+            for parts in (self.spec.tests, self.spec.scenarios)
+        )
+        return tests, scenarios
+
+    @cached_property
+    def connections(self) -> tuple[Connection, ...]:
+        """How to connect to its services that have a preset."""
+        return connections_of(self.spec.services)
+
+    @cached_property
+    def has_webhooks(self) -> bool:
+        """Whether services call scenarios back."""
+        return any(step.webhook for step in all_steps(self.spec))
+
     @property
     def is_plain(self) -> bool:
-        """Whether the conductor is the only pod."""
-        return not self.services and not self.has_test_pods
+        """Whether the conductor is the only pod, and nobody calls it."""
+        return not self.services and not self.has_test_pods and not self.has_webhooks
 
 
 def draw(metadata: Metadata, spec: RunSpec, found: Found, settings: PlanSettings) -> Blueprint:
@@ -91,6 +119,7 @@ def draw(metadata: Metadata, spec: RunSpec, found: Found, settings: PlanSettings
     Raises:
         InvalidSpecError: The run cannot work as written.
     """
+    spec = with_presets(spec, settings.presets)
     problems = [*_refused_secrets(spec, settings), *validate(spec, found, limits(settings))]
     if spec.timeout > settings.max_timeout:
         longest = format_duration(settings.max_timeout)
@@ -98,6 +127,7 @@ def draw(metadata: Metadata, spec: RunSpec, found: Found, settings: PlanSettings
         problems = [*problems, SpecError("spec.timeout", problem, "Use a shorter one.")]
     if problems:
         raise InvalidSpecError(problems)
+    spec = selected(spec)
     waves = _waves(spec.services)
     services = tuple(
         _service_plan(metadata, service, index, waves[service.name], found)
@@ -121,7 +151,7 @@ def limits(settings: PlanSettings) -> Limits:
 
 def bare(metadata: Metadata, spec: RunSpec) -> Blueprint:
     """Make a blueprint that is good for the conductor's own objects, and needs nothing else."""
-    return Blueprint(metadata, spec, (), {})
+    return Blueprint(metadata, selected(spec), (), {})
 
 
 def _refused_secrets(spec: RunSpec, settings: PlanSettings) -> Iterator[SpecError]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from seatrial.api import families
 from seatrial.api.duration import format_duration
 from seatrial.api.errors import SpecError
 from seatrial.api.faults import Fault
+from seatrial.plan.delegated_pods import reaches
 from seatrial.plan.parts import Part
 from seatrial.plan.settings import FaultCeiling
 
@@ -15,9 +16,17 @@ _OF_SOME_PODS = ("kill", "evict", *families.POD)
 
 
 def ceiling_problems(
-    fault: Fault, part: Part | None, ceiling: FaultCeiling, field: str
+    fault: Fault, parts: Mapping[str, Part], ceiling: FaultCeiling, field: str
 ) -> Iterator[SpecError]:
-    """Find where a fault goes beyond what every run of this cluster may do."""
+    """
+    Find where a fault goes beyond what every run of this cluster may do.
+
+    Args:
+        fault: One of the run's.
+        parts: The system under test, by service.
+        ceiling: What the operator allows.
+        field: Of the fault, such as ``spec.faults[0]``.
+    """
     kind = fault.kind
     if kind not in ceiling.kinds:
         allowed = ", ".join(each for each in families.KINDS if each in ceiling.kinds) or "none"
@@ -29,21 +38,34 @@ def ceiling_problems(
         problem = f"is longer than the {longest} that this cluster allows."
         remedy = "Shorten it; the Helm value faults.maxDuration decides."
         yield SpecError(f"{field}.for", problem, remedy)
-    if part is not None and ceiling.max_pods < 100:
-        yield from _share(fault, part, ceiling.max_pods, field)
+    if ceiling.max_pods < 100:
+        yield from _share(fault, parts, ceiling.max_pods, field)
 
 
-def _share(fault: Fault, part: Part, most: int, field: str) -> Iterator[SpecError]:
-    hit = _pods_hit(fault, part)
-    if hit is None:
+def _share(fault: Fault, parts: Mapping[str, Part], most: int, field: str) -> Iterator[SpecError]:
+    if fault.resource:
+        where = f"{field}.resource.manifest"
+        for reach in reaches(fault.resource.manifest, parts, where):
+            if reach is not None and reach.share is None:
+                problem = "does not tell which share of one service's pods is hit;"
+                problem += f" this cluster allows {most}%."
+                remedy = f"{reach.remedy}; the Helm value faults.maxPods decides."
+                yield SpecError(reach.field, problem, remedy)
+            elif reach is not None and reach.share is not None:
+                yield from _beyond(reach.field, reach.pods, reach.share, most)
         return
-    where, pods, share = hit
+    part = parts[fault.target.service] if fault.target else None
+    # Manifests that nobody has read yet are judged once they are.
+    if part is not None and part.known and (hit := _pods_hit(fault, part)):
+        where, pods, share = hit
+        yield from _beyond(f"{field}.{where}", pods, share, most)
+
+
+def _beyond(field: str, pods: int | None, share: float, most: int) -> Iterator[SpecError]:
     # One pod may always be hit: a service of one replica could not be tested otherwise.
-    if pods is not None and pods <= 1:
-        return
-    if share > most:
+    if share > most and (pods is None or pods > 1):
         problem = f"hits more than the {most}% of pods that this cluster allows."
-        yield SpecError(f"{field}.{where}", problem, "The Helm value faults.maxPods decides.")
+        yield SpecError(field, problem, "The Helm value faults.maxPods decides.")
 
 
 def _pods_hit(fault: Fault, part: Part) -> tuple[str, int | None, float] | None:
@@ -51,6 +73,8 @@ def _pods_hit(fault: Fault, part: Part) -> tuple[str, int | None, float] | None:
     replicas = part.replicas
     if fault.outage:
         return "outage", replicas, 100.0
+    if fault.configuration and fault.configuration.restart:
+        return "configuration.restart", replicas, 100.0  # all at once: it is no roll-out
     if fault.scale:
         if replicas is None:
             return None
@@ -60,7 +84,7 @@ def _pods_hit(fault: Fault, part: Part) -> tuple[str, int | None, float] | None:
         return None
     asked = fault.target.pods
     if isinstance(asked, int):
-        return "target.pods", asked, 100 * asked / replicas if replicas else 0.0
+        return "target.pods", asked, 100 * asked / replicas if replicas else 100.0
     share = 100.0 if asked == "all" else float(asked.removesuffix("%"))
     pods = None if replicas is None else -(-int(share) * replicas // 100)
     return "target.pods", pods, share

@@ -8,17 +8,18 @@ from datetime import datetime, timedelta
 from seatrial.api import names
 from seatrial.api.duration import format_duration
 from seatrial.api.reasons import Reason
-from seatrial.api.status import Condition, RunStatus
+from seatrial.api.status import RunStatus
 from seatrial.api.verdict import Phase
 from seatrial.plan import conditions
 from seatrial.plan.conditions import Claim, Type, find
 from seatrial.plan.objects import control_manifest
-from seatrial.plan.result import Delete, Event, Plan
+from seatrial.plan.result import Delete, Plan
 from seatrial.plan.retention import expires_at, keep_until
 from seatrial.plan.rundoc import control_document
 from seatrial.plan.sealing import is_ours
 from seatrial.plan.seen import Seen, Subject
 from seatrial.plan.status import progress
+from seatrial.plan.undoing import Due, due, noted, told
 
 # The conductor keeps timeouts.collecting itself; this much later nothing more is coming.
 _COLLECTING_GRACE = timedelta(seconds=5)
@@ -42,12 +43,14 @@ def after_verdict(subject: Subject, seen: Seen, now: datetime) -> Plan:
     status = subject.status
     if status.phase is Phase.FINISHED:
         return _finished(subject, status, now)
+    seen = replace(seen, summary=told(seen, status))
     deleted = subject.metadata.deleted is not None
     report = find(status.conditions, Type.REPORT_AVAILABLE)
     if report is None and not deleted:
         claim = _report(subject, seen, now)
         if claim is None:
-            return _collect(subject, seen)
+            # The conductor has been told to end its faults; what it does not, ends in its time.
+            return _undoing(_collect(subject, seen), due(subject, status, seen, now))
         status = _claim(subject, status, [claim], now)
         if claim.status == "True":
             status = status.model_copy(update={"report": names.report_name(subject.metadata.name)})
@@ -121,16 +124,21 @@ def _clean(subject: Subject, status: RunStatus, seen: Seen, now: datetime) -> Pl
     if now < kept and not deleted and not seen.namespace.deleting and status.cleanup_time is None:
         message = f"Namespace {status.namespace} is kept until {kept:%Y-%m-%d %H:%M:%S} UTC."
         claim = Claim(Type.CLEANED_UP, "False", Reason.KEPT, message)
-        status = _claim(subject, status, [claim], now)
-        return Plan(status.model_copy(update={"phase": Phase.CLEANING}), wake_at=kept)
+        status = noted(_claim(subject, status, [claim], now), seen.summary)
+        plan = Plan(status.model_copy(update={"phase": Phase.CLEANING}), wake_at=kept)
+        # Whoever looks at what is kept finds it as it was meant to be.
+        return _undoing(plan, due(subject, status, seen, now, all_=True))
     return _delete(subject, status, seen, now)
+
+
+def _undoing(plan: Plan, faults: Due) -> Plan:
+    return replace(plan, undo=faults.undo).waking(faults.look_again)
 
 
 def _delete(subject: Subject, status: RunStatus, seen: Seen, now: datetime) -> Plan:
     assert seen.namespace is not None
     began = status.cleanup_time or now
     budget = subject.spec.timeouts.cleanup if subject.spec else _DEFAULT_CLEANUP
-    events: tuple[Event, ...] = ()
     claim = Claim(Type.CLEANED_UP, "False", Reason.DELETING)
     if now >= began + budget:
         message = (
@@ -138,8 +146,6 @@ def _delete(subject: Subject, status: RunStatus, seen: Seen, now: datetime) -> P
             f" {seen.namespace.blockers or 'the API server does not say why.'}"
         )
         claim = Claim(Type.CLEANED_UP, "False", Reason.NAMESPACE_STUCK, message)
-        if _reason(status) != Reason.NAMESPACE_STUCK:
-            events = (Event(Reason.NAMESPACE_STUCK, message, "Warning"),)
     status = _claim(subject, status, [claim], now).model_copy(
         update={"phase": Phase.CLEANING, "cleanup_time": began}
     )
@@ -155,7 +161,6 @@ def _delete(subject: Subject, status: RunStatus, seen: Seen, now: datetime) -> P
         status,
         delete=() if seen.namespace.deleting else (namespace,),
         wake_at=began + budget if now < began + budget else None,
-        events=events,
     )
 
 
@@ -200,11 +205,6 @@ def _observed(subject: Subject, status: RunStatus) -> RunStatus:
 def _claim(subject: Subject, status: RunStatus, claims: list[Claim], now: datetime) -> RunStatus:
     updated = conditions.update(status.conditions, claims, now, subject.metadata.generation)
     return _observed(subject, status.model_copy(update={"conditions": updated}))
-
-
-def _reason(status: RunStatus) -> str:
-    condition: Condition | None = find(status.conditions, Type.CLEANED_UP)
-    return condition.reason if condition else ""
 
 
 def _completed(status: RunStatus) -> datetime:

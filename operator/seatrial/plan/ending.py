@@ -12,6 +12,7 @@ from seatrial.plan.conditions import Type, find
 from seatrial.plan.deadlines import ABORT_GRACE, CONDUCTOR_GRACE, deadline
 from seatrial.plan.liveness import describe, health
 from seatrial.plan.seen import Seen, Subject
+from seatrial.plan.selection import selected
 
 
 def aborting(status: RunStatus) -> Condition | None:
@@ -48,6 +49,7 @@ def ending(subject: Subject, status: RunStatus, seen: Seen, now: datetime) -> Ju
 def _judge(
     spec: RunSpec, seen: Seen, *, abort: Cause | None = None, error: Cause | None = None
 ) -> Judgement:
+    spec = selected(spec)
     return judge(
         seen.summary,
         tests=[test.name for test in spec.tests],
@@ -91,4 +93,4 @@ def _late(spec: RunSpec, status: RunStatus, seen: Seen, now: datetime) -> Cause 
     end = deadline(spec, status)
     if now < end.at + CONDUCTOR_GRACE:
         return None
-    return Cause(Reason.TIMED_OUT, end.message + describe(seen.conductor))
+    return Cause(Reason.TIMED_OUT, end.message + describe(seen.conductor, seen.summary))

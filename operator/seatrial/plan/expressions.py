@@ -11,38 +11,39 @@ import re
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
+from seatrial.api.functions import FUNCTIONS, wrong_call
+from seatrial.api.observations import TAKEN, fields_of, types_of
+
 if TYPE_CHECKING:
     import jinja2
     from cel_expr_python import cel
 
-# What the scenario engine gives to every expression, by the name of its CEL type.
-_GIVEN = {
-    "response.status": "INT",
-    "response.headers": "DYN",
-    "response.text": "STRING",
-    "response.json": "DYN",
-    "response.elapsed": "DURATION",
-    "response.url": "STRING",
-    "services": "DYN",
-    "env": "DYN",
-}
-_TAKEN = ("response", "services", "env")
-
-_PROBLEM = re.compile(r"ERROR: <input>:\d+:(\d+): (.*)")
+_PROBLEM = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
 _SINGLE_EQUALS = re.compile(r"Syntax error: token recognition error at: '= ?'")
 _COMPARED = re.compile(r"found no matching overload for '_(\W+)_' applied to '\((\w+), (\w+)\)'")
+_FOLLOWS = re.compile(r"of type '\*error\*'")
 _UNDECLARED = re.compile(r"undeclared reference to '(.*?)'")
 
 
 @lru_cache(maxsize=1024)
-def expression_problem(expression: str) -> str:
-    """Say why a CEL expression cannot work, whatever the values are; empty if it may."""
+def expression_problem(expression: str, kind: str = "") -> str:
+    """
+    Say why a CEL expression cannot work, whatever the values are; empty if it may.
+
+    Args:
+        expression: CEL.
+        kind: Of the step that it belongs to: what several kinds give under one name, such as
+            ``response``, has the fields of this one.
+    """
     try:
-        _cel().compile(expression)
+        _cel(kind).compile(expression)
     except RuntimeError as error:
         text = str(error)
         found = _PROBLEM.findall(text)
-        problems = [_plain(int(column), problem) for column, problem in found]
+        problems = [
+            _plain(expression, int(line), int(column), problem, kind)
+            for line, column, problem in found
+        ]
         if not found:
             return text.partition(":")[2].split("[")[0].strip() or text
         return next((problem for problem in problems if problem), "")
@@ -51,7 +52,7 @@ def expression_problem(expression: str) -> str:
 
 def name_problem(name: str) -> str:
     """Say why a value cannot have this name; empty if it can."""
-    if name in _TAKEN:
+    if name in TAKEN:
         return "is a name of Seatrial's own."
     try:
         _cel().compile(name)
@@ -76,14 +77,22 @@ def template_problem(text: str) -> str:
     return ""
 
 
-def _plain(column: int, problem: str) -> str:
-    """Put a problem of the compiler into words; empty if it is only an unknown name."""
+def _plain(expression: str, line: int, column: int, problem: str, kind: str) -> str:
+    """
+    Put a problem of the compiler into words.
+
+    Empty if it is only an unknown name, or follows from one.
+    """
+    if _FOLLOWS.search(problem):
+        return ""
     if undeclared := _UNDECLARED.match(problem):
-        name = undeclared[1]
-        if not name.startswith("response."):
+        if wrong := wrong_call(expression, line, column, undeclared[1]):
+            return f"{wrong} (column {column})"
+        variable, _, field = undeclared[1].partition(".")
+        if not field or variable not in TAKEN:
             return ""
-        fields = ", ".join(key[9:] for key in _GIVEN if key.startswith("response."))
-        return f"response has no field {name[9:]!r}; its fields are: {fields}"
+        fields = ", ".join(fields_of(variable, kind))
+        return f"{variable} has no field {field!r}; its fields are: {fields}"
     if _SINGLE_EQUALS.match(problem):
         return f"a single = is no operator, compare with == (column {column})"
     if types := _COMPARED.match(problem):
@@ -93,13 +102,27 @@ def _plain(column: int, problem: str) -> str:
 
 
 @cache
-def _cel() -> cel.Env:
+def _cel(kind: str = "") -> cel.Env:
     from cel_expr_python import cel
     from cel_expr_python.ext import ext_math, ext_optional, ext_strings
 
-    types = {name: getattr(cel.Type, kind) for name, kind in _GIVEN.items()}
+    types = {name: getattr(cel.Type, type_) for name, type_ in types_of(kind).items()}
     extensions = [ext_strings.ExtStrings(), ext_math.ExtMath(), ext_optional.ExtOptional()]
-    return cel.NewEnv(variables=types, extensions=extensions)
+    # NB: declared only. Nothing is evaluated here.
+    functions = [
+        cel.FunctionDecl(
+            name,
+            [
+                cel.Overload(
+                    f"seatrial_{name}",
+                    getattr(cel.Type, function.result),
+                    [getattr(cel.Type, each) for each in function.parameters],
+                )
+            ],
+        )
+        for name, function in FUNCTIONS.items()
+    ]
+    return cel.NewEnv(variables=types, extensions=extensions, functions=functions)
 
 
 @cache

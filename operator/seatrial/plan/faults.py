@@ -18,9 +18,9 @@ from seatrial.plan.envoy_size import MAX_BYTES, envoy_bytes
 from seatrial.plan.fault_targets import target_problems
 from seatrial.plan.fronts import carried
 from seatrial.plan.gateway import MAX_LISTENERS, carried_services, is_needed
+from seatrial.plan.nesting import steps_of, steps_of_scenarios
 from seatrial.plan.parts import Part
 from seatrial.plan.settings import FaultCeiling
-from seatrial.plan.steps import steps_of
 
 
 def fault_problems(
@@ -42,8 +42,7 @@ def fault_problems(
     complete = is_complete(parts.values())
     for index, fault in enumerate(spec.faults):
         field = f"spec.faults[{index}]"
-        part = parts[fault.target.service] if fault.target else None
-        yield from ceiling_problems(fault, part, ceiling, field)
+        yield from ceiling_problems(fault, parts, ceiling, field)
         if fault.target is not None:
             yield from target_problems(fault, parts, field)
         if fault.configuration:
@@ -141,7 +140,7 @@ def _nobody_starts(spec: RunSpec) -> Iterator[SpecError]:
     started = {
         step.fault.start
         for index, test in enumerate(spec.tests)
-        for step, _ in steps_of(test, f"spec.tests[{index}]")
+        for step, _ in [*steps_of(test, f"spec.tests[{index}]"), *steps_of_scenarios(spec)]
         if step.fault
     }
     for index, fault in enumerate(spec.faults):

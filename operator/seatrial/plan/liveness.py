@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from seatrial.api.journal import SummaryDoc
 from seatrial.api.reasons import Reason
 from seatrial.api.verdict import Cause
 from seatrial.plan.seen import PodSeen
@@ -69,15 +70,22 @@ def health(pod: PodSeen | None, now: datetime) -> Health:
     return Health()
 
 
-def describe(pod: PodSeen | None) -> str:
-    """Say what the conductor waits for, to be put behind a deadline's message; empty if nothing."""
+def describe(pod: PodSeen | None, summary: SummaryDoc | None) -> str:
+    """
+    Say why the conductor has not ended the run itself, to be put behind a deadline's message.
+
+    It waits for something, or it has stopped to say anything: then since when.
+    """
     if pod is None:
         return " The conductor has no pod."
     if pod.waiting:
         return f" The conductor waits: {pod.waiting} {pod.waiting_message}".rstrip()
     if pod.phase == "Pending":
         return " The conductor's pod has not started."
-    return ""
+    said = f"since {summary['updatedAt'][:30]}" if summary else "at all"
+    return (
+        f" The conductor runs, but has said nothing {said}: see the log of pod seatrial-conductor."
+    )
 
 
 def _after(grace: timedelta, pod: PodSeen, now: datetime, reason: Reason, message: str) -> Health:

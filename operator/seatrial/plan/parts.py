@@ -11,7 +11,7 @@ from seatrial.api.spec import Service
 from seatrial.plan.fronts import Front, fronts_of
 
 CONTROLLERS = ("Deployment", "StatefulSet")
-_WITH_PODS = (*CONTROLLERS, "Pod", "Job")
+WITH_PODS = (*CONTROLLERS, "Pod", "Job")
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Part:
         """How many pods it has; None if that is not known, or pods are no matter of it."""
         if self.is_short:
             return 1 if self.service.replicas is None else self.service.replicas
-        workloads = self.workloads(*_WITH_PODS)
+        workloads = self.workloads(*WITH_PODS)
         return sum(map(_replicas, workloads)) if workloads else None
 
     def workloads(self, *kinds: str) -> list[Mapping[str, Any]]:
@@ -65,7 +65,7 @@ class Part:
         """Name the directories of volumes in its containers."""
         if self.is_short:
             yield from (volume.path for volume in self.service.volumes or ())
-        for workload in self.workloads(*_WITH_PODS):
+        for workload in self.workloads(*WITH_PODS):
             for container in _list(pod_of(workload).get("containers")):
                 for mount in _list(_map(container).get("volumeMounts")):
                     yield str(_map(mount).get("mountPath", ""))

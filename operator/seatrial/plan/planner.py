@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from seatrial.api import names
 from seatrial.api.reasons import Reason
 from seatrial.api.status import RunStatus
-from seatrial.api.verdict import Cause, Judgement, Phase, Verdict, judge
+from seatrial.api.verdict import Cause, Judgement, Phase, judge
 from seatrial.plan import cleanup, conditions
 from seatrial.plan.conditions import Claim, Type
 from seatrial.plan.deadlines import ABORT_GRACE, backstop, earliest
 from seatrial.plan.ending import aborting, ending
 from seatrial.plan.liveness import Health, health
 from seatrial.plan.queueing import before_start
-from seatrial.plan.result import Delete, Event, Plan
+from seatrial.plan.result import Delete, Plan
 from seatrial.plan.sealing import is_ours, sealed
 from seatrial.plan.seen import Seen, Subject
 from seatrial.plan.settings import PlanSettings
 from seatrial.plan.status import progress, tests_ended, timings
+from seatrial.plan.undoing import due, told
 from seatrial.plan.wanted import missing_objects
 
 
@@ -60,23 +62,27 @@ def _started(subject: Subject, seen: Seen, now: datetime, settings: PlanSettings
         taken = judge(None, error=Cause(Reason.NAMESPACE_TAKEN, message))
         return _end(subject, subject.status, taken, seen, now)
     status = _abort_status(subject, subject.status, seen, now)
+    seen = replace(seen, summary=told(seen, status))
     if seen.summary is not None:
         status = progress(status, seen.summary)
     judgement = ending(subject, status, seen, now)
     if judgement is not None:
         return _end(subject, status, judgement, seen, now)
     status = sealed(_progress_status(subject, status, now), seen)
-    events = []
-    if subject.status.gate_time is None and status.gate_time is not None:
-        events.append(Event("EnvironmentReady", "Every service is ready; the tests begin."))
     pod = health(seen.conductor, now)
+    faults = due(subject, status, seen, now)
     return Plan(
         status,
         finalizer=None if names.FINALIZER in subject.metadata.finalizers else True,
+        undo=faults.undo,
         apply=missing_objects(subject, status, seen, settings),
         delete=_replacement(status, seen, pod),
-        wake_at=earliest(backstop(subject.spec, status), _abort_deadline(status), pod.look_again),
-        events=tuple(events),
+        wake_at=earliest(
+            backstop(subject.spec, status),
+            _abort_deadline(status),
+            pod.look_again,
+            faults.look_again,
+        ),
     )
 
 
@@ -102,6 +108,8 @@ def _progress_status(subject: Subject, status: RunStatus, now: datetime) -> RunS
         claims = [Claim(Type.ENVIRONMENT_READY, "False", Reason.PROVISIONING)]
     else:
         phase, reason, message = Phase.RUNNING, Reason.RUNNING, "The tests run."
+        if subject.spec is not None and subject.spec.suspend:
+            reason, message = Reason.SUSPENDED, "spec.suspend holds the run before its next test."
         claims = [Claim(Type.ENVIRONMENT_READY, "True", Reason.GATE_OPENED)]
     claims += conditions.in_progress(reason, message)
     return status.model_copy(
@@ -141,9 +149,7 @@ def _end(
     )
     spans = timings(status, subject.metadata.created, tests_ended(status, seen.summary) or now)
     status = status.model_copy(update={"timings": spans, "duration": spans.total})
-    passed = judgement.verdict is Verdict.PASSED
-    event = Event(judgement.verdict, judgement.message, "Normal" if passed else "Warning")
-    return Plan(status, events=(event,))
+    return Plan(status)
 
 
 def _replacement(status: RunStatus, seen: Seen, pod: Health) -> tuple[Delete, ...]:

@@ -10,7 +10,7 @@ from seatrial.api.verdict import Judgement, Phase, Verdict
 from seatrial.plan import cleanup, conditions
 from seatrial.plan.conditions import Claim, Type
 from seatrial.plan.deadlines import backstop
-from seatrial.plan.result import Event, Plan
+from seatrial.plan.result import Plan
 from seatrial.plan.sealing import sealed
 from seatrial.plan.seen import Seen, Subject
 from seatrial.plan.settings import PlanSettings
@@ -60,7 +60,6 @@ def before_start(subject: Subject, seen: Seen, now: datetime, settings: PlanSett
         finalizer=True,
         apply=missing_objects(subject, status, seen, settings),
         wake_at=backstop(subject.spec, status),
-        events=(Event("Started", message),),
     )
 
 
@@ -101,5 +100,4 @@ def _refuse(
             ),
         }
     )
-    plan_ = Plan(status, events=(Event(verdict, message, "Warning"),))
-    return plan_.waking(cleanup.expiry(subject, status))
+    return Plan(status).waking(cleanup.expiry(subject, status))

@@ -1,52 +1,84 @@
 """
-What Pod Security ``restricted`` asks of pods, where the namespace does not ask for it. Pure.
+What Pod Security ``restricted`` asks of pods, said before anything is made. Pure.
 
-In a namespace of level ``privileged``, which is there for agents of faults alone, the chart's
-admission policy refuses what is found here; the user learns of it before anything is made.
+In a namespace of level ``privileged``, which is there for agents of faults alone, it is the chart's
+admission policy that refuses what is found here.
 Source: Kubernetes documentation, "Pod Security Standards", restricted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from seatrial.api.errors import SpecError
 from seatrial.plan.parts import pod_of
 
+# Security contexts of a pod and of a container -> what is wrong, as the end of a sentence.
+_Look = Callable[[Mapping[str, Any], Mapping[str, Any]], Iterator[str]]
 _WITH_PODS = ("Deployment", "StatefulSet", "Job", "Pod")
 _CONFINED = ("RuntimeDefault", "Localhost")
-_REMEDY = "Faults inside pods need nothing of it: write it as for the level restricted."
+_WITHOUT_IT = "Faults inside pods need nothing of it: write it as for the level restricted."
+_BASELINE = "Take it out, or set spec.podSecurity: baseline where the cluster's operator allows it."
 
 
 def restricted_problems(documents: Sequence[Mapping[str, Any]], field: str) -> Iterator[SpecError]:
     """Find what ``restricted`` would refuse; the documents may be of any shape."""
+    return _found(documents, field, _missing, _WITHOUT_IT)
+
+
+def contradictions(documents: Sequence[Mapping[str, Any]], field: str) -> Iterator[SpecError]:
+    """
+    Find what is set against ``restricted``; the documents may be of any shape.
+
+    What is only left out may still be set by an admission webhook of the cluster.
+    """
+    return _found(documents, field, _against, _BASELINE)
+
+
+def _found(
+    documents: Sequence[Mapping[str, Any]], field: str, look: _Look, remedy: str
+) -> Iterator[SpecError]:
     for document in documents:
         if document.get("kind") not in _WITH_PODS:
             continue
         name = _map(document.get("metadata")).get("name")
         path = f"{field}[{document['kind']}/{str(name)[:253]}]"
-        for problem in _pod(pod_of(document)):
-            yield SpecError(path, problem, _REMEDY)
+        for problem in _pod(pod_of(document), look):
+            yield SpecError(path, problem, remedy)
 
 
-def _pod(pod: Mapping[str, Any]) -> Iterator[str]:
+def _pod(pod: Mapping[str, Any], look: _Look) -> Iterator[str]:
     own = _map(pod.get("securityContext"))
     for key in ("containers", "initContainers"):
         for container in _maps(pod.get(key)):
             name = str(container.get("name"))[:63]
-            for problem in _container(own, _map(container.get("securityContext"))):
+            for problem in look(own, _map(container.get("securityContext"))):
                 yield f"container {name} {problem}."
 
 
-def _container(pod: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[str]:
-    capabilities = _map(own.get("capabilities"))
-    added, dropped = capabilities.get("add") or [], capabilities.get("drop") or []
+def _against(pod: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[str]:
+    if own.get("allowPrivilegeEscalation") is True:
+        yield "sets allowPrivilegeEscalation: true"
+    if _adds_capabilities(own):
+        yield "adds capabilities"
+    if own.get("runAsNonRoot", pod.get("runAsNonRoot")) is False:
+        yield "sets runAsNonRoot: false"
+    if own.get("runAsUser", pod.get("runAsUser")) == 0:
+        yield "runs as root (runAsUser: 0)"
+
+
+def _adds_capabilities(own: Mapping[str, Any]) -> bool:
+    return (_map(own.get("capabilities")).get("add") or []) not in ([], ["NET_BIND_SERVICE"])
+
+
+def _missing(pod: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[str]:
+    dropped = _map(own.get("capabilities")).get("drop") or []
     if own.get("allowPrivilegeEscalation") is not False:
         yield "does not set allowPrivilegeEscalation: false"
     if "ALL" not in dropped:
         yield "does not drop the capability ALL"
-    if added not in ([], ["NET_BIND_SERVICE"]):
+    if _adds_capabilities(own):
         yield "adds capabilities"
     if own.get("runAsNonRoot", pod.get("runAsNonRoot")) is not True:
         yield "does not set runAsNonRoot: true"

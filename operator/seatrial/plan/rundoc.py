@@ -12,8 +12,10 @@ from seatrial.api.fields import Model
 from seatrial.api.journal import ControlDoc, RunDoc, ServiceDoc
 from seatrial.plan.blueprint import Blueprint, ServicePlan
 from seatrial.plan.configuration import named, sources
+from seatrial.plan.fixtures import fixtures_of
 from seatrial.plan.parts import Part
 from seatrial.plan.settings import PlanSettings
+from seatrial.plan.snapshots import snapshots_of
 
 VERSION = 1
 
@@ -42,8 +44,20 @@ def run_document(run: Blueprint, settings: PlanSettings, started: datetime) -> R
         tests=[_plain(test) for test in run.spec.tests],
         access=run.has_test_pods,
     )
+    if run.spec.seed is not None:
+        document["seed"] = run.spec.seed
+    if run.spec.scenarios:
+        document["scenarios"] = [_plain(scenario) for scenario in run.spec.scenarios]
+    if snapshots := snapshots_of(run.spec, run.found):
+        document["snapshots"] = snapshots
+    if fixtures := fixtures_of(run.spec, run.found):
+        document["fixtures"] = fixtures
+    if run.has_webhooks:
+        document["webhooks"] = True
     if run.spec.probes:
         document["probes"] = [_plain(probe) for probe in run.spec.probes]
+    if run.spec.taps:
+        document["taps"] = [{"name": tap.name, **_plain(tap.as_step())} for tap in run.spec.taps]
     if run.gateway is not None:
         document["gateway"] = True
     if any(fault.kind in families.POD for fault in run.spec.faults):

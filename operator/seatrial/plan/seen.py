@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 from seatrial.api import names
 from seatrial.api.errors import InvalidSpecError
@@ -25,7 +25,8 @@ class Subject:
     The run itself.
 
     ``problem`` says why it cannot work as written, then ``spec`` may be None. ``blueprint`` is
-    there while objects have to be made from it: from admission until the gate opens.
+    there while objects have to be made from it: from admission until the gate opens. ``spares``
+    are the Secrets that faults remove as a whole, from then on.
     """
 
     metadata: Metadata
@@ -33,6 +34,7 @@ class Subject:
     spec: RunSpec | None = None
     blueprint: Blueprint | None = None
     problem: InvalidSpecError | None = None
+    spares: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,15 @@ class Refusal:
     message: str
 
 
+class UndoKey(NamedTuple):
+    """What names an undoing by the operator: the fault, which time it is played, the object."""
+
+    fault: str
+    mark: str
+    kind: str
+    name: str
+
+
 @dataclass(frozen=True)
 class Seen:
     """Everything else that a decision rests on; None means that it is not there."""
@@ -80,6 +91,9 @@ class Seen:
     namespace: NamespaceSeen | None = None
     conductor: PodSeen | None = None
     summary: SummaryDoc | None = None
+    ahead: timedelta | None = None  # of us the conductor's clock is, at least; None: not heard
+    # What the operator has undone, and when by the conductor's clock; empty if another one has.
+    undone: Mapping[UndoKey, str] = field(default_factory=dict)
     applied: Mapping[ObjectKey, str] = field(default_factory=dict)  # digest of what was written
     report_copied: bool = False
     report_problem: str = ""  # why it cannot be copied

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from seatrial.api.families import KINDS
+from seatrial.plan.presets.images import PresetImages
 
 
 def _default_quota() -> Mapping[str, str]:
@@ -45,6 +46,7 @@ class PlanSettings:
     runner_pull_policy: str = "IfNotPresent"
     agent_image: str = ""  # of faults inside pods
     envoy_image: str = ""  # of HTTP faults
+    presets: PresetImages = field(default_factory=PresetImages)
     image_pull_secrets: tuple[str, ...] = ()
     pod_security_levels: tuple[str, ...] = ("restricted",)
     faults: FaultCeiling = FaultCeiling()

@@ -98,11 +98,26 @@ def tests_ended(status: RunStatus, summary: SummaryDoc | None) -> datetime | Non
 
 def _by_our_clock(text: str | None, status: RunStatus, summary: SummaryDoc) -> datetime | None:
     """Read a moment of the conductor's, whose node may be minutes ahead of us or behind."""
-    moment, theirs = _moment(text), _moment(summary.get("startedAt"))
-    if moment is None or theirs is None or status.start_time is None:
-        return moment
+    moment = _moment(text)
+    return moment - lead(status, summary) if moment is not None else None
+
+
+def lead(status: RunStatus, summary: SummaryDoc, heard: timedelta | None = None) -> timedelta:
+    """
+    Say how far the conductor's clock is ahead of ours.
+
+    Args:
+        status: Has the run's start by our clock.
+        summary: Has it by the conductor's.
+        heard: What the conductor's messages told when they arrived; None if none has arrived yet.
+    """
+    if heard is not None:
+        return heard
+    theirs = _moment(summary.get("startedAt"))
+    if theirs is None or status.start_time is None:
+        return timedelta(0)
     ahead = theirs - status.start_time
-    return moment - ahead if abs(ahead) >= timedelta(seconds=1) else moment
+    return ahead if abs(ahead) >= timedelta(seconds=1) else timedelta(0)
 
 
 def _summary(summary: SummaryDoc) -> Summary:

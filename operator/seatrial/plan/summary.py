@@ -27,7 +27,7 @@ _MAX_CHARACTERS = 4 * MAX_STATUS_BYTES
 _MAX_NUMBER = 2**53  # what JSON carries exactly
 _MOMENTS = (
     *("at", "requested", "applied", "effective", "firstHit", "reverted", "recovered"),
-    *("firstFailure", "lastCheck"),
+    *("firstFailure", "lastCheck", "until"),
 )
 _YEARS = range(2000, 3000)  # a deadline can be added to, and taken from, each moment
 _SOME_TIME = datetime(2026, 1, 1, tzinfo=UTC)

@@ -17,11 +17,17 @@ from seatrial.api.errors import InvalidSpecError, SpecError
 from seatrial.api.paths import below
 from seatrial.api.spec import ObjectReference, PodSecurity, RunSpec, Service
 from seatrial.plan.faults import fault_problems
+from seatrial.plan.fixtures import fixture_problems
 from seatrial.plan.manifests import contents, problems, read_manifests
+from seatrial.plan.nesting import all_steps
 from seatrial.plan.parts import Part
-from seatrial.plan.restricted import restricted_problems
+from seatrial.plan.presets import PresetImages, preset_problems, with_presets
+from seatrial.plan.restricted import contradictions, restricted_problems
+from seatrial.plan.selection import selection_problems
 from seatrial.plan.settings import FaultCeiling
-from seatrial.plan.steps import Hosts, scenario_problems
+from seatrial.plan.snapshots import snapshot_problems
+from seatrial.plan.step_checks.web import Hosts
+from seatrial.plan.steps import scenario_problems
 
 # (kind, name) -> the object of the run's own namespace, or None if it is not there. What was not
 # looked for is left out: the CLI knows of what is in a file, and not of what is in the cluster.
@@ -59,6 +65,7 @@ def validate(spec: RunSpec, found: Found | None, limits: Limits) -> list[SpecErr
     Returns:
         Every problem with its field and remedy, the most telling first; empty if it can work.
     """
+    spec = with_presets(spec, PresetImages())
     missing = [] if found is None else list(_missing(spec, found))
     documents, unreadable = _documents(spec, found)
     parts = {each.name: _part(each, documents) for each in spec.services}
@@ -71,7 +78,11 @@ def validate(spec: RunSpec, found: Found | None, limits: Limits) -> list[SpecErr
         *_held_to_restricted(spec, documents),
         *_collisions(spec, documents),
         *_cycle(spec),
+        *preset_problems(spec),
         *scenario_problems(spec, hosts),
+        *snapshot_problems(spec, found),
+        *fixture_problems(spec, found),
+        *selection_problems(spec),
         *fault_problems(spec, parts, found, limits.faults),
         *_files(spec),
         *_size(spec),
@@ -87,6 +98,7 @@ def one_message(found: Sequence[SpecError]) -> str:
 
 
 def _references(spec: RunSpec) -> Iterator[tuple[tuple[str, str], str]]:
+    yield from _environment(spec.env_from, "spec.envFrom")
     for i, service in enumerate(spec.services):
         field = f"spec.services[{i}]"
         if service.manifests and service.manifests.config_map:
@@ -99,6 +111,10 @@ def _references(spec: RunSpec) -> Iterator[tuple[tuple[str, str], str]]:
             yield from _environment(test.pytest.env_from, f"{field}.pytest.envFrom")
         if test.container:
             yield from _environment(test.container.env_from, f"{field}.container.envFrom")
+    if spec.snapshots and spec.snapshots.config_map:
+        yield ("ConfigMap", spec.snapshots.config_map), "spec.snapshots.configMap"
+    if spec.fixtures and spec.fixtures.config_map:
+        yield ("ConfigMap", spec.fixtures.config_map), "spec.fixtures.configMap"
 
 
 def _environment(
@@ -177,6 +193,8 @@ def _documents(spec: RunSpec, found: Found | None) -> tuple[_Documents, list[Spe
 
 def _hosts(spec: RunSpec, documents: _Documents) -> Hosts | None:
     hosts: dict[str, frozenset[int] | None] = {}
+    if any(step.webhook for step in all_steps(spec)):
+        hosts[names.WEBHOOKS] = frozenset({80})
     for service in spec.services:
         if service.manifests is None:
             hosts[service.name] = frozenset(
@@ -191,9 +209,12 @@ def _hosts(spec: RunSpec, documents: _Documents) -> Hosts | None:
 
 
 def _held_to_restricted(spec: RunSpec, documents: _Documents) -> Iterator[SpecError]:
-    if spec.pod_security is PodSecurity.PRIVILEGED:
-        for field, objects in documents.values():
-            yield from restricted_problems(objects, field)
+    for field, objects in documents.values():
+        match spec.pod_security:
+            case PodSecurity.PRIVILEGED:
+                yield from restricted_problems(objects, field)
+            case PodSecurity.RESTRICTED:
+                yield from contradictions(objects, field)
 
 
 def _part(service: Service, documents: _Documents) -> Part:
@@ -287,7 +308,7 @@ def _volumes(service: Service, field: str) -> Iterator[SpecError]:
 
 
 def _size(spec: RunSpec) -> Iterator[SpecError]:
-    for field in ("tests", "faults"):
+    for field in ("tests", "scenarios", "faults"):
         value = spec.model_dump(mode="json", by_alias=True, exclude_none=True, include={field})
         size = len(json.dumps(value, ensure_ascii=False).encode())
         if size > MAX_RUN_BYTES:

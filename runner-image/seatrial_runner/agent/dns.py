@@ -7,10 +7,8 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from seatrial_runner.agent.dns_messages import (
@@ -23,8 +21,8 @@ from seatrial_runner.agent.dns_messages import (
     write_question,
 )
 from seatrial_runner.agent.mangling import Datagram, read_datagram, write_datagram
-from seatrial_runner.agent.network import MARK, RawSender, families, free_queue, mark
-from seatrial_runner.agent.packets import queue_tables
+from seatrial_runner.agent.network import MARK, families, mark
+from seatrial_runner.agent.queued import Queued
 from seatrial_runner.agent.queues import Packet
 from seatrial_runner.agent.tables import (
     ACCEPT,
@@ -40,19 +38,17 @@ from seatrial_runner.agent.tables import (
     reset,
     verdict,
 )
-from seatrial_runner.agent.tally import Tally
 
 _PORT = 53
 _UDP, _TCP = 17, 6
 _SO_ORIGINAL_DST = 80
 _BEFORE_NAT, _NAT, _AFTER_NAT = -150, -100, 10
-_AT_ONCE = 256
 _MOST_CONNECTIONS = 64
 _UPSTREAM_S = 10.0
 _PROBED = "seatrial-probe.invalid"
 
 
-class Dns:
+class Dns(Queued):
     """
     Answers the pod's questions wrongly, or lets them vanish.
 
@@ -71,8 +67,9 @@ class Dns:
 
         Raises:
             ValueError: ``address`` is no IP address.
+            PermissionError: ``resolver`` may not be read.
         """
-        self.tally = Tally()
+        super().__init__()
         self._address = params.get("address")
         if self._address is not None:
             try:
@@ -97,50 +94,15 @@ class Dns:
         Raises:
             OSError: This kernel or this container cannot.
         """
-        self._sender = RawSender()
         self._listening = _listen()
         self._port = self._listening[0].getsockname()[1]
         for each in self._listening:
             threading.Thread(target=self._accept, args=(each,), daemon=True).start()
-        self._queue = free_queue()
-        self._tables = queue_tables(self._queue.number, self._chains)
-
-    def begin(self, deadline: float) -> None:
-        """
-        Put it into effect.
-
-        Raises:
-            OSError: This kernel or this container cannot.
-        """
-        self.prepare()
-        self._tables.renew(deadline - monotonic(), first=True)
-        self._ask_ourselves()
-
-    def renew(self, deadline: float) -> None:
-        """Move its end."""
-        self._tables.renew(deadline - monotonic())
-
-    def watched(self) -> Sequence[Any]:
-        """Give what it waits for."""
-        return (self._queue,)
-
-    def turn(self) -> float | None:
-        """Do what is due."""
-        for _ in range(_AT_ONCE):
-            arrived = list(self._queue.packets())
-            for packet in arrived:
-                self._meet(packet)
-            if not arrived:
-                break
-        return None
+        super().prepare()
 
     def end(self) -> None:
-        """Take it away."""
-        self._tables.close()
-        while left := list(self._queue.packets()):
-            for packet in left:
-                self._queue.decide(packet, ACCEPT)
-        self._queue.close()
+        """Take it away, with the connections that it has led here."""
+        super().end()
         for each in self._listening:
             each.close()
         with self._lock:
@@ -148,7 +110,6 @@ class Dns:
         for each in still:
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
-        self._sender.close()
         if self._probe is not None:
             self._probe.close()
 
@@ -190,7 +151,7 @@ class Dns:
         with self._lock:
             self.tally.hit("unanswered" if self._silent else "answered")
 
-    def _ask_ourselves(self) -> None:
+    def _send_probe(self) -> None:
         """Ask as the target would; that the question is met shows the fault's effect."""
         for server in self._servers:
             family = socket.AF_INET6 if ":" in server else socket.AF_INET
@@ -254,12 +215,17 @@ class Dns:
 
 
 def read_resolver(file: Path) -> tuple[list[str], list[str]]:
-    """Give the servers and the search domains of a ``resolv.conf``."""
+    """
+    Give the servers and the search domains of a ``resolv.conf``; none if there is no such file.
+
+    Raises:
+        PermissionError: It may not be read.
+    """
     servers: list[str] = []
     search: list[str] = []
     try:
         lines = file.read_text(errors="replace").splitlines()
-    except OSError:
+    except FileNotFoundError:
         lines = []
     for line in lines:
         match line.split():

@@ -4,39 +4,20 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import os
-from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
 from seatrial_runner.agent.mangling import Chance, Fate
-from seatrial_runner.agent.network import (
-    RawSender,
-    families,
-    free_queue,
-    new_nonce,
-    send_probe,
-    spared,
-    to_queue,
-)
+from seatrial_runner.agent.network import new_nonce, send_probe, spared
+from seatrial_runner.agent.queued import Queued
 from seatrial_runner.agent.queues import Packet
-from seatrial_runner.agent.tables import (
-    ACCEPT,
-    DROP,
-    Chain,
-    Family,
-    Hook,
-    OwnedTables,
-    live,
-)
-from seatrial_runner.agent.tally import Tally
+from seatrial_runner.agent.tables import ACCEPT, DROP, Chain, Family, Hook, Verdict, live
 
 # A packet that is to be overtaken waits for the next one, but no longer than this.
 _LAG_S = 0.05
-_AT_ONCE = 256
 
 
-class Packets:
+class Packets(Queued):
     """
     Disturbs the pod's packets in a queue of the kernel.
 
@@ -44,7 +25,7 @@ class Packets:
     """
 
     def __init__(self, params: dict[str, Any], seed: int, nodes: list[bytes]) -> None:
-        self.tally = Tally()
+        super().__init__()
         self._chance = Chance(params, seed)
         self._nodes = nodes
         self._nonce = new_nonce()
@@ -53,45 +34,9 @@ class Packets:
         self._number = itertools.count()
         self._lagging: dict[bool, tuple[float, Packet, Fate]] = {}  # by direction
 
-    def prepare(self) -> None:
-        """
-        Make what it needs, without effect.
-
-        Raises:
-            OSError: This kernel or this container cannot.
-        """
-        self._sender = RawSender()
-        self._queue = free_queue()
-        self._tables = queue_tables(self._queue.number, self._chains)
-
-    def begin(self, deadline: float) -> None:
-        """
-        Put it into effect.
-
-        Raises:
-            OSError: This kernel or this container cannot.
-        """
-        self.prepare()
-        self._tables.renew(deadline - monotonic(), first=True)
-        send_probe(self._nonce)
-
-    def renew(self, deadline: float) -> None:
-        """Move its end."""
-        self._tables.renew(deadline - monotonic())
-
-    def watched(self) -> Sequence[Any]:
-        """Give what it waits for."""
-        return (self._queue,)
-
     def turn(self) -> float | None:
         """Do what is due; give when something is due again."""
-        for _ in range(_AT_ONCE):
-            arrived = False
-            for packet in self._queue.packets():
-                arrived = True
-                self._meet(packet)
-            if not arrived:
-                break
+        super().turn()
         now = monotonic()
         while self._held and self._held[0][0] <= now:
             _, _, packet, fate = heapq.heappop(self._held)
@@ -107,16 +52,17 @@ class Packets:
 
     def end(self) -> None:
         """Take it away; what is held goes on its way."""
-        self._tables.close()
         for _, _, packet, _ in sorted(self._held):
             self._queue.decide(packet, ACCEPT)
         for _, packet, _ in self._lagging.values():
             self._queue.decide(packet, ACCEPT)
-        while left := list(self._queue.packets()):
-            for packet in left:
-                self._queue.decide(packet, DROP if self._nonce in packet.data else ACCEPT)
-        self._queue.close()
-        self._sender.close()
+        super().end()
+
+    def _send_probe(self) -> None:
+        send_probe(self._nonce)
+
+    def _verdict_at_the_end(self, packet: Packet) -> Verdict:
+        return DROP if self._nonce in packet.data else ACCEPT
 
     def _chains(self, family: Family, to: bytes) -> list[Chain]:
         return [
@@ -157,25 +103,6 @@ class Packets:
         self._queue.decide(packet, ACCEPT, data)
         if fate.twice:
             self._sender.send(packet.data)
-
-
-def queue_tables(number: int, chains: Any) -> OwnedTables:
-    """
-    Make tables that hand packets to a queue, in whichever way this kernel has.
-
-    Args:
-        number: Of the queue.
-        chains: Gives the chains for a family of addresses and the expression for the queue.
-
-    Raises:
-        OSError: The kernel has none.
-    """
-    name = f"seatrial-{os.getpid()}-{number}"
-    native, compatible = to_queue(number)
-    try:
-        return OwnedTables(name, {family: chains(family, native) for family in families()})
-    except OSError:
-        return OwnedTables(name, {family: chains(family, compatible) for family in families()})
 
 
 def _names(fate: Fate) -> list[str]:

@@ -60,7 +60,6 @@ class Verdict(IntEnum):
 
     DROP = 0
     ACCEPT = 1
-    RETURN = -5
 
 
 ACCEPT = Verdict.ACCEPT

@@ -16,10 +16,14 @@ from urllib.parse import quote, urlencode
 
 from seatrial.api.errors import ClusterError, ConflictError, ForbiddenError, NotFoundError
 
+from seatrial_runner.conductor.answers import mapping, read_object
 from seatrial_runner.conductor.clocks import http_date
 from seatrial_runner.conductor.connection import Address, Connection, Response
 
 REQUEST_TIMEOUT_S = 15.0
+# A watch is ended by the server, at the time it was asked for (``timeoutSeconds``), and by us this
+# much later: what ends at a peer that is gone without a word would never end here.
+WATCH_MARGIN_S = 15.0
 # An API server that restarts is away for some seconds; a run must live through that.
 PATIENCE_S = 120.0
 # A right may come late: the binding was made a moment ago, or an API server that has just come back
@@ -46,8 +50,8 @@ class ApiServer:
     def __init__(
         self, address: Address, token: Callable[[], str], *, patience_s: float = PATIENCE_S
     ) -> None:
-        self._address = address
-        self._token = token
+        self.address = address
+        self.token = token
         self._patience_s = patience_s
         self._idle: list[Connection] = []
         self.time: datetime | None = None  # by its own clock, when it last answered
@@ -90,22 +94,32 @@ class ApiServer:
         """
         Give the events of one watch request until the server ends it.
 
+        Args:
+            path: Of a collection.
+            query: With ``timeoutSeconds``, when the server shall end it.
+
         Raises:
-            ClusterError: The watch broke; ``status`` 410 means that it must begin with a new list.
+            ClusterError: The watch broke. With a ``status`` the server itself has refused it or
+                ended it, and it must begin with a new list.
         """
         connection = await self._connect()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + float(query["timeoutSeconds"]) + WATCH_MARGIN_S
         try:
-            response = await connection.send("GET", _target(path, query), self._headers(), b"")
-            if response.status != 200:
-                raise _error("GET", path, response, await connection.read_all())
-            async for line in connection.lines():
-                event: Json = json.loads(line)
+            async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                response = await connection.send("GET", _target(path, query), self._headers(), b"")
+                if response.status != 200:
+                    raise _error("GET", path, response, await connection.read_all())
+            lines = connection.lines()
+            # NB: the time is that of reading alone. Whoever iterates is not to be cancelled by it.
+            while (line := await _next(lines, end)) is not None:
+                event = read_object(line)
+                item = mapping(event.get("object"))
                 if event.get("type") == "ERROR":
-                    status = event["object"]
-                    raise ClusterError(str(status.get("message")), status=status.get("code"))
+                    raise ClusterError(str(item.get("message")), status=item.get("code") or 500)
                 yield event
-        except (OSError, EOFError, ValueError) as error:
-            raise ClusterError(f"watch of {path} broke: {error}") from error
+        except (OSError, EOFError, ValueError) as error:  # TimeoutError is an OSError
+            raise ClusterError(f"watch of {path} broke: {str(error) or 'out of time'}") from error
         finally:
             connection.close()
 
@@ -126,8 +140,10 @@ class ApiServer:
     ) -> Json:
         content = b"" if body is None else json.dumps(body, separators=(",", ":")).encode()
         answer = await self._exchange(method, path, query, content, content_type, patience_s)
-        result: Json = json.loads(answer)
-        return result
+        try:
+            return read_object(answer)
+        except ValueError as error:
+            raise ClusterError(f"{method} {path}: the answer is no JSON object: {error}") from error
 
     async def _exchange(
         self,
@@ -174,7 +190,9 @@ class ApiServer:
         except (OSError, EOFError) as error:  # TimeoutError is an OSError
             # The other kept connections go to the same server: they are as dead as this one.
             self.close()
-            raise ClusterError(f"{method} {target}: no answer: {error or 'out of time'}") from error
+            raise ClusterError(
+                f"{method} {target}: no answer: {str(error) or 'out of time'}"
+            ) from error
         self.time = http_date(response.date) or self.time
         if connection.reusable():
             self._idle.append(connection)
@@ -195,17 +213,22 @@ class ApiServer:
     async def _connect(self) -> Connection:
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT_S):
-                return await Connection.open(self._address)
+                return await Connection.open(self.address)
         except OSError as error:
             raise ClusterError(f"the API server does not answer: {error}") from error
 
     def _headers(self) -> list[tuple[str, str]]:
         return [
-            ("host", self._address.host),
+            ("host", self.address.host),
             ("accept", "application/json"),
             ("user-agent", "seatrial-conductor"),
-            ("authorization", f"Bearer {self._token()}"),
+            ("authorization", f"Bearer {self.token()}"),
         ]
+
+
+async def _next(lines: AsyncIterator[bytes], end: float) -> bytes | None:
+    async with asyncio.timeout_at(end):
+        return await anext(lines, None)
 
 
 def _target(path: str, query: Mapping[str, str]) -> str:

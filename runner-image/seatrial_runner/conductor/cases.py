@@ -11,6 +11,7 @@ from typing import Any
 from seatrial.api.journal import CaseDoc, TestState
 
 from seatrial_runner.clock import parse, rfc3339
+from seatrial_runner.conductor.record_reading import read_record
 
 Case = dict[str, Any]  # the Case of the conductor's interface, see the architecture page
 
@@ -191,6 +192,7 @@ def read_case(value: object) -> Case:
     properties = value.get("properties") or {}
     if not isinstance(properties, dict):
         raise ValueError("case.properties must be an object")
+    record = value.get("messages")
     return {
         "id": clipped(value["id"], 1024),
         "outcome": value["outcome"],
@@ -204,6 +206,7 @@ def read_case(value: object) -> Case:
         "properties": {
             str(key)[:64]: clipped(str(text), 1024) for key, text in list(properties.items())[:32]
         },
+        **({} if record is None else {"messages": read_record(record)}),
     }
 
 

@@ -28,6 +28,8 @@ _MAX_EVENTS = 1000
 # Of all logs, before compression: some 5 to 1 is usual for logs, and a report has other parts.
 _MAX_LOG_CHARACTERS = 4 * 1024 * 1024
 _LEAST_LOG = 2048
+# What messages may take of the report, and what they may make of the JUnit file.
+_SHARE = MAX_REPORT_BYTES // 3
 _CUT = "[... the beginning is left out: the report is bounded ...]\n"
 
 
@@ -87,14 +89,19 @@ def _event(item: Json) -> Json:
 def bounded_parts(stage: Stage, events: list[Json], logs: Mapping[str, LogDoc]) -> dict[str, bytes]:
     """Give the compressed parts of the report, at most 900 KiB of base64 in total."""
     texts = {key: log["text"] for key, log in logs.items()}
-    report_key, junit_key, logs_key = REPORT_KEYS
-    parts = {
-        report_key: _gzip(json.dumps(report(stage, events)).encode()),
-        junit_key: _gzip(junit_xml(stage.run, stage.journal.summary, stage.cases)),
-    }
+    report_key, junit_key, logs_key, messages_key = REPORT_KEYS
+    summary = stage.journal.summary
+    junit = _gzip(junit_xml(stage.run, summary, stage.cases, stage.recorded.texts()))
+    if _encoded({junit_key: junit}) > _SHARE:
+        junit = _gzip(junit_xml(stage.run, summary, stage.cases))
+    parts = {report_key: _gzip(json.dumps(report(stage, events)).encode()), junit_key: junit}
     room = MAX_REPORT_BYTES - _encoded(parts)
     if room < 0:  # thousands of long failures: the counts and the journal's end still fit
-        parts[junit_key] = _gzip(junit_xml(stage.run, stage.journal.summary, {}))
+        parts[junit_key] = _gzip(junit_xml(stage.run, summary, {}))
+        room = MAX_REPORT_BYTES - _encoded(parts)
+    # As base64 it takes a third more.
+    if messages := stage.recorded.part(min(room, _SHARE) * 3 // 4 - 4):
+        parts[messages_key] = messages
         room = MAX_REPORT_BYTES - _encoded(parts)
     budget = _MAX_LOG_CHARACTERS
     while True:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from seatrial.api.duration import format_duration
 from seatrial.api.errors import SeatrialError
 from seatrial.api.journal import FailureDoc, FinishedDoc, TestState
+from seatrial.api.names import CONDUCTOR_PORT, WEBHOOKS_PORT
 
 from seatrial_runner.clock import parse
 from seatrial_runner.conductor.apiserver import ApiServer
@@ -27,6 +28,8 @@ from seatrial_runner.conductor.stage import Control, Stage
 if TYPE_CHECKING:
     from seatrial_runner.conductor.keepsakes import Keepsakes
     from seatrial_runner.conductor.reception import Reception
+    from seatrial_runner.conductor.tapping import Tapping
+    from seatrial_runner.conductor.webhooks import WebhookPort
 
 # NB: what a plain run (scenarios alone: no services, faults or test pods) does not need is imported
 # where it is used. Each module is a millisecond or two of a start whose price is measured.
@@ -85,6 +88,17 @@ class Conducting:
             from seatrial_runner.conductor.probing import Probing
 
             stage.probing = Probing(stage)
+        self._tapping: Tapping | None = None
+        if stage.run.get("taps"):
+            from seatrial_runner.conductor.tapping import Tapping
+
+            self._tapping = Tapping(stage)
+        self._webhooks: WebhookPort | None = None
+        if stage.run.get("webhooks"):
+            from seatrial_runner.conductor.webhooks import WebhookPort
+
+            self._webhooks = WebhookPort(WEBHOOKS_PORT if port == CONDUCTOR_PORT else 0)
+            stage.webhooks = self._webhooks.place
         self._reception: Reception | None = None
         if stage.run["access"]:
             from seatrial_runner.conductor.reception import Reception
@@ -119,6 +133,10 @@ class Conducting:
             await asyncio.gather(work, *background, return_exceptions=True)
             if self._reception is not None:
                 await self._reception.close()
+            if self._webhooks is not None:
+                self._webhooks.close()
+            if self._tapping is not None:
+                await self._tapping.let_go()
 
     def _background(self) -> list[Coroutine[Any, Any, None]]:
         stage = self._stage
@@ -128,6 +146,7 @@ class Conducting:
             self._follow_control(),
             *(keep_seen(stage.api, stage.namespace, kind, stage.seen) for kind in kinds),
             *self._direction.background(),
+            *([self._webhooks.keep_serving()] if self._webhooks else []),
         ]
 
     def _kinds_to_watch(self) -> list[Kind]:
@@ -166,11 +185,18 @@ class Conducting:
 
     async def _work(self) -> None:
         summary = self._stage.journal.summary
+        if self._stage.journal.start > 1:
+            restore_cases(self._stage)
         if summary["finished"] is None:
             await self._resume()
             if self._reception is not None:
                 await self._reception.open(self._port)
             await self._finish(await self._play())
+        elif self._tapping is not None and not summary["reportReady"]:
+            self._stage.lost(
+                "The conductor was restarted after the tests: what the taps had recorded is not in"
+                " the report."
+            )
         if not summary["reportReady"]:
             await self._report()
         if self._reception is not None:
@@ -181,7 +207,6 @@ class Conducting:
         stage = self._stage
         if stage.journal.start == 1:
             return
-        restore_cases(stage)
         kinds = self._kinds_to_watch()
         while not stage.seen.knows(kinds):
             await stage.seen.wait(_LOOK_AGAIN_S)
@@ -274,6 +299,8 @@ class Conducting:
 
     async def _tests(self, ago_s: float) -> FinishedDoc:
         probing = self._stage.probing
+        if self._tapping is not None:
+            await self._tapping.open()
         if probing is not None:
             await probing.baseline()
         await self._direction.gate_opened(ago_s=ago_s)
@@ -342,8 +369,10 @@ class Conducting:
         stage = self._stage
         try:
             async with asyncio.timeout(stage.run["collectingTimeout"]):
+                if self._tapping is not None:
+                    await self._tapping.close()
                 await collect(stage, self._keepsakes())
                 stage.journal.summary["reportReady"] = True
                 await stage.journal.save()
         except (SeatrialError, TimeoutError) as error:
-            logger.error("no report: %s", error or "timeouts.collecting is over")
+            logger.error("no report: %s", str(error) or "timeouts.collecting is over")

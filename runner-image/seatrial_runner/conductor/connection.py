@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +14,14 @@ if TYPE_CHECKING:
     import ssl
 
 _CHUNK = 64 * 1024
+# A peer that is gone without a word (its node, or a translation of addresses in between, has
+# forgotten us) is found out after 25 s: whoever only listens, as a watch does, would never know.
+_KEPT_ALIVE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+)
 # A list of all pods of a big run is some MiB; more than this is no answer to us.
 MAX_BODY = 64 * 1024 * 1024
 
@@ -51,7 +60,10 @@ class Connection:
     @classmethod
     async def open(cls, address: Address) -> Connection:
         """Connect, with TLS if the address has a context."""
-        return cls(*await asyncio.open_connection(address.host, address.port, ssl=address.tls))
+        streams = await asyncio.open_connection(address.host, address.port, ssl=address.tls)
+        for option in _KEPT_ALIVE:
+            streams[1].get_extra_info("socket").setsockopt(*option)
+        return cls(*streams)
 
     async def send(
         self, method: str, target: str, headers: list[tuple[str, str]], content: bytes

@@ -30,7 +30,7 @@ COLLECT_CONTAINER = "collect"
 _COLLECT_S = 30.0
 
 
-async def container_ends(stage: Stage, turn: Turn, direction: Direction) -> Loss | None:
+async def container_ends(stage: Stage, turn: Turn, direction: Direction) -> Loss | Come | None:
     """Return when the container has ended and its files are in; or why that never happens."""
     begun = False
     gone_since: float | None = None
@@ -58,6 +58,8 @@ async def container_ends(stage: Stage, turn: Turn, direction: Direction) -> Loss
                 return Loss(f"{how} before its container said how it ended")
         else:
             finding = diagnose(test_subject(stage.seen, turn.test), stage.now())
+            if finding is not None and not begun:
+                return Come("Error", finding.message)  # nothing that it could have lost
             if finding is not None:
                 return Loss(finding.message)
         await something(stage, turn)
@@ -65,7 +67,7 @@ async def container_ends(stage: Stage, turn: Turn, direction: Direction) -> Loss
 
 def _files_are_in(turn: Turn, pod: Object) -> bool:
     collect = pods.container(pod, COLLECT_CONTAINER)
-    if collect is None or turn.ended:
+    if collect is None or turn.collected:
         return True
     return collect.terminated is not None or pods.is_over(pod)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,8 @@ MAX_JUNIT_FILES = 200
 MAX_TEST_JUNIT_BYTES = 32 * 1024 * 1024
 MAX_ALL_JUNIT_BYTES = 64 * 1024 * 1024  # of all tests: they are held in memory
 LONGEST_POLL_S = 30.0
+# That a sidecar is kept while what it has handed in is written: less than its pod's grace period.
+_LONGEST_TAKING_S = 8.0
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class Turn:
     ended: dict[int, Ended] = field(default_factory=dict)  # by shard; only when no retry follows
     answers: dict[tuple[int, int], Json] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)  # JUnit XML by file name
+    collected: bool = False  # all of them are here
+    taken: int = 0  # attempts of a container test whose results have been taken in
     present: str = ""  # UID of the pod of a container test
     past: set[str] = field(default_factory=set)  # UIDs of the pods of its earlier attempts
     exit_code: int = 0  # of a container test
@@ -55,6 +60,7 @@ class Turn:
         self.waiting.clear()
         self.ended.clear()
         self.files.clear()
+        self.collected = False
 
     def notify(self) -> None:
         """Wake everyone who waits for this turn."""
@@ -197,6 +203,28 @@ class Desk:
         turn.files[file[:256]] = body.decode("utf-8", "replace")
         turn.notify()
         return {"bytes": len(body)}
+
+    async def collected(self, test: str, body: Json) -> Json:
+        """
+        Hear from a sidecar that it has handed in everything; ask for it again if it is not here.
+
+        Answered once what the files say is in the journal: until then the sidecar has them still,
+        for a conductor that comes after this one.
+        """
+        turn = self.turn(test)
+        state = self._stage.test(test)
+        if state is None or state["outcome"] in ("Pending", "Running"):
+            if len(turn.files) < _number(body, "files", 0):
+                return {"resend": True}
+            attempt = turn.attempt
+            turn.collected = True
+            turn.notify()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LONGEST_TAKING_S):
+                    while turn.taken < attempt and not turn.cancelled:
+                        await turn.changed.wait()
+        await self._stage.journal.written()
+        return {"resend": False}
 
     def _sender(self, test: str, body: Json) -> tuple[Turn, int, int]:
         shard, attempt = _number(body, "shard", 0), _number(body, "attempt", 1)

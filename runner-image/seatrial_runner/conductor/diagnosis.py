@@ -236,11 +236,19 @@ def _configuration(subject: Subject, pod: Object, container: Container) -> Itera
         yield Finding(
             Reason.CONTAINER_CONFIG,
             f"{_begin(container.title)} of {subject.title} cannot be created:"
-            f" {quote(container.waiting_message or container.waiting)}."
-            " Correct what the message names in the service.",
+            f" {quote(container.waiting_message or container.waiting)}. {_correct(container)}",
             subject.name,
             pods.name(pod),
         )
+
+
+def _correct(container: Container) -> str:
+    # The kubelet's words where the image's user is root, or a name of which it cannot tell.
+    if "runAsNonRoot" in container.waiting_message:
+        return (
+            "Set runAsUser, or spec.podSecurity: baseline where the cluster's operator allows it."
+        )
+    return "Correct what the message names."
 
 
 def _out_of_memory(subject: Subject, pod: Object, container: Container) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from seatrial_runner.clock import parse
 from seatrial_runner.conductor import pods
 from seatrial_runner.conductor.diagnosis import Finding, Subject, diagnose
 from seatrial_runner.conductor.logs import tail
-from seatrial_runner.conductor.reach import until_reachable
+from seatrial_runner.conductor.reach import NAMES_S, until_reachable
 from seatrial_runner.conductor.readiness import is_well, service_state, subject_of
 from seatrial_runner.conductor.seen import (
     ENDPOINT_SLICES,
@@ -62,7 +62,7 @@ async def pass_gate(stage: Stage) -> FailureDoc | None:
         if finding is not None:
             return await _failure(stage, finding)
         if all(state["state"] == "Ready" for state in states):
-            await until_reachable(stage.run["services"])
+            await until_reachable(stage.run["services"], named_within_s=NAMES_S)
             return None
         if stage.monotonic() >= deadline:
             return _out_of_time(stage, states)

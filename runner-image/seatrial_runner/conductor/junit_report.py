@@ -15,18 +15,23 @@ from seatrial_runner.conductor.junit_files import xml_text
 _KEPT_CASES = 5000
 
 
-def junit_xml(run: RunDoc, summary: SummaryDoc, cases: Mapping[str, Cases]) -> bytes:
+def junit_xml(
+    run: RunDoc,
+    summary: SummaryDoc,
+    cases: Mapping[str, Cases],
+    outputs: Mapping[tuple[str, str], str] | None = None,
+) -> bytes:
     """
     Write the results as JUnit XML that every reader takes.
 
     A flaky case passes and has its earlier failures as ``rerunFailure`` (Maven Surefire's word),
     and properties say so. Of what the summary alone knows (an earlier conductor's cases), counts
-    and failures are told.
+    and failures are told. ``outputs`` go by test and case: what a case has for its system-out.
     """
     root = ET.Element("testsuites", name=f"{run['namespace']}/{run['name']}")
     _provisioning(root, run, summary)
     for test in summary["tests"]:
-        _test(root, test, cases.get(test["name"]) or Cases())
+        _test(root, test, cases.get(test["name"]) or Cases(), outputs or {})
     if summary["faults"]:
         _faults(root, summary)
     if probes := summary.get("probes"):
@@ -81,11 +86,16 @@ def _provisioning(root: ET.Element, run: RunDoc, summary: SummaryDoc) -> None:
         _bad(_element(suite, "environment"), "error", lost["message"] if lost else "it broke")
 
 
-def _test(root: ET.Element, test: TestState, cases: Cases) -> None:
+def _test(
+    root: ET.Element,
+    test: TestState,
+    cases: Cases,
+    outputs: Mapping[tuple[str, str], str],
+) -> None:
     suite = _suite(root, test["name"], test["startedAt"])
     last = cases.last()
     for case in last[:_KEPT_CASES]:
-        _case(suite, case, cases)
+        _case(suite, case, cases, outputs.get((test["name"], case["id"]), ""))
     if len(last) > _KEPT_CASES:
         element = _element(suite, f"{len(last) - _KEPT_CASES} more cases")
         ET.SubElement(element, "skipped", message="left out of this report")
@@ -104,10 +114,14 @@ def _test(root: ET.Element, test: TestState, cases: Cases) -> None:
             ET.SubElement(element, "skipped", message=_text(test["message"] or "not run"))
 
 
-def _case(suite: ET.Element, case: Case, cases: Cases) -> None:
+def _case(suite: ET.Element, case: Case, cases: Cases, output: str) -> None:
     element = _element(suite, case["id"], _between(case["startedAt"], case["finishedAt"]))
     if case.get("file"):
         element.set("file", _text(case["file"]))
+    # A flaky case has its attempts.
+    known = {name: text for name, text in case.get("properties", {}).items() if name != "flaky"}
+    if known:
+        _properties(element, known)
     message, details = case.get("message", ""), case.get("details", "")
     match case["outcome"]:
         case "failed":
@@ -119,6 +133,8 @@ def _case(suite: ET.Element, case: Case, cases: Cases) -> None:
         case _:
             for before in cases.attempts(case["id"])[:-1]:
                 _bad(element, "rerunFailure", before.get("message", ""), before.get("details", ""))
+    if output:
+        ET.SubElement(element, "system-out").text = _text(output)
 
 
 def _faults(root: ET.Element, summary: SummaryDoc) -> None:
@@ -179,7 +195,7 @@ def _probes(root: ET.Element, probes: list[ProbeState]) -> None:
 def _properties(element: ET.Element, values: Mapping[str, str]) -> None:
     properties = ET.SubElement(element, "properties")
     for name, value in values.items():
-        ET.SubElement(properties, "property", name=name, value=_text(value))
+        ET.SubElement(properties, "property", name=_text(name), value=_text(value))
 
 
 def _clean_up(root: ET.Element, run: RunDoc) -> None:

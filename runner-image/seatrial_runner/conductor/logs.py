@@ -6,11 +6,13 @@ import re
 from urllib.parse import quote
 
 from seatrial_runner.conductor.apiserver import ApiServer
+from seatrial_runner.conductor.passwords import masked
 
 MAX_BYTES = 256 * 1024
 
-# What a log is likely to hold by accident. The values of Secrets can't be read here, so only the
-# usual shapes are looked for: a credential of another shape stays.
+# What a log is likely to hold by accident. Of the values of Secrets the passwords of presets and
+# those of spec.envFrom are known here; for the others, as of a service's own envFrom, the usual
+# shapes are looked for: one of another shape stays.
 _SECRETS = (
     # NB: possessive (*+): two runs of spaces side by side would be tried in every way to share them
     # out, and a line of 200,000 spaces took minutes.
@@ -55,6 +57,11 @@ async def tail(
 
 
 def redacted(text: str) -> str:
+    """Replace the passwords that are known, and what looks like a credential, by ``***``."""
+    return without_credentials(masked(text))
+
+
+def without_credentials(text: str) -> str:
     """Replace what looks like a credential by ``***``."""
     text = _PRIVATE_KEY.sub("*** private key ***", text)
     for pattern in _SECRETS:

@@ -10,11 +10,12 @@ from typing import Any
 from seatrial.api.duration import format_duration
 from seatrial.api.errors import ClusterError, ConflictError, NotFoundError
 from seatrial.api.journal import TestState
+from seatrial.api.names import CONDUCTOR, CONDUCTOR_PORT
 
 from seatrial_runner.conductor import pods
 from seatrial_runner.conductor.container_tests import container_came_to, container_ends
 from seatrial_runner.conductor.desk import Desk, Turn
-from seatrial_runner.conductor.diagnosis import Finding, diagnose
+from seatrial_runner.conductor.diagnosis import Finding, Subject, diagnose
 from seatrial_runner.conductor.direction import Direction
 from seatrial_runner.conductor.ending import Come
 from seatrial_runner.conductor.gate import last_lines, test_subject
@@ -23,12 +24,16 @@ from seatrial_runner.conductor.scenario_tests import timeout_of
 from seatrial_runner.conductor.seen import PODS
 from seatrial_runner.conductor.stage import Stage
 from seatrial_runner.conductor.suite_tests import suite_came_to, suite_ends
-from seatrial_runner.conductor.turn_pods import Loss, one_case, pods_of, something
+from seatrial_runner.conductor.turn_pods import Loss, one_case, pods_of, shard_of, something
+from seatrial_runner.conductor.waiting import waits_for
 
 logger = logging.getLogger("seatrial.conductor")
 
 Json = dict[str, Any]
 Object = dict[str, Any]
+
+# Pods start with the run; one that is not at the gate so long after its turn has come is told of.
+_SLOW_S = 5.0
 
 
 class PodTests:
@@ -59,6 +64,9 @@ class PodTests:
             finally:
                 turn.is_open = False
                 state["attempts"] = turn.attempt
+            # Its sidecar hears of it after us: the end of the test is noted without a pause.
+            turn.taken = turn.attempt
+            turn.notify()
             if "container" not in test or not self._tries_again(turn, come):
                 return come
             # The Job makes another pod for each attempt, as many as tests[].retries allow.
@@ -87,6 +95,9 @@ class PodTests:
                 return failure
         if "pytest" in test:
             await self._director.begin_with(turn.test)
+        # That the test runs must be known to whoever comes after us: a pod that is through the gate
+        # does not come to it again.
+        await self._stage.journal.save()
         turn.is_open = True
         turn.notify()
         try:
@@ -111,17 +122,36 @@ class PodTests:
         return Come("Failed", message)
 
     async def _pods_come(self, turn: Turn, timeout_s: float) -> Come | None:
-        """Wait until every shard stands at the gate, so that the test's time is its own."""
-        give_up = self._stage.monotonic() + timeout_s
+        """
+        Wait until every shard stands at the gate, so that the test's time is its own.
+
+        One that is slow to come is told of meanwhile, in the test's message.
+        """
+        began = self._stage.monotonic()
         while len(turn.waiting) < turn.shards:
-            finding = diagnose(test_subject(self._stage.seen, turn.test), self._stage.now())
+            subject = test_subject(self._stage.seen, turn.test)
+            finding = diagnose(subject, self._stage.now())
             if finding is not None:
                 return await self._never_started(finding)
-            if self._stage.monotonic() > give_up:
-                there = f"{len(turn.waiting)} of {turn.shards} of its pods came to the gate"
-                return Come("Error", f"{there} within {_duration(timeout_s)}", lost=True)
+            waited_s = self._stage.monotonic() - began
+            there = f"{len(turn.waiting)} of {turn.shards} of its pods came to the gate"
+            if waited_s > timeout_s:
+                why = _why_not_there(subject, turn)
+                return Come("Error", f"{there} within {_duration(timeout_s)}{why}", lost=True)
+            if waited_s > _SLOW_S:
+                self._say(turn, f"{there} so far{_why_not_there(subject, turn)}")
             await something(self._stage, turn)
+        self._say(turn, "")
         return None
+
+    def _say(self, turn: Turn, message: str) -> None:
+        """Put a sentence into the state of a test that runs."""
+        state = self._stage.test(turn.test)
+        if state is not None and state["message"] != message:
+            state["message"] = message[:1024]
+            self._stage.journal.changed()
+            if message:
+                logger.info("test %s: %s", turn.test, message)
 
     async def _never_started(self, finding: Finding) -> Come:
         logs = ""
@@ -152,6 +182,18 @@ class PodTests:
         for name in sorted(self._stage.running):
             if any(pods.test(pod) == name for pod in self._stage.seen.all(PODS)):
                 await self._stop(self._desk.turn(name), "the run ends")
+
+
+def _why_not_there(subject: Subject, turn: Turn) -> str:
+    """Say how the pods stand that have not come, to be put behind how many have."""
+    late = [pod for pod in subject.pods if shard_of(pod) not in turn.waiting]
+    if not late:
+        return ": the others are not there yet"
+    name, runs = pods.name(late[0]), any(each.running_since for each in pods.containers(late[0]))
+    if runs:
+        where = f"{CONDUCTOR}:{CONDUCTOR_PORT}"
+        return f": pod {name} runs, and should ask at {where}; its log says whether that answers"
+    return f": {waits_for(subject)}"
 
 
 def _duration(seconds: float) -> str:

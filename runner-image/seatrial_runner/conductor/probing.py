@@ -11,12 +11,13 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from seatrial.api import memory
 from seatrial.api.duration import format_duration, parse_duration
 
 from seatrial_runner import clock
 from seatrial_runner.clock import parse, rfc3339
 from seatrial_runner.conductor.reach import tcp_problem
-from seatrial_runner.conductor.scenario_tests import services_document
+from seatrial_runner.conductor.scenario_tests import connections_given, services_document
 from seatrial_runner.conductor.steady import Check, Ledger
 from seatrial_runner.conductor.workers import Channel, WorkerError, run_in_worker
 
@@ -33,6 +34,9 @@ _WRITE_AFTER_S = 5.0  # counts of checks that held are written so often, for a c
 _PAUSE_S = 0.5  # before the worker is made again
 _LONGEST_S = 60.0  # that the beginning and the end of the tests wait for checks
 _MAX_WAITING = 4096
+# Of a thread. All stacks count against the worker's memory, and each probe of a database has two
+# threads. NB: no less, for Python 3.13 reads nested JSON with up to 2 MiB.
+_STACK = 4 * memory.MIB
 _IN_EFFECT = ("Requested", "Active")
 
 
@@ -226,6 +230,7 @@ def _to_the_millisecond(moment: datetime) -> datetime:
 
 def _check_for_ever(probes: list[Json], services: Json, channel: Channel) -> NoReturn:
     """Make the checks of all probes until the process is killed, or the conductor is gone."""
+    threading.stack_size(_STACK)
     hurries = [threading.Event() for _ in probes]
     for probe, hurry in zip(probes, hurries, strict=True):
         arguments = (probe, services, channel, hurry)
@@ -260,16 +265,18 @@ def _keep_checking(probe: Json, services: Json, channel: Channel, hurry: threadi
 
 def _problem(probe: Json, services: Json) -> str:
     """Make a check; empty if it held."""
+    from seatrial_runner.conductor.passwords import masked
     from seatrial_runner.scenario import World
     from seatrial_runner.scenario.checks import check
+    from seatrial_runner.scenario.given import given_variables
 
     timeout_s = parse_duration(probe.get("timeout") or "2s").total_seconds()
     if probe.get("tcp"):
         host, _, port = probe["tcp"].rpartition(":")
         return tcp_problem(host, int(port), timeout_s=timeout_s)
-    expect = probe.get("expect") or ["response.status < 400"]
+    world = World(services=services, connections=connections_given(), **given_variables())
     try:
-        return check(probe["http"], expect, World(services=services), timeout_s=timeout_s)
+        return check(probe, world, timeout_s=timeout_s)
     # A bug of ours must not end the checks of the other probes without a word.
     except Exception as error:  # noqa: BLE001
-        return f"the check broke: {type(error).__name__}: {error}"[:500]
+        return masked(f"the check broke: {type(error).__name__}: {error}")[:500]

@@ -19,13 +19,17 @@ from seatrial_runner.journal import FencedError
 
 logger = logging.getLogger("seatrial.conductor")
 
+_REPLACED = 75  # EX_TEMPFAIL of sysexits.h
+
 
 def run_process(argv: list[str]) -> int:
     """
     Conduct the run; give the exit status.
 
-    0 means that nothing is left to do, also for a conductor that a newer one has replaced: the
-    kubelet must not start it again. Anything else makes the kubelet start it anew, and it resumes.
+    0 means that nothing is left to do. Anything else makes the kubelet start it anew, and it
+    resumes: also one that a newer one has replaced. That is mostly one of a pod that is gone, which
+    no kubelet starts again; but a pod that was deleted by force may begin after its successor, and
+    then the one that is replaced is the only one to stay.
     """
     # NB: only ours at INFO: httpx would write every URL, with whatever secret is in it.
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
@@ -38,7 +42,7 @@ def run_process(argv: list[str]) -> int:
         return asyncio.run(_conduct(settings))
     except FencedError as error:
         logger.warning("conductor replaced: %s", error)
-        return 0
+        return _REPLACED
     except SpecError as error:
         logger.error("conductor cannot start: %s", error)
         return 2
@@ -59,7 +63,9 @@ async def _conduct(settings: Settings) -> int:
         stopped = True
         work.cancel()
 
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop)
+    loop.add_signal_handler(signal.SIGUSR1, _say_where_all_stand)
     try:
         await work
     except asyncio.CancelledError:
@@ -70,3 +76,10 @@ async def _conduct(settings: Settings) -> int:
     finally:
         api.close()
     return 0
+
+
+def _say_where_all_stand() -> None:
+    from seatrial_runner.conductor.stacks import where_all_stand
+
+    for line in where_all_stand():
+        logger.info("task %s", line)

@@ -17,6 +17,10 @@ logger = logging.getLogger("seatrial.conductor")
 # its rules at most once a second; until then a client is told "connection refused". Measured here:
 # the first request after the last readiness came too early in every run.
 LONGEST_S = 3.0
+# A name that is not there is nobody's refusal: the cluster's DNS learns of Services in its turn,
+# and may keep for some seconds that it did not know one. NB: when the API server was away, a DNS
+# that watches it asks again up to 30 s later; of twenty runs then, no name was there after 18 s.
+NAMES_S = 45.0
 _PAUSE_S = 0.02
 _CONNECT_S = 0.5
 # A gateway in between accepts before it knows whether the service does, and closes if not.
@@ -29,6 +33,7 @@ async def until_reachable(
     within_s: float = LONGEST_S,
     in_a_row: int = 1,
     in_front: bool = True,
+    named_within_s: float = 0.0,
 ) -> None:
     """
     Return when every TCP port of the services accepts a connection, or after ``within_s``.
@@ -40,6 +45,7 @@ async def until_reachable(
             been replaced, the node's proxy may for a while lead to some that are gone.
         in_front: Ask at the gateway as well, where it carries a service. NB: not while faults may
             be there: a connection of ours would count as one that has met them.
+        named_within_s: The longest time that names are waited for before.
 
     What is not reached by then may refuse strangers: that is for the tests to find. Nobody answers
     to a stranger on UDP, so nothing is asked there.
@@ -57,10 +63,12 @@ async def until_reachable(
 
     # In a worker, because resolving names would start threads here.
     def work(channel: Channel) -> Json:
+        _resolve_all([hosts for hosts, _ in targets], time.monotonic() + named_within_s)
         return {"missing": _connect_all(targets, time.monotonic() + within_s, in_a_row)}
 
+    timeout_s = named_within_s + within_s + 2 * _CONNECT_S
     try:
-        result = await run_in_worker(work, _listen, timeout_s=within_s + 2 * _CONNECT_S)
+        result = await run_in_worker(work, _listen, timeout_s=timeout_s)
     except WorkerError as error:
         logger.info("services not checked: %s", error)
         return
@@ -117,6 +125,21 @@ def _accepts(host: str, port: int) -> bool:
 
 async def _listen(message: Json) -> Json:
     return {}
+
+
+def _resolve_all(names: list[list[str]], deadline: float) -> None:
+    """Return when one name of each list can be resolved, or at the deadline."""
+    for hosts in names:
+        while not any(_resolves(host) for host in hosts) and time.monotonic() < deadline:
+            time.sleep(5 * _PAUSE_S)
+
+
+def _resolves(host: str) -> bool:
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError:
+        return False
+    return True
 
 
 def _connect_all(targets: list[tuple[list[str], int]], deadline: float, in_a_row: int) -> list[str]:

@@ -66,6 +66,8 @@ class Routes:
             case "POST", ("v1", "tests", test, "junit"):
                 file = request.query.get("file", "")
                 return self._desk.junit(self._own(asking, test), file, request.body)
+            case "POST", ("v1", "tests", test, "collected"):
+                return await self._desk.collected(self._own(asking, test), request.json())
             case "POST", ("v1", "requests"):
                 return await self._requests(request.json())
             case "GET", ("v1", "faults", name):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,12 +13,16 @@ from seatrial.api.names import RUN_CONFIGMAP
 
 from seatrial_runner.conductor.apiserver import ApiServer
 
+logger = logging.getLogger("seatrial.conductor")
+
 Object = dict[str, Any]
 
-_WATCH_S = 280
+# Less than a run takes: what a watch has missed, its successor gets.
+_WATCH_S = 120
 _PAGE = "500"
 _PAUSE_S = 0.5
-_GONE = 410
+# With these the server asks for patience, and knows the version still.
+_BUSY = (None, 429, 503)
 
 
 @dataclass(frozen=True)
@@ -114,9 +119,9 @@ async def follow(
     """
     List a kind, then watch it, for ever; begin anew whenever the server is away or has forgotten.
 
-    An outage loses nothing: the next list brings what has changed.
+    An outage loses nothing: the next watch, or list, brings what has changed.
     """
-    version = ""
+    version, told = "", ""
     selector = {"fieldSelector": kind.field_selector} if kind.field_selector else {}
     path = kind.path(namespace)
     while True:
@@ -137,12 +142,15 @@ async def follow(
             }
             async for event in api.watch(path, query):
                 item = event["object"]
-                version = item["metadata"]["resourceVersion"]
+                version, told = item["metadata"]["resourceVersion"], ""
                 if event["type"] != "BOOKMARK":
                     on_event(event["type"], item)
         except ClusterError as error:
-            if error.status == _GONE:
+            if error.status not in _BUSY:
                 version = ""
+            if str(error) != told:  # once for each reason: this may go on for long
+                told = str(error)
+                logger.info("%s are not seen for now: %s", kind.plural, told)
             await asyncio.sleep(_PAUSE_S)
 
 

@@ -13,12 +13,15 @@ from seatrial.api.journal import ControlDoc, FinishedDoc, RunDoc, ServiceDoc, Te
 from seatrial_runner.clock import rfc3339
 from seatrial_runner.conductor.apiserver import ApiServer
 from seatrial_runner.conductor.cases import Case, Cases, clipped
+from seatrial_runner.conductor.passwords import masked
+from seatrial_runner.conductor.recorded import Recorded
 from seatrial_runner.conductor.seen import Seen
 from seatrial_runner.conductor.windows import Windows
 from seatrial_runner.journal import Journal
 
 if TYPE_CHECKING:
     from seatrial_runner.conductor.probing import Probing
+    from seatrial_runner.scenario.world import WebhookPlace
 
 
 class Control:
@@ -63,11 +66,13 @@ class Stage:
     monotonic: Callable[[], float]
     windows: Windows = field(default_factory=Windows)
     cases: dict[str, Cases] = field(default_factory=dict)
+    recorded: Recorded = field(default_factory=Recorded)
     running: set[str] = field(default_factory=set)  # names of tests
     taken: set[str] = field(default_factory=set)  # UIDs of pods that faults have evicted
     # Why the tests end before their time; what is still running says so.
     ending: FinishedDoc | None = None
     probing: Probing | None = None  # None: no probes are declared
+    webhooks: WebhookPlace | None = None  # None: no scenario has one
 
     @property
     def namespace(self) -> str:
@@ -91,7 +96,7 @@ class Stage:
         return self.cases.setdefault(test, Cases())
 
     def lost(self, sentence: str) -> None:
-        """Say what evidence is missing, because an earlier conductor ended."""
+        """Say what evidence is missing, because something of ours has ended."""
         self.journal.summary["lostEvidence"].append(sentence)
         self.journal.note("evidence.lost", message=sentence)
 
@@ -112,10 +117,15 @@ class Stage:
         """
         new = 0
         try:
-            for case in cases:
+            for given in cases:
+                case = _without_passwords(given)
+                record = case.pop("messages", None)
                 if self.cases_of(test).add(case, shard=shard, attempt=attempt):
-                    self._note_case(test, case, shard, attempt)
+                    recorded = record["total"] if record is not None else 0
+                    self._note_case(test, {**case, "recorded": recorded}, shard, attempt)
                     new += 1
+                    if record is not None:
+                        self.recorded.keep(test, case["id"], attempt, record)
         finally:
             if new:
                 self.count(test)
@@ -158,3 +168,8 @@ class Stage:
             message=test["message"],
             lost=lost,
         )
+
+
+def _without_passwords(case: Case) -> Case:
+    """Mask what a test's failure may show: the URL that it connected to."""
+    return {**case, "message": masked(case["message"]), "details": masked(case["details"])}

@@ -23,6 +23,8 @@ class Window:
     begin: datetime
     end: datetime | None = None  # None: still open
     since: datetime | None = None  # None: from ``begin``
+    undone: datetime | None = None  # from then on, only recovery is awaited
+    is_met_itself: bool = False  # by requests to its own hosts, before it was undone
     own: int = 0
     total: int = 0
     first_own: datetime | None = None
@@ -41,18 +43,20 @@ class Window:
         self.total += 1
         self.first = min(at, self.first or at)
         if host in self.hosts:
+            # One that follows when the fault is undone does not outweigh all that met it by others.
+            self.is_met_itself |= self.undone is None or at <= self.undone
             self.own += 1
             self.first_own = min(at, self.first_own or at)
 
     @property
     def hits(self) -> int:
-        """Requests to the target's own hosts; if there were none, all requests."""
-        return self.own or self.total
+        """Requests to the target's own hosts; if there were none before its end, all requests."""
+        return self.own if self.is_met_itself else self.total
 
     @property
     def first_hit(self) -> datetime | None:
         """The first of those that ``hits`` counts."""
-        return self.first_own or self.first
+        return self.first_own if self.is_met_itself else self.first
 
 
 @dataclass

@@ -8,6 +8,7 @@ A fork costs milliseconds and finds everything imported already. The conductor s
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import gc
 import json
 import os
@@ -18,7 +19,10 @@ import sys
 import threading
 import traceback
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, NoReturn
+
+from seatrial.api import memory
 
 Json = dict[str, Any]
 
@@ -27,17 +31,16 @@ Json = dict[str, Any]
 MAX_MESSAGE = 8 * 1024 * 1024
 
 
-# What a worker may take beyond what it was forked with. Kubernetes ends all processes of a
-# container that has no memory left: one hostile answer would take the conductor with it.
-HEADROOM = 320 * 1024 * 1024
-
-
 class WorkerError(Exception):
     """The worker ended without a result; the message says how."""
 
 
 class WorkerTimeoutError(WorkerError):
     """The worker was killed because its time was over."""
+
+
+class WorkerMemoryError(WorkerError):
+    """The worker needed more memory than it may take."""
 
 
 class Channel:
@@ -67,7 +70,14 @@ Work = Callable[[Channel], Json]
 Listener = Callable[[Json], Awaitable[Json]]
 
 
-async def run_in_worker(work: Work, listener: Listener, *, timeout_s: float | None) -> Json:
+async def run_in_worker(
+    work: Work,
+    listener: Listener,
+    *,
+    timeout_s: float | None,
+    stop_s: float = 0.0,
+    most: int = memory.BESIDE,
+) -> Json:
     """
     Run ``work`` in a process of its own and give its result.
 
@@ -75,12 +85,18 @@ async def run_in_worker(work: Work, listener: Listener, *, timeout_s: float | No
         work: Called in the worker with its channel; its result must be made of JSON types.
         listener: Called here with each message; its answer goes back if the worker asked for one.
         timeout_s: The worker is killed after this time; None: only when this is cancelled.
+        stop_s: When this is cancelled, the worker gets SIGTERM and has so long to end; it may go
+            on talking meanwhile. 0: it is killed at once.
+        most: Bytes that it may take beyond what it was forked with. Kubernetes ends all processes
+            of a container that has no memory left: one hostile answer would take the conductor
+            with it.
 
     Raises:
         WorkerTimeoutError: The time was over.
+        WorkerMemoryError: It needed more than ``most``.
         WorkerError: The worker ended without a result: it was killed, or ``work`` raised.
     """
-    pid, connection = _fork(work)
+    pid, connection = _fork(work, most)
     ended = False
     try:
         reader, writer = await asyncio.open_unix_connection(sock=connection, limit=MAX_MESSAGE)
@@ -89,6 +105,13 @@ async def run_in_worker(work: Work, listener: Listener, *, timeout_s: float | No
                 result = await _listen(reader, writer, listener)
         except TimeoutError:
             raise WorkerTimeoutError(f"timed out after {timeout_s:g} s") from None
+        except asyncio.CancelledError:
+            if stop_s:
+                os.kill(pid, signal.SIGTERM)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(stop_s):
+                        await _listen(reader, writer, listener)
+            raise
         finally:
             writer.transport.abort()
         ended = result is None
@@ -97,7 +120,8 @@ async def run_in_worker(work: Work, listener: Listener, *, timeout_s: float | No
     if result is None:
         raise WorkerError(f"the worker process {_how_it_ended(status)} without a result")
     if "raised" in result:
-        raise WorkerError(str(result["raised"]))
+        kind = WorkerMemoryError if result.get("memory") else WorkerError
+        raise kind(str(result["raised"]))
     value: Json = result["result"]
     return value
 
@@ -137,7 +161,7 @@ async def _answer(writer: asyncio.StreamWriter, listener: Listener, message: Jso
     writer.write(json.dumps(answer, separators=(",", ":")).encode() + b"\n")
 
 
-def _fork(work: Work) -> tuple[int, socket.socket]:
+def _fork(work: Work, most: int) -> tuple[int, socket.socket]:
     ours, theirs = socket.socketpair()
     gc.freeze()  # a collection in the worker must not copy the pages it shares with us
     sys.stdout.flush()
@@ -145,23 +169,29 @@ def _fork(work: Work) -> tuple[int, socket.socket]:
     pid = os.fork()
     if pid == 0:
         ours.close()
-        _be_a_worker(work, theirs)
+        _be_a_worker(work, most, theirs)
     gc.unfreeze()
     theirs.close()
     return pid, ours
 
 
-def _be_a_worker(work: Work, connection: socket.socket) -> NoReturn:
+def _be_a_worker(work: Work, most: int, connection: socket.socket) -> NoReturn:
     status = 1
     try:
-        _bound_memory()
+        _bound_memory(most)
         # The conductor's handlers write into its event loop's wake-up pipe, which we share.
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        # The conductor says on this signal where it stands (``process.py``), and so do we.
+        faulthandler.register(signal.SIGUSR1, file=2)
         channel = Channel(connection)
         try:
             channel.tell({"result": work(channel)})
+        except MemoryError:
+            channel.tell(
+                {"raised": f"it needed more than {most // memory.MIB} MiB", "memory": True}
+            )
         except Exception as error:  # noqa: BLE001 - the conductor must hear of anything
             text = "".join(traceback.format_exception(error, limit=-5))
             channel.tell({"raised": f"the worker raised {type(error).__name__}: {error}"})
@@ -172,14 +202,14 @@ def _be_a_worker(work: Work, connection: socket.socket) -> NoReturn:
         os._exit(status)
 
 
-def _bound_memory() -> None:
+def _bound_memory(most: int) -> None:
     if sys.platform != "linux":  # nobody's container
         return
     # Source: proc(5), statm: the sixth number is data + stack, in pages; it is what RLIMIT_DATA
     # bounds, while RLIMIT_AS would also count what allocators only reserve.
     with open("/proc/self/statm", encoding="ascii") as statm:
         pages = int(statm.read().split()[5])
-    limit = pages * resource.getpagesize() + HEADROOM
+    limit = pages * resource.getpagesize() + most
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 

@@ -30,7 +30,7 @@ class Carrier(Protocol):
     name come one after another, those for different names at the same time.
     """
 
-    async def put(self, name: str, order: FaultOrder, deadline: float) -> None:
+    async def put(self, name: str, order: FaultOrder, deadline: float) -> datetime | None:
         """
         Put a fault into effect that is not; it is in effect on return.
 
@@ -38,6 +38,9 @@ class Carrier(Protocol):
             name: Of the fault.
             order: What to do; only its common fields have been checked, not ``params``.
             deadline: When it ends, on ``time.monotonic``, which all processes of a machine share.
+
+        Returns:
+            When it was in effect; None: the evidence will say when its effect was seen.
 
         Raises:
             ValueError: The order makes no sense; the message names the field (400).

@@ -33,6 +33,7 @@ class _Record:
     name: str
     order: FaultOrder
     applied: datetime
+    effective: datetime | None
     deadline: float
     timer: asyncio.TimerHandle | None = None
     ended: datetime | None = None
@@ -83,7 +84,10 @@ class Ledger:
             if record is not None:
                 await self._end(record, "deadline" if self._is_over(record) else "request")
             record = await self._begin(name, order, deadline)
-            return await self._report(record)
+            if record.effective is None:
+                return await self._report(record)
+            # What a fault has met that has only begun is not worth the time of asking Envoy.
+            return self._told(record, Evidence())
 
     async def delete(self, name: str) -> FaultReport:
         """
@@ -148,15 +152,16 @@ class Ledger:
     async def _begin(self, name: str, order: FaultOrder, deadline: float) -> _Record:
         if len(self._active) >= MAX_ACTIVE:
             raise NotInjectedError(f"{MAX_ACTIVE} faults are in effect: end one before")
+        applied = self._now()
         try:
-            await self._carrier.put(name, order, deadline)
+            effective = await self._carrier.put(name, order, deadline)
         except (ValueError, FaultError):
             raise
         except BaseException:
             # Nobody knows how far it came; what is half done must not stay.
             self._spawn(self._undo_half(name))
             raise
-        record = _Record(name, order, applied=self._now(), deadline=deadline)
+        record = _Record(name, order, applied, effective, deadline)
         self._active[name] = record
         self._ended.pop(name, None)
         self._set_timer(record)
@@ -176,8 +181,9 @@ class Ledger:
 
     async def _end(self, record: _Record, by: EndedBy | None) -> None:
         await self._carrier.delete(record.name)
+        ended = self._now()  # to learn what it has met takes some milliseconds more
         record.evidence = await self._carrier.evidence(record.name)
-        record.ended, record.ended_by = self._now(), by
+        record.ended, record.ended_by = ended, by
         if record.timer is not None:
             record.timer.cancel()
         del self._active[record.name]
@@ -214,16 +220,20 @@ class Ledger:
             pause = min(2 * pause, _AGAIN_AT_MOST_S)
 
     async def _report(self, record: _Record) -> FaultReport:
+        if record.ended is not None:
+            return self._told(record, record.evidence)
+        return self._told(record, await self._carrier.evidence(record.name))
+
+    def _told(self, record: _Record, evidence: Evidence) -> FaultReport:
         left = record.deadline - self._monotonic()
         over = record.ended is not None
-        evidence = record.evidence if over else await self._carrier.evidence(record.name)
         return FaultReport(
             name=record.name,
             kind=record.order["kind"],
             state="ended" if over else "active",
             boot=self.boot,
             applied=rfc3339(record.applied),
-            effective=_written(evidence.effective),
+            effective=_written(record.effective or evidence.effective),
             remainingS=0.0 if over else round(max(left, 0.0), 3),
             ended=_written(record.ended),
             endedBy=record.ended_by,

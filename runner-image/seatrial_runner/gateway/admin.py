@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
 from seatrial.api import names
 
+from seatrial_runner.gateway.asking import Asking
+
 _ANSWER_S = 2.0
 # A switch has reached Envoy's worker within its next loop; while that is overloaded, later.
 _SEEN_S = 2.0
 _LOOK_S = 0.001
-_FULL = json.dumps({"numerator": 100, "denominator": "HUNDRED"}, separators=(",", ":"))
+# Percent. NB: a filter of the access log asks by the same key, and reads a whole number only.
+_FULL = "100"
 
 
 class EnvoyError(Exception):
@@ -27,13 +30,19 @@ class Admin:
 
     def __init__(self, directory: Path, port: int) -> None:
         self._switchboard = str(directory / names.ENVOY_SWITCHBOARD)
-        self._port = port
+        self._orders = Asking(lambda: asyncio.open_connection("127.0.0.1", port))
+        self._worker = Asking(lambda: asyncio.open_unix_connection(self._switchboard))
+        # Two orders to Envoy are carried out in no order if the second does not wait.
+        self._ordering = asyncio.Lock()
 
-    async def switch(self, shares: Mapping[str, float]) -> None:
+    async def switch(
+        self, shares: Mapping[str, float], *, wanted: Callable[[], bool] = lambda: True
+    ) -> None:
         """
         Say which share of requests meets each fault; 0 ends it.
 
-        On return Envoy's worker has seen it: the next request meets it, or does not.
+        On return Envoy's worker has seen it: the next request meets it, or does not. Unless it was
+        not wanted any more, and others have said so: a fault may be over before it is seen.
 
         Raises:
             EnvoyError: It may, or may not, have seen it.
@@ -45,12 +54,12 @@ class Admin:
             part = {"numerator": round(share * 1_000_000), "denominator": "MILLION"}
             values[names.envoy_key(fault)] = json.dumps(part) if share else ""
             values[names.envoy_probe_key(fault)] = _FULL if share else ""
-        await self._post(
-            "/runtime_modify?" + "&".join(f"{k}={quote(v)}" for k, v in values.items())
-        )
+        target = "/runtime_modify?" + "&".join(f"{k}={quote(v)}" for k, v in values.items())
+        async with self._ordering:
+            await self._post(target)
         last, share = list(shares.items())[-1]  # they are seen together
         async with _answer_in(_SEEN_S):
-            while await self._is_on(last) is not (share > 0):  # noqa: ASYNC110 - another process
+            while wanted() and await self._is_on(last) is not (share > 0):  # noqa: ASYNC110
                 await asyncio.sleep(_LOOK_S)
 
     async def mark(self, number: int) -> None:
@@ -61,8 +70,7 @@ class Admin:
             EnvoyError: It may, or may not, be written.
         """
         async with _answer_in(_ANSWER_S):
-            connection = await asyncio.open_unix_connection(self._switchboard)
-            await _ask(connection, "GET", f"{names.ENVOY_MARK}{number}")
+            await self._worker.ask("GET", f"{names.ENVOY_MARK}{number}")
 
     async def wait_until_ready(self) -> None:
         """Wait until it serves; it begins to when it knows the addresses of all Services."""
@@ -81,6 +89,11 @@ class Admin:
                 while await reader.read(4096):
                     pass
 
+    def close(self) -> None:
+        """Close the connections to it."""
+        self._orders.close()
+        self._worker.close()
+
     async def reopen_log(self) -> None:
         """
         Make it open its access log again.
@@ -92,29 +105,12 @@ class Admin:
 
     async def _post(self, target: str) -> None:
         async with _answer_in(_ANSWER_S):
-            connection = await asyncio.open_connection("127.0.0.1", self._port)
-            status = await _ask(connection, "POST", target)
+            status = await self._orders.ask("POST", target)
         if status != 200:
             raise EnvoyError(f"Envoy answers {status} to {target[:40]}")
 
     async def _is_on(self, fault: str) -> bool:
-        connection = await asyncio.open_unix_connection(self._switchboard)
-        return await _ask(connection, "GET", f"/{fault}") == 200
-
-
-async def _ask(
-    connection: tuple[asyncio.StreamReader, asyncio.StreamWriter], method: str, target: str
-) -> int:
-    reader, writer = connection
-    with contextlib.closing(writer):
-        head = f"{method} {target} HTTP/1.1\r\nhost: envoy\r\nconnection: close\r\n"
-        writer.write(f"{head}content-length: 0\r\n\r\n".encode())
-        # NB: not until the end: Envoy closes a connection a second later.
-        try:
-            answer = await reader.readuntil(b"\r\n\r\n")
-            return int(answer.split(None, 2)[1])
-        except (asyncio.IncompleteReadError, IndexError, ValueError):
-            raise EnvoyError("Envoy closed the connection") from None
+        return await self._worker.ask("GET", f"/{fault}") == 200
 
 
 @contextlib.asynccontextmanager

@@ -6,6 +6,8 @@ import asyncio
 import logging
 import socket
 from collections import OrderedDict
+from dataclasses import replace
+from datetime import datetime
 from time import monotonic
 
 from seatrial.api.control import FaultOrder, GatewayDoc
@@ -40,6 +42,7 @@ class Controller:
         self._http = http
         self._links = Links(channels, self._state)
         self._faults: dict[str, FaultWord] = {}
+        self._ending: dict[str, FaultWord] = {}  # until every worker has said that it is over
         self._free = set(range(SLOTS))
         self._ended: OrderedDict[str, Evidence] = OrderedDict()
         self._https: set[str] = set()  # names of http faults
@@ -80,13 +83,14 @@ class Controller:
 
     # The carrier ---------------------------------------------------------------------------------
 
-    async def put(self, name: str, order: FaultOrder, deadline: float) -> None:
-        """Put a fault into effect, in every worker."""
+    async def put(self, name: str, order: FaultOrder, deadline: float) -> datetime:
+        """Put a fault into effect, in every worker, or in Envoy; give the moment when it is."""
         self._ended.pop(name, None)
         if order["kind"] in HTTP:
             self._https.add(name)
+            self._lost_before[name] = self._board.lost
             await self._http.put(name, order, deadline)
-            return
+            return clock.now()
         self._https.discard(name)
         self._check(order)
         if not self._free:
@@ -100,6 +104,7 @@ class Controller:
                 self._looking = asyncio.create_task(self._look_for_refusals())
         self._faults[name] = FaultWord(name=name, order=order, slot=slot, deadline=deadline)
         await self._links.tell("put", [self._faults[name]])
+        return clock.now()
 
     async def renew(self, name: str, order: FaultOrder, deadline: float) -> None:
         """Move the deadline, in every worker."""
@@ -118,7 +123,7 @@ class Controller:
         if word is None:
             return
         # A worker that is made anew from here on does not hear of it.
-        del self._faults[name]
+        self._ending[name] = self._faults.pop(name)
         try:
             await self._links.tell("remove", [word])
         except BaseException as error:
@@ -126,6 +131,8 @@ class Controller:
             if isinstance(error, NoAnswerError):
                 raise NotRevertedError(f"fault {name} may still be there: {error}") from error
             raise
+        finally:
+            self._ending.pop(name, None)
         self._ended[name] = self._evidence(word)
         while len(self._ended) > _KEPT:
             self._ended.popitem(last=False)
@@ -136,8 +143,9 @@ class Controller:
     async def evidence(self, name: str) -> Evidence:
         """Give what a fault has met, by the counts of all workers."""
         if name in self._https:
-            return await self._http.evidence(name)
-        word = self._faults.get(name)
+            evidence = await self._http.evidence(name)
+            return replace(evidence, counts={**evidence.counts, **self._lost_of(name)})
+        word = self._faults.get(name) or self._ending.get(name)
         return self._ended.get(name, Evidence()) if word is None else self._evidence(word)
 
     async def abilities(self) -> dict[str, str]:
@@ -187,15 +195,18 @@ class Controller:
             if refusals.count:
                 name = COUNTS[Cell.REFUSED]
                 counts[name] = counts.get(name, 0) + refusals.count
-        # Not by the fault: by a worker that died while it was on.
-        if lost := board.lost - self._lost_before.get(word["name"], board.lost):
-            counts["lostConnections"] = lost
         return Evidence(
             hits=hits,
             first_hit=min(moments, default=None),
             last_hit=max(moments, default=None),
-            counts=counts,
+            counts=counts | self._lost_of(word["name"]),
         )
+
+    def _lost_of(self, name: str) -> dict[str, int]:
+        """Count what broke while a fault was on, not by it: by a worker that died."""
+        now = self._board.lost
+        lost = now - self._lost_before.get(name, now)
+        return {"lostConnections": lost} if lost else {}
 
     async def _look_for_refusals(self) -> None:
         while self._refusals:

@@ -82,6 +82,8 @@ class Envoy:
         self._lanes = {fault: Lanes(fault, through, directory) for fault in faults}
         self._active: dict[str, _Active] = {}  # by fault
         self._tasks: set[asyncio.Task[None]] = set()
+        self._undoing: dict[str, asyncio.Task[None]] = {}  # by fault: Envoy is being told
+        self._unread: set[str] = set()  # faults that are off, and whose last hits are not known yet
         self._is_up = False
         self._marks = 0
 
@@ -106,6 +108,7 @@ class Envoy:
             self._let_go(fault)
         with contextlib.suppress(EnvoyError):
             await self._admin.switch(dict.fromkeys(self._faults, 0.0))
+        self._admin.close()
         for lanes in self._lanes.values():
             await lanes.close()
         self._log.close()
@@ -127,8 +130,9 @@ class Envoy:
             await self._lanes[fault].open(hold)
         self._switch_file(fault).touch()
         self._set_timer(fault, name, deadline)
+        self._undoing.pop(fault, None)  # of an order before: it does not end this one
         try:
-            await self._admin.switch({fault: share})
+            await self._admin.switch({fault: share}, wanted=lambda: fault in self._active)
         except EnvoyError as error:
             self._let_go(fault)
             self._spawn(self._undo_until_done(fault))
@@ -154,15 +158,14 @@ class Envoy:
         if active is not None and active.order != name:
             return  # an earlier order of the same fault; that one has ended
         await self._undo(fault)
-        await self._read_to_now()
 
     async def evidence(self, name: str) -> Evidence:
         """Give what a fault has met."""
         fault = self._fault(name)
-        if fault in self._active:
+        if fault in self._active or fault in self._unread:
             await self._read_to_now()
-        else:
-            self._log.read()
+            self._unread.discard(fault)
+        self._log.read()
         return self._log.evidence(fault)
 
     async def abilities(self) -> dict[str, str]:
@@ -184,7 +187,7 @@ class Envoy:
     def _set_timer(self, fault: str, name: str, deadline: float) -> None:
         if (active := self._active.get(fault)) is not None:
             active.timer.cancel()
-        # Both are time.monotonic on Linux; with uvloop a loop's time is rounded to milliseconds.
+        # Both are time.monotonic on Linux.
         loop = asyncio.get_running_loop()
         timer = loop.call_at(deadline, self._ring, fault)
         self._active[fault] = _Active(name, timer)
@@ -203,10 +206,11 @@ class Envoy:
                 logger.exception("an http fault is past its time", extra={"fault": fault})
                 await asyncio.sleep(_READ_EVERY_S)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def _let_go(self, fault: str) -> None:
         """End what is not Envoy's: at once, and without it."""
@@ -216,12 +220,27 @@ class Envoy:
         self._switch_file(fault).unlink(missing_ok=True)
 
     async def _undo(self, fault: str) -> None:
+        """
+        End a fault.
+
+        At its deadline two ask for that, the book of orders and our own timer; Envoy is told once.
+
+        Raises:
+            NotRevertedError: It may still be there.
+        """
         self._let_go(fault)
+        undoing = self._undoing.get(fault)
+        if undoing is None or undoing.done():
+            self._undoing[fault] = undoing = self._spawn(self._switch_off(fault))
+        await asyncio.shield(undoing)
+
+    async def _switch_off(self, fault: str) -> None:
         try:
-            await self._admin.switch({fault: 0.0})
+            await self._admin.switch({fault: 0.0}, wanted=lambda: fault not in self._active)
         except EnvoyError as error:
             if self._is_up:
                 raise NotRevertedError(f"{fault} may still be there: {error}") from error
+        self._unread.add(fault)
 
     async def _read_to_now(self) -> None:
         """Read what Envoy has to say of what was until now; its log is a little behind."""

@@ -1,4 +1,4 @@
-"""What has met an ``http`` fault: read from Envoy's access log, which has only that."""
+"""What has met an ``http`` fault, or could not: read from Envoy's access log."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class _Tally:
     first_ms: int | None = None
     last_ms: int | None = None
     counts: dict[str, int] = field(default_factory=dict)
+    unread: set[int] = field(default_factory=set)  # connections that are no HTTP, by number
 
     def count(self, what: str) -> None:
         self.counts[what] = self.counts.get(what, 0) + 1
@@ -35,7 +36,8 @@ class RequestLog:
     """
     Counts requests by the fault that they have met.
 
-    Envoy writes a line when a request is sent down a fault's route, and another when it is over.
+    Envoy writes a line when a request is sent down a fault's route, and another when it is over;
+    and some for each connection that is no HTTP, which every such fault lets pass.
     """
 
     def __init__(self, path: Path, *, most: int = MAX_BYTES) -> None:
@@ -62,7 +64,7 @@ class RequestLog:
             hits=tally.hits,
             first_hit=_moment(tally.first_ms),
             last_hit=_moment(tally.last_ms),
-            counts={"requests": tally.hits, **tally.counts},
+            counts={"requests": tally.hits, **tally.counts, **_unread(len(tally.unread))},
         )
 
     def skip(self) -> None:
@@ -125,12 +127,18 @@ class RequestLog:
             return  # torn by the end of an Envoy that was killed, or of a fault before our time
         if at_ms < tally.since_ms:
             return
+        if isinstance(passing := entry.get("passing"), int):
+            tally.unread.add(passing)
         if entry.get("type") == "DownstreamStart":
             tally.hits += 1
             tally.first_ms = at_ms if tally.first_ms is None else min(tally.first_ms, at_ms)
             tally.last_ms = at_ms if tally.last_ms is None else max(tally.last_ms, at_ms)
         elif entry.get("type") == "DownstreamEnd":
             tally.count("answered" if entry.get("status") else "unanswered")
+
+
+def _unread(connections: int) -> dict[str, int]:
+    return {"unreadConnections": connections} if connections else {}
 
 
 def _moment(at_ms: int | None) -> datetime | None:

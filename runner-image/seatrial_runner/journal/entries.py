@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 Entry = dict[str, Any]
@@ -20,8 +20,8 @@ class Entries:
     What happened in a run.
 
     When the text would pass ``max_bytes``, the oldest results of passed cases and hits of faults go
-    first, then the oldest of whatever is left but what a restart needs to undo a fault; ``dropped``
-    counts them and stands in the first line.
+    first, then the oldest of whatever is left but what a restart needs; the newest quarter, which
+    may not have been written yet, goes last. ``dropped`` counts them and stands in the first line.
     """
 
     def __init__(self, *, max_bytes: int = MAX_BYTES) -> None:
@@ -33,16 +33,16 @@ class Entries:
 
     @classmethod
     def parse(cls, text: str, *, max_bytes: int = MAX_BYTES) -> Entries:
-        """Read what ``to_text`` wrote; a line that is no JSON object counts as dropped."""
+        """Read what ``to_text`` wrote; a line that is no entry counts as dropped."""
         entries = cls(max_bytes=max_bytes)
         for line in text.splitlines():
             try:
                 entry = json.loads(line)
             except ValueError:
                 entry = None
-            if not isinstance(entry, dict):
+            if not isinstance(entry, dict) or not entry.keys() >= {"n", "kind"}:
                 entries.dropped += 1
-            elif entry.get("kind") == "dropped":
+            elif entry["kind"] == "dropped":
                 entries.dropped += int(entry.get("dropped", 0))
             else:
                 entries._append(entry)
@@ -85,13 +85,20 @@ class Entries:
         line = _line(entry)
         self._kept.append((entry, line))
         self._bytes += _size(line)
-        self._next = max(self._next, int(entry.get("n", 0)) + 1)
+        self._next = max(self._next, int(entry["n"]) + 1)
         if self._bytes > self._max_bytes - _HEAD:
             self._make_room()
 
     def _make_room(self) -> None:
         goal = self._max_bytes - _HEAD - min(_ROOM, self._max_bytes // 4)
-        for may_go in (_is_minor, _is_not_needed, _is_anything):
+        is_old, is_needed = self._older_than_a_quarter(), self._needed_by_a_restart()
+        first_to_last: list[Callable[[Entry], bool]] = [
+            lambda entry: is_old(entry) and _is_minor(entry),
+            lambda entry: is_old(entry) and not is_needed(entry),
+            lambda entry: not is_needed(entry),
+            lambda entry: True,
+        ]
+        for may_go in first_to_last:
             kept = []
             for entry, line in self._kept:
                 if self._bytes > goal and may_go(entry):
@@ -101,25 +108,37 @@ class Entries:
                     kept.append((entry, line))
             self._kept = kept
 
+    def _older_than_a_quarter(self) -> Callable[[Entry], bool]:
+        room = self._max_bytes // 4
+        first = self._next
+        for entry, line in reversed(self._kept):
+            room -= _size(line)
+            if room < 0:
+                break
+            first = entry["n"]
+        return lambda entry: bool(entry["n"] < first)
+
+    def _needed_by_a_restart(self) -> Callable[[Entry], bool]:
+        intents = {
+            entry.get("fault"): entry["n"]
+            for entry, _ in self._kept
+            if entry["kind"] == "fault.requested"
+        }
+        last = set(intents.values())
+        return lambda entry: entry["kind"] in _FOR_A_RESTART or entry["n"] in last
+
 
 # Room for the line that says how many were dropped.
 _HEAD = 64
-_FOR_UNDOING = frozenset({"fault.requested", "fault.reverted", "fault.failed", "gate.opened"})
+# Beside the last intent of each fault, with what it takes to undo it.
+_FOR_A_RESTART = frozenset({"fault.failed", "gate.opened", "shard.finished"})
 
 
 def _is_minor(entry: Entry) -> bool:
-    kind = entry.get("kind")
+    kind = entry["kind"]
     if kind in ("fault.hit", "probe.failed", "probe.held"):
         return True
     return kind == "case.finished" and entry.get("outcome") == "passed"
-
-
-def _is_not_needed(entry: Entry) -> bool:
-    return entry.get("kind") not in _FOR_UNDOING
-
-
-def _is_anything(entry: Entry) -> bool:
-    return True
 
 
 def _line(entry: Entry) -> str:

@@ -11,13 +11,14 @@ if TYPE_CHECKING:
     import pytest
 
 MAX_DETAILS_BYTES = 16 * 1024
-MAX_BATCH = 100  # cases in one request
+MAX_BATCH = 20  # cases in one request, each with its messages
 MAX_OUTPUT = 4096  # characters of each captured section
 MAX_MESSAGE = 500
 PHASES = ("setup", "call", "teardown")
 # Attributes that ``plugin`` sets on reports; xdist carries them to the controller.
 REQUESTS = "seatrial_requests"
 FLAKY = "seatrial_flaky"
+MESSAGES = "seatrial_messages"
 
 
 def envelope(shard: int, attempt: int, cases: list[dict[str, Any]]) -> dict[str, Any]:
@@ -84,6 +85,7 @@ def _case(reports: list[pytest.TestReport], attempt: int) -> dict[str, Any]:
         "line": (line or 0) + 1,
         "requests": sum(getattr(report, REQUESTS, 0) for report in reports),
         "properties": properties,
+        "messages": next((m for report in reports if (m := getattr(report, MESSAGES, None))), None),
     }
 
 

@@ -13,6 +13,7 @@ import re
 import signal
 import stat
 import sys
+from contextlib import suppress
 from urllib.parse import quote
 
 from seatrial_runner.runner import exit_status
@@ -22,12 +23,14 @@ from seatrial_runner.runner.conductor_api import (
     ConductorUnavailableError,
     test_path,
 )
+from seatrial_runner.runner.gate_command import READY_MARK
 from seatrial_runner.runner.settings import MissingSettingError, Settings
 
 MAX_FILE_BYTES = 5 * 1024 * 1024
 MAX_FILES = 100
 # The pod's grace period is 30 s by default; what is not handed in by then is lost.
 PATIENCE_S = 25.0
+_MOST_TIMES = 5
 
 
 def main(argv: list[str]) -> int:
@@ -43,24 +46,58 @@ def main(argv: list[str]) -> int:
     except (MissingSettingError, ValueError) as error:
         sys.stderr.write(f"seatrial collect: {error}\n")
         return exit_status.MISUSED
+    _be_ready(argv[1])
     sys.stderr.write("seatrial collect: waits for the test's end\n")
     sys.stderr.flush()
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
     return hand_in(api, settings.test, argv[1])
 
 
+def _be_ready(pattern: str) -> None:
+    """
+    Let the gate know that the signal will be seen.
+
+    Before this process had blocked it, the kernel would have dropped it: it is PID 1.
+    """
+    with suppress(OSError):  # then the gate goes on without
+        open(os.path.join(_root(pattern), READY_MARK), "x").close()
+
+
+def _root(pattern: str) -> str:
+    return os.path.dirname(re.split(r"[*?\[]", pattern)[0])
+
+
 def hand_in(api: ConductorApi, test: str, pattern: str) -> int:
-    """Post every file that matches; say of each that could not be posted why, and give 76."""
-    status = 0
-    root = os.path.dirname(re.split(r"[*?\[]", pattern)[0])
+    """
+    Post every file that matches; say of each that could not be posted why, and give 76.
+
+    A conductor that came while they were posted, and has not all of them, asks for them again.
+    """
+    for _ in range(_MOST_TIMES):
+        status, sent = _post_all(api, test, pattern)
+        try:
+            path = test_path(test, "collected")
+            answer = api.insist("POST", path, {"files": sent}, patience_s=PATIENCE_S)
+        except (ConductorError, ConductorUnavailableError) as error:
+            sys.stderr.write(f"seatrial collect: {error}\n")
+            return exit_status.NOT_REPORTED
+        if not answer.get("resend"):
+            break
+    return status
+
+
+def _post_all(api: ConductorApi, test: str, pattern: str) -> tuple[int, int]:
+    status, sent = 0, 0
+    root = _root(pattern)
     for path in sorted(glob.glob(pattern, recursive=True))[:MAX_FILES]:
         name = os.path.relpath(path, root)
         try:
             _post(api, test, path, name)
+            sent += 1
         except (OSError, ValueError, ConductorError, ConductorUnavailableError) as error:
             sys.stderr.write(f"seatrial collect: {path}: {error}\n")
             status = exit_status.NOT_REPORTED
-    return status
+    return status, sent
 
 
 def _post(api: ConductorApi, test: str, path: str, name: str) -> None:

@@ -83,7 +83,7 @@ class ConductorApi:
             text = response.read()
         except (OSError, http.client.HTTPException) as error:
             raise ConductorUnavailableError(
-                f"the conductor at {self.url} does not answer: {error or type(error).__name__}"
+                f"the conductor at {self.url} does not answer: {str(error) or type(error).__name__}"
             ) from error
         finally:
             connection.close()

@@ -5,10 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import wraps
+from pathlib import PurePath
 from typing import Any
 
 FIRST_PAUSE_S = 0.05
 LAST_PAUSE_S = 1.0
+
+
+def _nobody_asks(name: str, seconds: float) -> None:
+    pass
 
 
 def eventually(
@@ -18,6 +23,7 @@ def eventually(
     every: float | None = None,
     monotonic: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
+    record: Callable[[str, float], None] = _nobody_asks,
 ) -> Any:
     """
     Repeat a check until it holds, and give what it returned.
@@ -37,6 +43,7 @@ def eventually(
         every: Seconds between tries; by default 0.05, growing to 1.
         monotonic: Clock, in seconds.
         sleep: Waits that many seconds.
+        record: Told the check's name, and after how many seconds it held: the system's delay.
 
     Raises:
         AssertionError: It did not hold in time; says how often it was tried and what the last try
@@ -49,18 +56,29 @@ def eventually(
             @wraps(function)
             def repeated(*args: Any, **kwargs: Any) -> Any:
                 __tracebackhide__ = True
-                return eventually(
+                return _repeat(
                     lambda: function(*args, **kwargs),
-                    within=within,
-                    every=every,
-                    monotonic=monotonic,
-                    sleep=sleep,
+                    within,
+                    every,
+                    monotonic,
+                    sleep,
+                    lambda seconds: record(name_of(function), seconds),
                 )
 
             return repeated
 
         return decorate
-    return _repeat(check, within, every, monotonic, sleep)
+    known = name_of(check)
+    return _repeat(check, within, every, monotonic, sleep, lambda seconds: record(known, seconds))
+
+
+def name_of(check: Callable[..., Any]) -> str:
+    """Give a function's name, and of one that has none the line at which it stands."""
+    name = str(getattr(check, "__name__", type(check).__name__))
+    code = getattr(check, "__code__", None)
+    if name != "<lambda>" or code is None:
+        return name
+    return f"{PurePath(code.co_filename).name} line {code.co_firstlineno}"
 
 
 def _repeat(
@@ -69,6 +87,7 @@ def _repeat(
     every: float | None,
     monotonic: Callable[[], float],
     sleep: Callable[[float], None],
+    held: Callable[[float], None],
 ) -> Any:
     __tracebackhide__ = True
     began = monotonic()
@@ -79,6 +98,7 @@ def _repeat(
         try:
             result = check()
             if result is None or result:
+                held(monotonic() - began)
                 return result
             found = f"it gave {result!r}"
         # Under a fault anything may go wrong for a while: connections, answers, their contents.

@@ -12,7 +12,6 @@ from seatrial_runner.runner.conductor_api import (
     ConductorUnavailableError,
     fault_path,
 )
-from seatrial_runner.scenario import FaultsUnavailableError
 
 # The conductor answers when the fault is in effect, or undone: that may take a roll-out.
 ANSWER_S = 300.0
@@ -60,7 +59,7 @@ class ConductorFaults:
 
     def _ask(self, method: str, name: str, rest: str) -> dict[str, Any]:
         if self._api is None:
-            raise FaultsUnavailableError(f"fault {name!r}: {NO_CONDUCTOR}")
+            raise FaultOrderError(f"fault {name!r}: {NO_CONDUCTOR}")
         try:
             return self._api.insist(
                 method, fault_path(name, rest), timeout_s=ANSWER_S, patience_s=PATIENCE_S
@@ -132,5 +131,7 @@ class FaultFactory:
         if not self._faults.available:
             import pytest
 
-            pytest.skip(f"it needs fault {name!r}, and {NO_CONDUCTOR}")
+            from seatrial_runner.scenario.cluster_needed import needs_faults
+
+            pytest.skip(needs_faults([name]))
         return Fault(name, self._faults)

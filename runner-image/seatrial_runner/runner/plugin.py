@@ -20,12 +20,16 @@ from seatrial_runner.runner.session import SESSION, Session
 if TYPE_CHECKING:
     import httpx
 
+    from seatrial_runner.runner.connections import Connections
     from seatrial_runner.runner.faults import FaultFactory
     from seatrial_runner.runner.services import Services
+    from seatrial_runner.runner.webhooks import Webhooks
 
+pytest_plugins = ["seatrial_runner.runner.database_fixtures"]
 MARKER = "seatrial_fault"
 _YAML = (".yaml", ".yml")
 _MARKED_FAULTS = pytest.StashKey[ExitStack]()
+_CURRENT = pytest.StashKey[pytest.Item]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,12 +43,46 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="where a service of the system under test is; may be given several times",
     )
     group.addoption(
+        "--connection",
+        action="append",
+        default=[],
+        metavar="NAME=URL",
+        help="where a database or broker is, with credentials, as in"
+        " db=postgresql://USER:PASSWORD@localhost:5432/NAME; may be given several times",
+    )
+    group.addoption(
+        "--seatrial-namespace",
+        default="",
+        metavar="NAME",
+        help="namespace of a run that was kept, by the kubeconfig in use: for steps of kind exec,"
+        " kubernetes and logs; without it, scenarios that have one are skipped",
+    )
+    group.addoption(
+        "--seatrial-update-snapshots",
+        action="store_true",
+        help="store what steps with snapshot see, in place of comparing it",
+    )
+    group.addoption(
+        "--seatrial-seed",
+        default="",
+        metavar="TEXT",
+        help="what run.id and run.uuid of scenarios are made of; default: another one each time",
+    )
+    group.addoption(
+        "--webhooks",
+        default="",
+        metavar="HOST:PORT",
+        help="address on which webhooks listen; default: 127.0.0.1 and any free port, in the pods"
+        " of a run the pod's own",
+    )
+    group.addoption(
         "--conductor",
         default="",
         metavar="URL",
         help="conductor to ask for faults; default: SEATRIAL_URL. Its token is SEATRIAL_TOKEN",
     )
     parser.addini("seatrial_services", "NAME=URL, one a line, as --service", type="linelist")
+    parser.addini("seatrial_connections", "NAME=URL, one a line, as --connection", type="linelist")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -52,9 +90,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", f"{MARKER}(name): start a manual fault of the run around the test"
     )
-    options = [*config.getini("seatrial_services"), *config.getoption("--service")]
+    services = [*config.getini("seatrial_services"), *config.getoption("--service")]
+    connections = [*config.getini("seatrial_connections"), *config.getoption("--connection")]
     try:
-        session = Session(options, config.getoption("--conductor"))
+        session = Session(
+            services,
+            connections,
+            config.getoption("--conductor"),
+            kept_namespace=config.getoption("--seatrial-namespace"),
+            webhooks=config.getoption("--webhooks"),
+        )
     except ValueError as error:
         raise pytest.UsageError(str(error)) from error
     config.stash[SESSION] = session
@@ -86,9 +131,20 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     return None
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Generator[None, None, None]:
     """In a test pod keep this shard's tests, and in a further attempt those that failed."""
+    from seatrial_runner.runner.item_lanes import number_items
+
+    number_items(config, items)
+    yield
+    number_items(config, items)  # what other plugins have added
+    _keep_ours(config, items)
+
+
+def _keep_ours(config: pytest.Config, items: list[pytest.Item]) -> None:
     session = config.stash[SESSION]
     if not session.reports:
         return
@@ -126,17 +182,29 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int | pytest.ExitC
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Know which test is running: a fixture of the whole session records something of it."""
+    item.config.stash[_CURRENT] = item
+    try:
+        return (yield)
+    finally:
+        del item.config.stash[_CURRENT]
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
     """Start the faults a test is marked with, when its fixtures are there."""
     yield
     marks = list(item.iter_markers(MARKER))
     if not marks:
         return
-    from seatrial_runner.runner.faults import NO_CONDUCTOR, Fault
+    from seatrial_runner.runner.faults import Fault
 
     faults = item.config.stash[SESSION].faults
     if not faults.available:
-        pytest.skip(f"it needs a fault, and {NO_CONDUCTOR}")
+        from seatrial_runner.scenario.cluster_needed import needs_faults
+
+        pytest.skip(needs_faults([str(name) for mark in marks for name in mark.args]))
     started = item.stash.setdefault(_MARKED_FAULTS, ExitStack())
     for mark in reversed(marks):
         for name in mark.args:
@@ -158,13 +226,13 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Let a report say how many requests its phase sent, and that a scenario was flaky."""
+    """Let a report say how many requests its phase sent, and what is to be known of a scenario."""
     report = yield
     setattr(report, REQUESTS, item.config.stash[SESSION].traffic.take())
     if item.path.suffix in _YAML:
-        from seatrial_runner.runner.scenario_items import mark_flaky
+        from seatrial_runner.runner.scenario_items import mark
 
-        mark_flaky(item, report)
+        mark(item, report)
     return report
 
 
@@ -211,6 +279,15 @@ def services(pytestconfig: pytest.Config) -> Services:
     return pytestconfig.stash[SESSION].services
 
 
+@pytest.fixture(scope="session")
+def connections(pytestconfig: pytest.Config) -> Connections:
+    """The URLs of databases and brokers, with credentials, by the name of their service."""
+    from seatrial_runner.runner.connections import Connections
+
+    session = pytestconfig.stash[SESSION]
+    return Connections(session.connections, session.traffic.add)
+
+
 @pytest.fixture
 def http(pytestconfig: pytest.Config) -> Iterator[httpx.Client]:
     """An httpx client whose requests count as traffic for the run's faults."""
@@ -219,6 +296,16 @@ def http(pytestconfig: pytest.Config) -> Iterator[httpx.Client]:
     session = pytestconfig.stash[SESSION]
     with make_client(session.traffic, session.base_urls) as client:
         yield client
+
+
+@pytest.fixture
+def webhook(pytestconfig: pytest.Config) -> Iterator[Webhooks]:
+    """Open an endpoint that services call back: ``webhook("paid").url``, ``.wait()``."""
+    from seatrial_runner.runner.webhooks import Webhooks
+
+    opened = Webhooks(pytestconfig.stash[SESSION].webhook_place)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture(scope="session")
@@ -230,8 +317,19 @@ def faults(pytestconfig: pytest.Config) -> FaultFactory:
 
 
 @pytest.fixture(scope="session")
-def eventually() -> Callable[..., Any]:
-    """Repeat a check until it holds: ``eventually(lambda: ..., within=5, every=0.1)``."""
-    from seatrial_runner.runner.eventually import eventually
+def eventually(pytestconfig: pytest.Config) -> Callable[..., Any]:
+    """
+    Repeat a check until it holds: ``eventually(lambda: ..., within=5, every=0.1)``.
 
-    return eventually
+    How long that took is a property of the test.
+    """
+    from functools import partial
+
+    from seatrial_runner.runner.eventually import eventually
+    from seatrial_runner.runner.settled import note_settled
+
+    def record(name: str, seconds: float) -> None:
+        if test := pytestconfig.stash.get(_CURRENT, None):
+            note_settled(test.user_properties, name, seconds)
+
+    return partial(eventually, record=record)

@@ -126,13 +126,24 @@ class _Runner:
         try:
             import pytest
 
+            from seatrial_runner.scenario.identity import seed_of_attempt
+
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.environ[ENV_ATTEMPT] = str(attempt)
             os.environ[ENV_OUTCOME_FILE] = str(self._outcome_file)
             if self._only_file.exists():
                 os.environ[ENV_ONLY_FILE] = str(self._only_file)
             os.chdir(self._root)
-            options = ["-p", "seatrial", "-p", "no:cacheprovider", f"--rootdir={self._root}"]
+            # Before the arguments of the test, which may give another.
+            made_of = seed_of_attempt(self._settings.seed, attempt)
+            options = [
+                f"--seatrial-seed={made_of}",
+                "-p",
+                "seatrial",
+                "-p",
+                "no:cacheprovider",
+                f"--rootdir={self._root}",
+            ]
             status = int(pytest.main([*options, *self._arguments]))
         # Whatever it was, the parent must see this process end.
         except BaseException:  # noqa: BLE001

@@ -26,6 +26,9 @@ class Settings:
         self.test = environ.get(names.ENV_TEST, "")
         self.shard = int(environ.get(names.ENV_SHARD) or 0)
         self.shards = int(environ.get(names.ENV_SHARDS) or 1)
+        self.seed = environ.get(names.ENV_SEED, "")
+        index, _, of = environ.get(names.ENV_LANE, "").partition("/")
+        self.lane = (int(index or 0), int(of or 1))
         self.attempt = int(environ.get(ENV_ATTEMPT) or 1)
 
     def require(self) -> Settings:

@@ -7,18 +7,17 @@ needs it: httpx with the first request, CEL with the first expression, Jinja2 wi
 template.
 """
 
-from seatrial_runner.scenario.engine import run_instance
+from seatrial_runner.scenario.engine import TEARDOWN_S, run_instance
 from seatrial_runner.scenario.matrix import Instance, expand
 from seatrial_runner.scenario.preloading import preload
 from seatrial_runner.scenario.results import InstanceResult, Outcome, StepResult
-from seatrial_runner.scenario.world import Faults, FaultsUnavailableError, NoFaults, World
+from seatrial_runner.scenario.world import Faults, World
 
 __all__ = [
+    "TEARDOWN_S",
     "Faults",
-    "FaultsUnavailableError",
     "Instance",
     "InstanceResult",
-    "NoFaults",
     "Outcome",
     "StepResult",
     "World",

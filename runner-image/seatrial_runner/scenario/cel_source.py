@@ -80,6 +80,31 @@ def comparison(expression: str) -> Comparison | None:
     return Comparison(left, token.text, right) if left and right else None
 
 
+@dataclass(frozen=True)
+class Call:
+    """``name(arguments)``."""
+
+    name: str
+    arguments: list[str]
+
+
+def calls(expression: str) -> list[Call]:
+    """Find the calls of functions in an expression, outer before inner; not those of methods."""
+    tokens = _tokens(expression)
+    found = []
+    for index, token in enumerate(tokens[:-1]):
+        opening = tokens[index + 1]
+        if token.kind != "name" or opening.text != "(" or _is_field(tokens, index):
+            continue
+        rest = tokens[index + 2 :]
+        # The bracket's own depth is that of its surroundings.
+        close = next((t for t in rest if t.text == ")" and t.depth == opening.depth), None)
+        if close is not None:
+            inside = expression[opening.end : close.start]
+            found.append(Call(token.text, _split(inside, _tokens(inside), ",")))
+    return found
+
+
 def paths(expression: str) -> list[str]:
     """
     Find the variables in an expression with the fields taken of them, each once, longest form.

@@ -1,59 +1,72 @@
-"""Runs one instance of a scenario: its steps in order, branches side by side."""
+"""Runs one instance of a scenario: setup, its steps, and teardown whatever came of them."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
+from seatrial.api.report import messages_text
+
 from seatrial_runner.clock import rfc3339
+from seatrial_runner.scenario.action import Call, StepFailure, Tools
 from seatrial_runner.scenario.exchange import Client
+from seatrial_runner.scenario.flow import Flow, Place
+from seatrial_runner.scenario.kinds import MODULES, module_of, steps_of
 from seatrial_runner.scenario.matrix import Instance
 from seatrial_runner.scenario.redaction import Redactor
-from seatrial_runner.scenario.repetition import Repetition
-from seatrial_runner.scenario.results import InstanceResult, Outcome, StepResult
+from seatrial_runner.scenario.results import InstanceResult, Outcome, StepResult, step_line
 from seatrial_runner.scenario.scope import Scope, bad_name, first_scope
-from seatrial_runner.scenario.steps import (
-    StepFailure,
-    StepSkipped,
-    Tools,
-    act,
-    conclude,
-    step_name,
-    wanted,
-)
 from seatrial_runner.scenario.transcript import bounded, one_line
 from seatrial_runner.scenario.world import World
+
+# What a teardown may take, beyond the time of its test.
+TEARDOWN_S = 30.0
+_LAST_MESSAGES = 20  # in the details of a failure
 
 
 def run_instance(instance: Instance, world: World) -> InstanceResult:
     """
-    Run the steps in order, until one fails.
+    Run the steps in order, until one fails, and then the teardown.
 
-    Never raises for what a scenario or a system does: all of that is in the result.
+    Never raises for what a scenario or a system does: all of that is in the result. What stops it
+    from outside (KeyboardInterrupt, or what a signal handler raises) goes on when the teardown is
+    over.
     """
-    redactor = Redactor()
+    redactor = Redactor(world.secrets)
+    for url in world.connections.values():
+        redactor.learn_url(url)
     client = Client(world, redactor)
-    started_at, began = rfc3339(world.now()), world.monotonic()
-    deadline = began + instance.timeout_s
-    run = _Run(Tools(world, client, redactor), min(deadline, world.deadline or deadline), instance)
+    started_at = rfc3339(world.now())
+    run = _Run(Tools(world, client, redactor), instance, world.seed or os.urandom(6).hex())
+    recorded: dict[str, Any] = {}
     try:
-        failure = run.scenario()
+        run.whole()
+        recorded = redactor.mask_json(run.tools.resources.records())
     finally:
+        run.tools.resources.close()
         client.close()
-    outcome = _outcome(run.results, failure)
+    failure = run.failure
+    outcome = _outcome(run.main, failure)
     return InstanceResult(
         id=instance.id,
         outcome=outcome,
         started_at=started_at,
         finished_at=rfc3339(world.now()),
-        message=one_line(failure.message, redactor) if failure else _why_skipped(outcome),
-        details=bounded(redactor.mask(run.report(failure))) if failure else "",
+        message=one_line(failure.message, redactor) if failure else run.why_skipped,
+        details=bounded(redactor.mask(run.report() + _recorded_text(recorded))) if failure else "",
         steps=run.results,
         requests=client.requests,
+        seed=run.seed,
         flaky=outcome == "passed" and any(step.attempts > 1 for step in run.results),
+        recorded=recorded,
     )
+
+
+def _recorded_text(recorded: dict[str, Any]) -> str:
+    if "messages" not in recorded:
+        return ""
+    return "\n\n" + messages_text(recorded["messages"], last=_LAST_MESSAGES)
 
 
 def _outcome(results: list[StepResult], failure: StepFailure | None) -> Outcome:
@@ -62,196 +75,140 @@ def _outcome(results: list[StepResult], failure: StepFailure | None) -> Outcome:
     return "skipped" if all(step.outcome == "skipped" for step in results) else "passed"
 
 
-def _why_skipped(outcome: Outcome) -> str:
-    return "no step was carried out" if outcome == "skipped" else ""
-
-
 @dataclass
 class _Run:
+    """
+    One run of an instance.
+
+    Attributes:
+        seed: Of the variable ``run``.
+        main: Results of the scenario's own steps.
+        failure: What decides; that of a teardown only if nothing failed before it.
+        afterwards: The failure of the teardown, if there is another one.
+        unable: Why nothing of it can be done here; empty if it can.
+    """
+
     tools: Tools
-    deadline: float
     instance: Instance
-    results: list[StepResult] = field(default_factory=list)
-
-    def scenario(self) -> StepFailure | None:
-        """Run all steps; give the failure that ended them."""
-        world = self.tools.world
-        for name in self.instance.variables:
-            if problem := bad_name(name):
-                return StepFailure(f"matrix: {problem}", permanent=True)
-        scope = first_scope(self.instance.variables, world.services, world.environ)
-        return self.sequence(self.instance.steps, scope, self.results, "")
-
-    def sequence(
-        self, steps: list[dict[str, Any]], scope: Scope, results: list[StepResult], prefix: str
-    ) -> StepFailure | None:
-        """Run steps one after another, up to the first that fails."""
-        for number, step in enumerate(steps, start=1):
-            name = step_name(step)
-            title = f"{prefix}step {number} of {len(steps)} ({name})"
-            failure = self._one(step, scope, results, f"{prefix}{name}")
-            if failure:
-                failure.message = f"{title}: {failure.message}"
-                return failure
-        return None
-
-    def _one(
-        self, step: dict[str, Any], scope: Scope, results: list[StepResult], name: str
-    ) -> StepFailure | None:
-        world = self.tools.world
-        started_at, began = rfc3339(world.now()), world.monotonic()
-        repetition = Repetition(step, world, self.deadline)
-        inner: list[StepResult] = []
-        outcome: Outcome = "passed"
-        message, details, failure = "", "", None
-        try:
-            self._check_time()
-            if wanted(step, scope):
-                repetition.run(lambda seconds: self._once(step, scope, inner, seconds))
-            else:
-                outcome, message = "skipped", f"when is false: {step['when']}"
-        except StepSkipped as skipped:
-            outcome, message = "skipped", str(skipped)
-        except StepFailure as problem:
-            failure = self._timed_out(problem)
-            outcome, message, details = failure.outcome, failure.message, failure.details
-        # A bug of ours must not take the other results with it.
-        except Exception as error:  # noqa: BLE001
-            failure = StepFailure(f"the engine broke: {type(error).__name__}: {error}")
-            failure.outcome = "error"
-            outcome, message, details = "error", failure.message, _traceback(error)
-            failure.details = details
-        redactor = self.tools.redactor
-        results.append(
-            StepResult(
-                name=one_line(name, redactor),
-                outcome=outcome,
-                started_at=started_at,
-                duration_s=round(world.monotonic() - began, 6),
-                attempts=max(1, repetition.attempts),
-                tries=max(1, repetition.tries),
-                message=one_line(message, redactor),
-                details=bounded(redactor.mask(details)),
-            )
-        )
-        results.extend(inner)
-        return failure
-
-    def _once(
-        self,
-        step: dict[str, Any],
-        scope: Scope,
-        inner: list[StepResult],
-        seconds: Callable[[], float],
-    ) -> None:
-        if branches := step.get("parallel"):
-            inner.clear()  # of the try before
-            self._parallel(branches, scope, inner)
-            conclude(step, scope)
-        elif step.get("expectFailure"):
-            # Imported here: a plain run, whose start is measured, has no fault to fail by.
-            from seatrial_runner.scenario.expected_failure import fail_as_expected
-
-            fail_as_expected(step, scope, self.tools, seconds)
-        else:
-            act(step, scope, self.tools, seconds)
-
-    def _parallel(
-        self, branches: list[dict[str, Any]], scope: Scope, inner: list[StepResult]
-    ) -> None:
-        """Run branches in threads, wait for all, and take over what they captured."""
-        runs = [
-            _BranchRun(str(branch.get("name") or f"branch {number}"), branch["steps"], scope)
-            for number, branch in enumerate(branches, start=1)
-        ]
-        threads = [threading.Thread(target=run.run, args=(self,), daemon=True) for run in runs]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        for run in runs:
-            inner.extend(run.results)
-        failures = [run.failure for run in runs if run.failure]
-        if failures:
-            more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
-            raise StepFailure(
-                failures[0].message + more,
-                "\n\n".join(f"{f.message}\n{f.details}" for f in failures),
-                max((f.outcome for f in failures), key=lambda o: o == "failed"),
-                permanent=all(f.permanent for f in failures),
-            )
-        _merge(runs, scope)
-
-    def _check_time(self) -> None:
-        if self.tools.world.monotonic() >= self.deadline:
-            raise StepFailure("it could not begin", permanent=True)
-
-    def _timed_out(self, failure: StepFailure) -> StepFailure:
-        if self.tools.world.monotonic() < self.deadline:
-            return failure
-        text = f"the test's time ({self.instance.timeout_s:g} s) is over: {failure.message}"
-        return StepFailure(text, failure.details, failure.outcome, permanent=True)
-
-    def report(self, failure: StepFailure | None) -> str:
-        """Write the failure at length, then every step with its time."""
-        if failure is None:
-            return ""
-        lines = [failure.message, "", failure.details, ""] if failure.details else []
-        return "\n".join([*lines, "Steps:", *(_step_line(step) for step in self.results)])
-
-
-@dataclass
-class _BranchRun:
-    name: str
-    steps: list[dict[str, Any]]
-    parent: Scope
-    results: list[StepResult] = field(default_factory=list)
+    seed: str
+    before: list[StepResult] = field(default_factory=list)
+    main: list[StepResult] = field(default_factory=list)
+    after: list[StepResult] = field(default_factory=list)
     failure: StepFailure | None = None
+    afterwards: StepFailure | None = None
+    unable: str = ""
 
-    def __post_init__(self) -> None:
-        self.scope = self.parent.branch()
+    @property
+    def results(self) -> list[StepResult]:
+        """All results, in order."""
+        return [*self.before, *self.main, *self.after]
 
-    def run(self, run: _Run) -> None:
-        self.failure = run.sequence(self.steps, self.scope, self.results, f"{self.name} > ")
+    @property
+    def why_skipped(self) -> str:
+        """The reason, in case that this is what came of it."""
+        if self.unable:
+            return self.unable
+        skipped = _outcome(self.main, self.failure) == "skipped"
+        return "no step was carried out" if skipped else ""
 
-    def defined(self) -> dict[str, Any]:
-        """Give what the branch captured or set: names that are new or mean something else now."""
-        before = self.parent.variables
-        return {
-            name: value
-            for name, value in self.scope.variables.items()
-            if name not in before or value is not before[name]
-        }
+    def whole(self) -> None:
+        """Run setup, steps and teardown."""
+        world, instance = self.tools.world, self.instance
+        if world.faults is None or world.cluster is None:
+            from seatrial_runner.scenario.cluster_needed import why_not_in
 
+            if told := why_not_in(world, instance):
+                self.unable = told
+                return
+        for name in instance.variables:
+            if problem := bad_name(name):
+                self.failure = StepFailure(f"vars or matrix: {problem}", permanent=True)
+                return
+        scope = first_scope(
+            instance.variables,
+            world.services,
+            world.environ,
+            self._identity(),
+            world.now,
+            world.lane,
+        )
+        end = world.monotonic() + instance.timeout_s
+        deadline = min(end, world.deadline) if world.deadline is not None else end
+        limit = f"the test's time ({instance.timeout_s:g} s)"
+        flow = Flow(self.tools, instance, deadline, limit)
+        try:
+            self.failure = self._steps(flow, scope)
+        finally:
+            flow.deadline = float("-inf")  # ends branches that a stop has left behind
+            self._teardown(scope)
 
-def _merge(runs: list[_BranchRun], scope: Scope) -> None:
-    merged: dict[str, tuple[str, Any]] = {}
-    for run in runs:
-        for name, value in run.defined().items():
-            if name in merged:
-                raise StepFailure(
-                    f"branches {merged[name][0]!r} and {run.name!r} both define {name!r}:"
-                    " give one of them another name",
-                    permanent=True,
-                )
-            merged[name] = (run.name, value)
-    for name, (_, value) in merged.items():
-        scope.define(name, value)
+    def _identity(self, *, told: bool = False) -> dict[str, str]:
+        """Give the variable ``run``; empty where nobody would see it, for it takes 3 ms."""
+        instance = self.instance
+        texts = repr((instance.setup, instance.steps, instance.teardown, instance.scenarios))
+        # A step of kind data makes its seed of it.
+        if not told and "run" not in texts and "'data'" not in texts:
+            return {}
+        from seatrial_runner.scenario.identity import identity
 
+        return identity(instance.id, instance.test, self.seed)
 
-def _step_line(step: StepResult) -> str:
-    notes = [
-        f"{step.attempts} attempts" if step.attempts > 1 else "",
-        f"{step.tries} tries" if step.tries > 1 else "",
-        step.message if step.outcome == "skipped" else "",
-    ]
-    note = "; ".join(note for note in notes if note)
-    return f"  {step.outcome:<7} {step.duration_s:7.3f} s  {step.name}" + (
-        f"  ({note})" if note else ""
-    )
+    def _steps(self, flow: Flow, scope: Scope) -> StepFailure | None:
+        try:
+            self._prepare(scope, flow)
+        except StepFailure as problem:
+            problem.message = f"before the first step: {problem.message}"
+            return problem
+        setup = Place(scope, self.before, flow.deadline, "setup > ")
+        if failure := flow.sequence(self.instance.setup, setup, "setup: "):
+            failure.outcome = "error"  # what the test is about was not tried
+            return failure
+        return flow.sequence(self.instance.steps, Place(scope, self.main, flow.deadline))
 
+    def _prepare(self, scope: Scope, flow: Flow) -> None:
+        """Let each kind that has something to open before anything happens do so."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for step in steps_of(self.instance.parts, self.instance.scenarios):
+            for kind in MODULES:
+                if kind in step:
+                    found.setdefault(kind, []).append(step[kind])
+        call = Call(scope, self.tools, lambda: flow.deadline - self.tools.world.monotonic())
+        for kind, documents in found.items():
+            begin = getattr(module_of(kind), "before_first_step", None)
+            if begin is not None:
+                begin(documents, call)
 
-def _traceback(error: Exception) -> str:
-    import traceback
+    def _teardown(self, scope: Scope) -> None:
+        """Run every step of the teardown, those after a failure too."""
+        world, failures = self.tools.world, []
+        deadline = world.monotonic() + TEARDOWN_S
+        flow = Flow(self.tools, self.instance, deadline, f"the teardown's time ({TEARDOWN_S:g} s)")
+        place = Place(scope, self.after, deadline, "teardown > ")
+        for number, step in enumerate(self.instance.teardown, start=1):
+            if failure := flow.sequence([step], place):
+                counted = f"step {number} of {len(self.instance.teardown)}"
+                failure.message = "teardown: " + failure.message.replace("step 1 of 1", counted, 1)
+                failures.append(failure)
+        if not failures:
+            return
+        first = failures[0]
+        first.outcome = "error"  # the test itself is not to blame
+        if len(failures) > 1:
+            first.message += f" (and {len(failures) - 1} more)"
+            first.details = "\n\n".join(f"{each.message}\n{each.details}" for each in failures)
+        if self.failure is None:
+            self.failure = first
+        else:
+            self.afterwards = first
 
-    return "".join(traceback.format_exception(error))
+    def report(self) -> str:
+        """Write the failure at length, then every step with its time."""
+        if self.failure is None:
+            return ""
+        parts = [self.failure, *([self.afterwards] if self.afterwards else [])]
+        lines = []
+        for part in parts:
+            lines += [part.message, "", *([part.details, ""] if part.details else [])]
+        lines += ["Steps:", *(step_line(step) for step in self.results)]
+        known = self._identity(told=True)
+        return "\n".join([*lines, "", f"run.id = {known['id']}, of seed {known['seed']}"])

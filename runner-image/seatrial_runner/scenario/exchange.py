@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,9 @@ class Response:
     json_problem: str  # why it is none
     elapsed: timedelta  # from sending until the whole body was there
     url: str  # after redirects
+    body: bytes
+    version: str  # such as "HTTP/1.1"
+    events: list[dict[str, Any]] | None = None  # of a body that was read as it came
 
 
 class ExchangeError(Exception):
@@ -58,6 +62,25 @@ class ExchangeError(Exception):
         super().__init__(message)
 
 
+# From a response whose body is yet to come, and its headers with names in lower case: the body, and
+# its events if it was read as a stream.
+Reader = Callable[["httpx.Response", dict[str, str]], tuple[bytes, list[dict[str, Any]] | None]]
+
+
+def _whole(response: httpx.Response, headers: dict[str, str]) -> tuple[bytes, None]:
+    parts, size = [], 0
+    for part in response.iter_bytes():
+        size += len(part)
+        if size > MAX_RESPONSE_BYTES:
+            raise ExchangeError(
+                f"the response ({response.status_code}) is larger than"
+                f" {MAX_RESPONSE_BYTES // 2**20} MiB, the most a scenario reads",
+                answered=True,
+            )
+        parts.append(part)
+    return b"".join(parts), None
+
+
 class Client:
     """The HTTP client of one scenario: keeps its cookies and counts its requests. Thread-safe."""
 
@@ -68,94 +91,106 @@ class Client:
         self._lock = threading.Lock()
         self.requests = 0
 
-    def send(self, request: Request, *, at_most_s: float) -> Response:
+    def send(self, request: Request, *, at_most_s: float, read: Reader | None = None) -> Response:
         """
-        Send a request, follow redirects if it says so, and read the whole response.
+        Send a request, follow redirects if it says so, and read the response.
+
+        Args:
+            request: What to send.
+            at_most_s: The shorter of this and the request's own time counts.
+            read: Reads the body of the last response; default: all of it.
 
         Raises:
-            ExchangeError: No response came within the shorter of both times, or it cannot be read.
+            ExchangeError: No response came in time, or it cannot be read.
         """
         seconds = min(request.timeout_s, at_most_s)
         started = time.monotonic()
         try:
-            return self._exchange(request, started, started + seconds)
-        except ExchangeError:
+            return self._exchange(request, started, started + seconds, read or _whole)
+        except (ExchangeError, MemoryError):
             raise
         except Exception as error:
             url = rewritten(request.url, self._world.base_urls)
-            raise _explained(error, url, seconds) from error
+            explained = _explained(error, url, seconds)
+            if request.http2 and "broke" in str(explained):
+                text = f"{explained}; http2 is asked for: does the server speak it?"
+                raise ExchangeError(text) from error
+            raise explained from error
+
+    def cookie_for(self, url: str) -> str:
+        """Give the header Cookie of a request that somebody else sends there; empty if none."""
+        if self._client is None:
+            return ""
+        where = rewritten(url, self._world.base_urls)
+        cookie: str = self._client.build_request("GET", where).headers.get("cookie", "")
+        return cookie
 
     def close(self) -> None:
         """Forget the cookies."""
         if self._client is not None:
             self._client.close()
 
-    def _exchange(self, request: Request, started: float, deadline: float) -> Response:
-        from seatrial_runner.scenario.transport import DEADLINE
+    def _exchange(
+        self, request: Request, started: float, deadline: float, read: Reader
+    ) -> Response:
+        from seatrial_runner.scenario.transport import DEADLINE, HTTP2, TLS
 
         client = self._http_client()
+        extensions = {DEADLINE: deadline, TLS: request.tls, HTTP2: request.http2}
         hop = client.build_request(
             request.method,
             rewritten(request.url, self._world.base_urls),
             headers=request.headers,
-            content=request.body.encode("utf-8", "surrogateescape") or None,
-            extensions={DEADLINE: deadline},
+            content=request.body or None,
+            extensions=extensions,
         )
         host = urlsplit(request.url).hostname or ""
         for _ in range(MAX_REDIRECTS + 1):
-            self._announce(host)
+            self.announce(host)
             response = client.send(hop, stream=True, follow_redirects=False)
             try:
                 if not (request.follow_redirects and response.next_request):
-                    return self._read(response, started)
-                hop = self._next(client, response.next_request, deadline)
+                    return self._read(response, started, read)
+                hop = self._next(client, response.next_request, extensions)
                 host = hop.url.host
             finally:
                 response.close()
         raise ExchangeError(f"more than {MAX_REDIRECTS} redirects", answered=True)
 
-    def _next(self, client: httpx.Client, hop: httpx.Request, deadline: float) -> httpx.Request:
-        from seatrial_runner.scenario.transport import DEADLINE
-
+    def _next(
+        self, client: httpx.Client, hop: httpx.Request, extensions: dict[str, Any]
+    ) -> httpx.Request:
         headers = [(k, v) for k, v in hop.headers.multi_items() if k.lower() not in _PER_HOP]
         return client.build_request(
             hop.method,
             rewritten(str(hop.url), self._world.base_urls),
             headers=headers,
             content=hop.read() or None,
-            extensions={DEADLINE: deadline},
+            extensions=extensions,
         )
 
-    def _announce(self, host: str) -> None:
+    def announce(self, host: str) -> None:
+        """Count a request that is about to be sent to this host, whoever sends it."""
         with self._lock:
             self.requests += 1
         self._world.on_request(self._world.now(), host)
 
-    def _read(self, response: httpx.Response, started: float) -> Response:
+    def _read(self, response: httpx.Response, started: float, read: Reader) -> Response:
         # One coding makes at most a thousand bytes of one, and is read piece by piece. Of two, the
         # first piece may already be gigabytes.
         if len(response.headers.get_list("content-encoding", split_commas=True)) > 1:
             text = "the response is compressed more than once, which is not read"
             raise ExchangeError(text, answered=True)
-        parts, size = [], 0
-        for part in response.iter_bytes():
-            size += len(part)
-            if size > MAX_RESPONSE_BYTES:
-                raise ExchangeError(
-                    f"the response ({response.status_code}) is larger than"
-                    f" {MAX_RESPONSE_BYTES // 2**20} MiB, the most a scenario reads",
-                    answered=True,
-                )
-            parts.append(part)
-        elapsed = timedelta(seconds=time.monotonic() - started)
         headers = {name.lower(): value for name, value in response.headers.items()}
         self._redactor.learn_headers(headers)
-        text = _decoded(b"".join(parts), response.charset_encoding)
-        value, problem = _parsed(text)
-        self._redactor.learn_json(value)
+        body, events = read(response, headers)
+        elapsed = timedelta(seconds=time.monotonic() - started)
+        text = _decoded(body, response.charset_encoding)
+        value, problem = parsed(text) if events is None else (None, "it was read as a stream")
+        self._redactor.learn_json(value if events is None else events)
         return Response(
             response.status_code, response.reason_phrase, headers, text, value, problem, elapsed,
-            str(response.url),
+            str(response.url), body, response.http_version, events,
         )  # fmt: skip
 
     def _http_client(self) -> httpx.Client:
@@ -198,7 +233,8 @@ def _decoded(body: bytes, charset: str | None) -> str:
         return body.decode("utf-8", "replace")
 
 
-def _parsed(text: str) -> tuple[Any, str]:
+def parsed(text: str) -> tuple[Any, str]:
+    """Give the JSON value of a body, and why it has none."""
     if not text.strip():
         return None, "the body is empty"
     try:
@@ -213,6 +249,9 @@ def _no_json(word: str) -> Any:
     raise ValueError(f"{word} is no JSON number")
 
 
+_NO_STATUS_LINE = re.compile(r"illegal status line: (?:bytearray\()?b?(.*?)\)?$", re.DOTALL)
+
+
 def _explained(error: Exception, url: str, seconds: float) -> ExchangeError:
     import httpcore
     import httpx
@@ -223,18 +262,34 @@ def _explained(error: Exception, url: str, seconds: float) -> ExchangeError:
         case httpcore.TimeoutException():
             text = f"no complete response within {seconds:.3g} s"
             return ExchangeError(text, out_of_time=True)
+        case _ if problem := _of_tls(error, f"{where.hostname}:{port}"):
+            text = problem
         case httpcore.ConnectError():
             text = _no_connection(error, where.hostname or "", port)
         case httpcore.RemoteProtocolError() | httpcore.ReadError() | httpcore.WriteError():
             text = f"the connection broke: {_lower(str(error)) or 'closed by the other side'}"
+            if found := _NO_STATUS_LINE.search(str(error)):
+                text = f"what answers at {where.hostname}:{port} is no HTTP: {found[1]}"
         case httpcore.LocalProtocolError() | httpx.InvalidURL() | UnicodeError():
             text = f"it cannot be sent: {error}"
+            return ExchangeError(text, permanent=True)
+        case ImportError():
+            text = "http2 needs the extra: pip install 'seatrial[http2]'"
             return ExchangeError(text, permanent=True)
         case httpx.DecodingError():
             return ExchangeError(f"the response cannot be decoded: {error}", answered=True)
         case _:
             text = f"{type(error).__name__}: {error}"
     return ExchangeError(text)
+
+
+def _of_tls(error: Exception, where: str) -> str:
+    """Say what is wrong with a handshake; empty if that is not it."""
+    if "SSL" not in str(error) and type(error).__name__ != "TlsError":
+        return ""
+    from seatrial_runner.scenario.tls import TlsError, tls_problem
+
+    return str(error) if isinstance(error, TlsError) else tls_problem(str(error), where, "http")
 
 
 def _no_connection(error: Exception, host: str, port: int) -> str:

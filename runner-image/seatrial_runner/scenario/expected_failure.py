@@ -8,21 +8,21 @@ from typing import Any
 
 from seatrial.api.duration import parse_duration
 
-from seatrial_runner.scenario.exchange import ExchangeError, Response
+from seatrial_runner.scenario.action import Call, Observation, StepFailure, Tools
 from seatrial_runner.scenario.explain import judge
+from seatrial_runner.scenario.kinds import kind_of, module_of
+from seatrial_runner.scenario.request import timeout_of
 from seatrial_runner.scenario.scope import Scope
-from seatrial_runner.scenario.steps import (
-    StepFailure,
-    StepSkipped,
-    Tools,
-    conclude,
-    prepared,
-)
-from seatrial_runner.scenario.transcript import request_text, response_text, unmet_text
+from seatrial_runner.scenario.steps import conclude
+from seatrial_runner.scenario.transcript import unmet_text
 from seatrial_runner.scenario.values import show_duration
-from seatrial_runner.scenario.world import FaultsUnavailableError
 
 _DEFAULT = ("response.status >= 500",)
+_DEFAULTS = {
+    "graphql": ("response.status >= 500 || size(response.errors) > 0",),
+    # Empty: the call has not ended, and so not failed.
+    "grpc": ("response.code != 'OK'", "response.code != ''"),
+}
 _LOOK_AGAIN_S = 0.05
 _IN_EFFECT = "Active"
 _ABOUT_TO_BE = "Requested"
@@ -30,82 +30,76 @@ _NOT_YET = ("Pending", "Requested")
 _NEVER = ("NotInjected", "NoEffect", "Skipped")
 
 
-def fail_as_expected(
-    step: dict[str, Any], scope: Scope, tools: Tools, seconds: Callable[[], float]
-) -> None:
+def fail_as_expected(step: dict[str, Any], call: Call) -> None:
     """
     Send a request that must fail in the way ``expectFailure`` says.
 
     Args:
-        step: With ``http`` and ``expectFailure``.
-        scope: Receives the response, if there is one, and the captures.
-        tools: Client, faults and redactor.
-        seconds: Gives the time that is left for it.
+        step: With ``expectFailure``, and an action that gives a ``response``.
+        call: Its scope receives the response, if there is one, and the captures.
 
     Raises:
         StepFailure: The fault is not in effect, or the request did not fail so.
-        StepSkipped: There is no conductor, and so no fault: nothing can be expected to fail.
     """
-    wanted = step["expectFailure"]
-    _wait_for(wanted["during"], tools, seconds)
-    request = prepared(step["http"], scope, tools)
+    wanted, scope, tools = step["expectFailure"], call.scope, call.tools
+    kind = kind_of(step)
+    document = step[kind]
+    _wait_for(wanted["during"], tools, call.seconds)
     within_s = parse_duration(wanted["within"]).total_seconds() if "within" in wanted else math.inf
-    limit = min(seconds(), within_s)
-    scope.response = None
+    limit = min(call.seconds(), within_s)
+    scope.forget({"response"})
     try:
-        scope.response = tools.client.send(request, at_most_s=limit)
-    except ExchangeError as error:
-        problem = _of_no_response(wanted, error, too_late=request.timeout_s > limit)
+        seen = module_of(kind).act(document, Call(scope, tools, lambda: limit))
+    except StepFailure as failure:
+        problem = _of_no_response(wanted, failure, too_late=timeout_of(document) > limit)
         if problem:
-            problem += _if_over(wanted["during"], tools)
-            raise StepFailure(
-                problem,
-                request_text(request),
-                permanent=error.permanent,
-                out_of_time=error.out_of_time,
-            ) from error
+            failure.message = problem + _if_over(wanted["during"], tools)
+            raise
         conclude(_captures(step), scope)
         return
-    sent = f"{request_text(request)}\n\n{response_text(scope.response)}"
-    problem, details = _of_response(wanted, scope, scope.response)
+    scope.observe(seen.values, seen.notes)
+    problem, details = _of_response(wanted, kind, scope, seen)
     if problem:
         problem += _if_over(wanted["during"], tools)
-        raise StepFailure(problem, "\n\n".join([*details, sent]))
-    conclude(_captures(step), scope, sent)
+        raise StepFailure(problem, "\n\n".join([*details, seen.text]))
+    conclude(_captures(step), scope, seen.text)
 
 
 def _captures(step: dict[str, Any]) -> dict[str, Any]:
     return {"capture": step.get("capture") or {}}
 
 
-def _of_no_response(wanted: dict[str, Any], error: ExchangeError, *, too_late: bool) -> str:
+def _of_no_response(wanted: dict[str, Any], failure: StepFailure, *, too_late: bool) -> str:
     """Say what is wrong with there being no response; empty if that was expected."""
     fault = wanted["during"]
-    if error.permanent:
-        return str(error)
-    if error.answered:
-        return f"it did not fail as expected during fault {fault}: {error}"
-    if error.out_of_time and too_late:
+    if failure.permanent:
+        return failure.message
+    if failure.answered:
+        return f"it did not fail as expected during fault {fault}: {failure.message}"
+    if failure.out_of_time and too_late:
         within = wanted.get("within")
         limit = f"within {within}, in which it had to fail" if within else "in the test's time"
         return f"it neither failed nor was answered {limit}, during fault {fault}"
     if wanted.get("noResponse"):
         return ""
     return (
-        f"no response came during fault {fault}: {error}; expected one that says of the failure"
-        " (noResponse: true is for none at all)"
+        f"no response came during fault {fault}: {failure.message}; expected one that says of the"
+        " failure (noResponse: true is for none at all)"
     )
 
 
-def _of_response(wanted: dict[str, Any], scope: Scope, response: Response) -> tuple[str, list[str]]:
+def _of_response(
+    wanted: dict[str, Any], kind: str, scope: Scope, seen: Observation
+) -> tuple[str, list[str]]:
     """Say what is wrong with a response, on one line and at length; empty if it was expected."""
     fault = wanted["during"]
     if wanted.get("noResponse"):
-        line = f"{response.status} {response.reason}".strip()
-        took = show_duration(response.elapsed)
-        return f"expected no response during fault {fault}, but got {line} after {took}", []
+        took = show_duration(seen.values["response.elapsed"])
+        return f"expected no response during fault {fault}, but got {seen.brief} after {took}", []
     bindings = scope.bindings()
-    found = [judge(text, bindings) for text in wanted.get("expect") or _DEFAULT]
+    found = [
+        judge(text, bindings) for text in wanted.get("expect") or _DEFAULTS.get(kind, _DEFAULT)
+    ]
     unmet = [each for each in found if each is not None]
     if not unmet:
         return "", []
@@ -154,10 +148,10 @@ def _if_over(name: str, tools: Tools) -> str:
 
 
 def _status(name: str, tools: Tools) -> Mapping[str, Any]:
+    faults = tools.world.faults
+    assert faults is not None  # else the scenario was skipped
     try:
-        return tools.world.faults.status(name)
-    except FaultsUnavailableError as error:
-        raise StepSkipped(str(error)) from error
+        return faults.status(name)
     # Whoever drives the faults has errors of its own; each means that nothing is known of it.
     except Exception as error:
         raise StepFailure(

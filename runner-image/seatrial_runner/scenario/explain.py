@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from seatrial_runner.scenario import cel_source
-from seatrial_runner.scenario.expressions import ExpressionError, evaluate
+from seatrial_runner.scenario.expressions import RESERVED, ExpressionError, evaluate
+from seatrial_runner.scenario.helpers import COMPARING, watched
+from seatrial_runner.scenario.helpers.difference import unequal
+from seatrial_runner.scenario.redaction import cut
 from seatrial_runner.scenario.values import kind, normal, show
 
 MAX_VALUES = 8
 MAX_KEYS = 20
+MAX_DIFFERENCES = 20
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,7 @@ class Unmet:
         expression: As the scenario has it.
         summary: What is the case instead, on one line.
         values: The expression's parts, with their values at length.
+        differences: Where two values differ, as many as a person reads.
         diff: Unified diff of two long values, or empty.
         permanent: The expression can't be compiled: trying again would not help.
     """
@@ -31,6 +36,7 @@ class Unmet:
     expression: str
     summary: str
     values: list[tuple[str, str]] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
     diff: str = ""
     permanent: bool = False
 
@@ -88,18 +94,42 @@ def _why_false(expression: str, bindings: Mapping[str, Any]) -> Unmet:
     for part in cel_source.conjuncts(inner):
         if part != inner and _is_false(part, bindings):
             found = _why_false(part, bindings)
-            return Unmet(expression, found.summary, found.values, found.diff)
+            return replace(found, expression=expression)
+    if (of_function := _compared_by_function(inner, bindings)) is not None:
+        return replace(of_function, expression=expression)
     compared = cel_source.comparison(inner)
     if compared is None:
         values = _values(_parts(inner), bindings)
         return Unmet(expression, _summary(values) or "it is false", values)
     sides = [side for side in (compared.left, compared.right) if not _is_literal(side)]
+    differences, diff = _difference(compared, bindings)
     return Unmet(
         expression,
-        _summary(_values(sides, bindings, limit=200)) or "it is false",
+        _told(differences) or _summary(_values(sides, bindings, limit=200)) or "it is false",
         _values(dict.fromkeys([*sides, *_parts(inner)]), bindings),
-        _difference(compared, bindings),
+        differences[:MAX_DIFFERENCES],
+        diff,
     )
+
+
+def _compared_by_function(expression: str, bindings: Mapping[str, Any]) -> Unmet | None:
+    """Explain an expression that one of our functions made false; None if none did."""
+    if not any(name in expression for name in COMPARING):
+        return None
+    found = watched(lambda: _is_false(expression, bindings))
+    if found is None:
+        return None
+    called = [each for each in cel_source.calls(expression) if each.name == found.function]
+    # Of several calls nobody knows which it was.
+    subject = called[0].arguments[0] if len(called) == 1 else "a value"
+    differences = [f"{subject}{path} {text}" for path, text in found.differences]
+    values = _values(_parts(expression), bindings)
+    return Unmet(expression, _told(differences), values, differences[:MAX_DIFFERENCES])
+
+
+def _told(differences: list[str]) -> str:
+    more = f" (and {len(differences) - 1} more)" if len(differences) > 1 else ""
+    return f"{differences[0]}{more}" if differences else ""
 
 
 def _is_false(expression: str, bindings: Mapping[str, Any]) -> bool:
@@ -118,7 +148,7 @@ def _parts(expression: str) -> list[str]:
             sides = [compared.left, compared.right] if compared else []
             found.update(dict.fromkeys(side for side in sides if not _is_literal(side)))
     found.update(dict.fromkeys(cel_source.paths(expression)))
-    return list(found)
+    return [part for part in found if part not in RESERVED]
 
 
 def _values(
@@ -136,7 +166,7 @@ def _values(
 
 
 def _summary(values: list[tuple[str, str]]) -> str:
-    short = [(part, text if len(text) <= 240 else f"{text[:240]}…") for part, text in values[:3]]
+    short = [(part, cut(text, 240)) for part, text in values[:3]]
     return ", ".join(
         f"{part} has {text}" if text.startswith("no value") else f"{part} is {text}"
         for part, text in short
@@ -147,24 +177,34 @@ def _is_literal(expression: str) -> bool:
     return not cel_source.paths(expression)
 
 
-def _difference(compared: cel_source.Comparison, bindings: Mapping[str, Any]) -> str:
-    """Give a unified diff of what was expected and what is; empty where one look is enough."""
+def _difference(
+    compared: cel_source.Comparison, bindings: Mapping[str, Any]
+) -> tuple[list[str], str]:
+    """
+    Say where what is differs from what was expected, each with its path, and as a unified diff.
+
+    Both are empty where one look at the values is enough.
+    """
     if compared.relation != "==":
-        return ""
+        return [], ""
     try:
         actual = evaluate(compared.left, bindings)
         expected = evaluate(compared.right, bindings)
     except ExpressionError:
-        return ""
+        return [], ""
+    subject = compared.left
     if _is_literal(compared.left) and not _is_literal(compared.right):
         actual, expected = expected, actual
+        subject = compared.right
+    found = unequal(actual, expected) if isinstance(expected, (list, dict)) else ()
+    differences = [f"{subject}{path} {text}" for path, text in found]
     old, new = _lines(expected), _lines(actual)
     if len(old) < 2 and len(new) < 2:
-        return ""
+        return differences, ""
     import difflib
 
     diff = difflib.unified_diff(old, new, "expected", "actual", lineterm="", n=2)
-    return "\n".join(diff)
+    return differences, "\n".join(diff)
 
 
 def _lines(value: Any) -> list[str]:

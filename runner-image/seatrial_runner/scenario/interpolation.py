@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from seatrial_runner.scenario.redaction import cut
 from seatrial_runner.scenario.values import as_json, kind
 
 MAX_OUTPUT = 1024 * 1024  # characters
@@ -126,7 +127,7 @@ def _is_simple(text: str) -> bool:
 
 def _excerpt(text: str) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= 80 else f"{line[:80]}…"
+    return cut(line, 80)
 
 
 def _templates() -> Any:

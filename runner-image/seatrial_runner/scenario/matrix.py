@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
@@ -21,18 +21,28 @@ class Instance:
 
     test: str
     id: str  # the test's name, or with a matrix ``name[A1-2]``
-    variables: dict[str, Any]  # of the matrix
+    variables: dict[str, Any]  # of ``vars`` and of the matrix
     steps: list[dict[str, Any]]
     timeout_s: float
+    setup: list[dict[str, Any]] = field(default_factory=list)
+    teardown: list[dict[str, Any]] = field(default_factory=list)
+    scenarios: dict[str, dict[str, Any]] = field(default_factory=dict)  # to call, by name
+
+    @property
+    def parts(self) -> dict[str, list[dict[str, Any]]]:
+        """The test's own steps, by the names of a test."""
+        return {"setup": self.setup, "scenario": self.steps, "teardown": self.teardown}
 
 
-def expand(test: dict[str, Any]) -> list[Instance]:
+def expand(test: dict[str, Any], scenarios: Iterable[dict[str, Any]] = ()) -> list[Instance]:
     """
     Give the instances of a test in the order of its matrix, the last variable changing fastest.
 
     Args:
         test: A validated entry of ``spec.tests`` with ``scenario``, by JSON name.
+        scenarios: Validated entries of ``spec.scenarios``, which its steps may call.
     """
+    by_name = {scenario["name"]: scenario for scenario in scenarios}
     matrix: dict[str, list[Any]] = test.get("matrix") or {}
     timeout = parse_duration(test["timeout"]).total_seconds() if "timeout" in test else None
     combinations = [dict(zip(matrix, values, strict=True)) for values in product(*matrix.values())]
@@ -42,9 +52,12 @@ def expand(test: dict[str, Any]) -> list[Instance]:
         Instance(
             test=test["name"],
             id=f"{test['name']}[{part}]" if matrix else test["name"],
-            variables=variables,
+            variables={**(test.get("vars") or {}), **variables},
             steps=test["scenario"],
             timeout_s=DEFAULT_TIMEOUT_S if timeout is None else timeout,
+            setup=test.get("setup") or [],
+            teardown=test.get("teardown") or [],
+            scenarios=by_name,
         )
         for variables, part in zip(combinations, _distinct(parts), strict=True)
     ]

@@ -7,6 +7,8 @@ bounds the syntax.
 
 from __future__ import annotations
 
+import base64
+import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -30,10 +32,10 @@ MAX_INT_BITS = 4096
 MAX_DIGITS = 20
 TURNS = "_turns"  # the filter that ``templates`` puts around what a loop goes through
 FILTERS = (
-    "abs", "capitalize", "count", "d", "default", "dictsort", "first", "float", "int", "items",
-    "join", "last", "length", "list", "lower", "max", "min", "reject", "rejectattr", "replace",
-    "reverse", "round", "select", "selectattr", "sort", "string", "sum", "title", "trim",
-    "truncate", "unique", "upper", "urlencode", "wordcount",
+    "abs", "b64encode", "capitalize", "count", "d", "default", "dictsort", "first", "float", "int",
+    "items", "join", "last", "length", "list", "lower", "map", "max", "min", "reject",
+    "rejectattr", "replace", "reverse", "round", "select", "selectattr", "sort", "string", "sum",
+    "title", "tojson", "trim", "truncate", "unique", "upper", "urlencode", "wordcount",
 )  # fmt: skip
 
 
@@ -123,6 +125,7 @@ def environment() -> jinja2.Environment:
         comment_start_string="{%#",  # ``{#`` is common in text, and is no comment
         comment_end_string="#%}",
     )
+    made.filters |= {"b64encode": _base64, "tojson": _json}
     filters = {name: _bounded(made.filters[name]) for name in FILTERS}
     filters["round"] = _rounding(filters["round"])
     made.filters = {**filters, "replace": _replace, TURNS: _turns}
@@ -151,6 +154,15 @@ def _rounding(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(value, precision, method)
 
     return rounded
+
+
+def _base64(value: Any) -> str:
+    return base64.b64encode(to_text(to_json(value)).encode("utf-8", "replace")).decode()
+
+
+def _json(value: Any) -> str:
+    # NB: Jinja2's own escapes <, > and & for HTML.
+    return json.dumps(to_json(value), ensure_ascii=False)
 
 
 def _replace(value: Any, old: str, new: str) -> str:

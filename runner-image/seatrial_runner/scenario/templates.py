@@ -15,6 +15,7 @@ import jinja2
 from jinja2 import nodes
 
 from seatrial_runner.scenario.interpolation import MAX_OUTPUT, TemplateError, undefined_name
+from seatrial_runner.scenario.redaction import cut
 from seatrial_runner.scenario.sandbox import (
     FILTERS,
     TURNS,
@@ -86,6 +87,8 @@ def _guarded(
         raise TemplateError(f"{_shown(text)}: it is nested too deeply") from None
     except TemplateError as error:
         raise TemplateError(f"{_shown(text)}: {error}") from None
+    except MemoryError:
+        raise
     # Filters and operators raise whatever Python does for odd values.
     except Exception as error:
         raise TemplateError(f"{_shown(text)}: {error}") from error
@@ -93,7 +96,7 @@ def _guarded(
 
 def _shown(text: str) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= 80 else f"{line[:80]}…"
+    return cut(line, 80)
 
 
 @lru_cache(maxsize=256)

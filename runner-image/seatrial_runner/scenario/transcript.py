@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
 from seatrial_runner.scenario.exchange import Response
 from seatrial_runner.scenario.explain import Unmet
-from seatrial_runner.scenario.redaction import MASK, Redactor, is_secret_name, without_user
+from seatrial_runner.scenario.redaction import (
+    CUT,
+    MASK,
+    Redactor,
+    beginning,
+    cut,
+    is_secret_name,
+    masked_fields,
+    without_user,
+)
 from seatrial_runner.scenario.request import Request
 from seatrial_runner.scenario.results import MAX_DETAILS_BYTES
 from seatrial_runner.scenario.values import show_duration
@@ -20,7 +28,7 @@ MAX_LINE = 500  # characters of a one-line message
 def request_text(request: Request) -> str:
     """Write a request: its line, headers and body."""
     lines = [f"{request.method} {without_user(request.url)}", *_headers(request.headers)]
-    return _block("Request", [*lines, *_body(request.body)])
+    return _block("Request", [*lines, *_body(_text_of(request))])
 
 
 def response_text(response: Response) -> str:
@@ -40,6 +48,9 @@ def unmet_text(unmet: Unmet) -> str:
     if not unmet.values:
         lines.append(f"  {unmet.summary}")
     text = _block("Expected", lines)
+    if unmet.differences:
+        title = "Difference" if len(unmet.differences) == 1 else "Differences"
+        text += "\n\n" + _block(title, unmet.differences)
     if unmet.diff:
         text += "\n\n" + _block("Difference (- expected, + actual)", unmet.diff.splitlines()[2:])
     return text
@@ -48,7 +59,7 @@ def unmet_text(unmet: Unmet) -> str:
 def one_line(text: str, redactor: Redactor) -> str:
     """Make a message: one line, without secrets, of bounded length."""
     line = " ".join(redactor.mask(text).split())
-    return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 1]}…"
+    return cut(line, MAX_LINE - 1) if len(line) > MAX_LINE else line
 
 
 def bounded(text: str, limit: int = MAX_DETAILS_BYTES) -> str:
@@ -58,11 +69,19 @@ def bounded(text: str, limit: int = MAX_DETAILS_BYTES) -> str:
         return data.decode()
     half = (limit - 64) // 2
     head, tail = data[:half].decode(errors="ignore"), data[-half:].decode(errors="ignore")
-    return f"{head}\n… {len(data) - 2 * half} bytes left out …\n{tail}"
+    return f"{head}{CUT}\n({len(data) - 2 * half} bytes left out)\n{CUT}{tail}"
 
 
 def _headers(headers: Mapping[str, str]) -> list[str]:
     return [f"{name}: {MASK if is_secret_name(name) else value}" for name, value in headers.items()]
+
+
+def _text_of(request: Request) -> str:
+    try:
+        return request.body.decode("utf-8")
+    except UnicodeDecodeError:
+        # Bytes of a file, or a text that no UTF-8 can carry.
+        return request.body.decode("utf-8", "replace")
 
 
 def _body(text: str) -> list[str]:
@@ -71,25 +90,10 @@ def _body(text: str) -> list[str]:
     shown = text
     if text[:1] in "{[":
         try:
-            shown = json.dumps(_masked(json.loads(text)), indent=2, ensure_ascii=False)
+            shown = json.dumps(masked_fields(json.loads(text)), indent=2, ensure_ascii=False)
         except (ValueError, RecursionError):
             shown = text
-    if len(shown) > MAX_BODY:
-        shown = f"{shown[:MAX_BODY]}\n… {len(shown) - MAX_BODY} more characters"
-    return ["", *shown.splitlines()]
-
-
-def _masked(value: Any) -> Any:
-    match value:
-        case dict():
-            return {
-                key: MASK if isinstance(item, str) and is_secret_name(key) else _masked(item)
-                for key, item in value.items()
-            }
-        case list():
-            return [_masked(item) for item in value]
-        case _:
-            return value
+    return ["", *beginning(shown, MAX_BODY).splitlines()]
 
 
 def _block(title: str, lines: list[str]) -> str:

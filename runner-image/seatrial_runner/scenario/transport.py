@@ -13,13 +13,17 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Iterable, Iterator
-from functools import cache
 from typing import Any
 
 import httpcore
 import httpx
 
-DEADLINE = "seatrial.deadline"  # request extension: on time.monotonic()
+from seatrial_runner.scenario.tls import context_of
+
+# Request extensions.
+DEADLINE = "seatrial.deadline"  # on time.monotonic()
+TLS = "seatrial.tls"  # what the step says of it
+HTTP2 = "seatrial.http2"  # whether it is wanted
 
 
 class DeadlineTransport(httpx.BaseTransport):
@@ -33,15 +37,26 @@ class DeadlineTransport(httpx.BaseTransport):
             port=request.url.port,
             target=request.url.raw_path,
         )
+        tls, http2 = request.extensions.get(TLS), request.extensions.get(HTTP2, False)
+        if http2:
+            import h2.connection  # noqa: F401 - before a connection is open that nobody closes
+        secure = url.scheme == b"https"
         connection = httpcore.HTTPConnection(
             url.origin,
-            ssl_context=_ssl_context() if url.scheme == b"https" else None,
+            ssl_context=context_of(tls) if secure else None,
             network_backend=_Backend(request.extensions[DEADLINE]),
+            http1=secure or not http2,  # without TLS nothing is negotiated
+            http2=http2,
         )
+        name = tls.serverName if tls else ""
         try:
             response = connection.handle_request(
                 httpcore.Request(
-                    request.method, url, headers=request.headers.raw, content=request.stream
+                    request.method,
+                    url,
+                    headers=request.headers.raw,
+                    content=request.stream,
+                    extensions={"sni_hostname": name} if name else None,
                 )
             )
         except BaseException:
@@ -119,8 +134,3 @@ def _left(deadline: float, too_late: type[Exception]) -> float:
     if left <= 0:
         raise too_late("the time for the whole exchange is over")
     return left
-
-
-@cache
-def _ssl_context() -> ssl.SSLContext:
-    return httpx.create_ssl_context(trust_env=False)

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from seatrial_runner.clock import rfc3339
+from seatrial_runner.scenario.redaction import cut
 
 MIN_INT, MAX_UINT = -(2**63), 2**64 - 1
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -82,7 +83,7 @@ def show(value: Any, limit: int = 200) -> str:
         case _:
             # Sorted: CEL gives maps back in an order that changes from process to process.
             text = json.dumps(normal(value), ensure_ascii=False, default=str, sort_keys=True)
-    return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"
+    return text if len(text) <= limit else f"{cut(text, limit)} ({len(text)} characters)"
 
 
 def normal(value: Any) -> Any:

@@ -42,12 +42,12 @@ def refuses(host, name):
 
 
 @pytest.mark.parametrize("kind", ["kill", "restart", "evict"])
-def test_a_pod_is_replaced(faults, host, kind):
+def test_a_pod_is_replaced(faults, host, eventually, kind):
     before = host(kind)
     with faults(kind) as fault:
         refuses(host, kind)  # traffic, whether it is answered or not
     fault.wait_recovered()
-    assert host(kind) != before
+    eventually(lambda: host(kind) != before, within=PATIENCE_S)
     state = fault.status()
     assert state["state"] == "Recovered"
     assert state["hits"] >= 1
@@ -61,11 +61,11 @@ def test_there_are_more_pods_for_a_while(faults, host, eventually):
     eventually(lambda: len({host("scale") for _ in range(20)}) == 1, within=PATIENCE_S)
 
 
-def test_there_are_no_pods_for_a_while(faults, host):
+def test_there_are_no_pods_for_a_while(faults, host, eventually):
     with faults("scale-down") as fault:
         assert refuses(host, "none")
     fault.wait_recovered()
-    assert host("none")
+    eventually(lambda: host("none"), within=PATIENCE_S)
 
 
 def test_an_outage_keeps_what_is_on_the_volume(faults, http, services, eventually):

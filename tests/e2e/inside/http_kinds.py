@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 QUICK_S = 0.3  # below what the faults add
-SLACK_S = 0.6  # of a busy machine
+SLACK_S = 4.5  # of a busy machine
 
 
 @pytest.fixture
@@ -59,10 +59,10 @@ def test_responses_are_slow(faults, http, at):
         assert len(http.get(at("/bytes/32768")).content) == 32768
         return time.monotonic() - began
 
-    assert took() < QUICK_S
+    assert min(took() for _ in range(3)) < QUICK_S
     with faults("rate") as fault:
-        assert 1.2 < took() < 5  # 16 KiB a second
-    assert took() < QUICK_S
+        assert 1.2 < took() < 9  # 16 KiB a second
+    assert min(took() for _ in range(3)) < QUICK_S
     assert fault.status()["hits"] == 1
 
 

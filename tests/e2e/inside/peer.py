@@ -14,9 +14,13 @@ A service that does what its callers say, so that they can see what happens on t
     read PATH         answers the file
     write PATH TEXT   writes the file
     look NAME         answers the address of the name, or the error
+    ask NAME          asks the name server once; answers whether it answers within 0.4 s
+    segments N        answers once; when N bytes have come, how many segments with data came since,
+                      and how many of them before their turn
     free PATH         answers how many bytes are free there
     usage             answers bytes of memory and seconds of CPU of the container
 
+``UDP_PORTS``: each datagram comes back as it is.
 ``HTTP_PORTS``: HTTP/1.1. ``/bytes/N`` answers N bytes, anything else JSON that says who answers.
 ``TLS_PORT``: HTTP over TLS, with the certificate in ``TLS_FOLDER``.
 """
@@ -27,6 +31,7 @@ import os
 import shutil
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections import defaultdict
@@ -84,6 +89,37 @@ async def look(name):
     return found[0][4][0]
 
 
+def lines(path, word):
+    """Give the words of each line of a file that begins with this one."""
+    found = (each.split() for each in Path(path).read_text().splitlines())
+    return [words for words in found if words[:1] == [word]]
+
+
+async def ask(name):
+    [[_, server], *_] = lines("/etc/resolv.conf", "nameserver")
+    question = b"".join(bytes([len(each)]) + each.encode() for each in name.split("."))
+    message = os.urandom(2) + bytes.fromhex("01000001000000000000") + question + b"\0\0\1\0\1"
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setblocking(False)
+        sock.connect((server, 53))
+        await loop.sock_sendall(sock, message)
+        try:
+            async with asyncio.timeout(0.4):
+                await loop.sock_recv(sock, 512)
+        except TimeoutError:
+            return "silence"
+    return "answer"
+
+
+def segments(writer):
+    """Give how many segments with data have come in a connection, and how many too early."""
+    sock = writer.get_extra_info("socket")
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 232)
+    # tcpi_data_segs_in and tcpi_rcv_ooopack of struct tcp_info, linux/tcp.h
+    return [struct.unpack_from("I", info, at)[0] for at in (152, 224)]
+
+
 async def obey(reader, writer):
     command, *words = (await reader.readline()).decode().split()
     answer = None
@@ -118,6 +154,15 @@ async def obey(reader, writer):
             answer = str(shutil.disk_usage(words[0]).free).encode()
         case "usage":
             answer = usage().encode()
+        case "ask":
+            answer = (await ask(words[0])).encode()
+        case "segments":
+            all_before, early_before = segments(writer)
+            writer.write(b"go\n")
+            await reader.readexactly(int(words[0]))
+            await asyncio.sleep(0.02)  # what comes twice may come later
+            came, early = segments(writer)
+            answer = f"{came - all_before} {early - early_before}".encode()
         case "look":
             answer = (await look(words[0])).encode()
     if answer is not None:
@@ -129,6 +174,14 @@ async def serve(reader, writer):
     with suppress(OSError, ValueError, EOFError):
         await obey(reader, writer)
     writer.close()
+
+
+class Echo(asyncio.DatagramProtocol):
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def datagram_received(self, data, address):
+        self.transport.sendto(data, address)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -178,6 +231,10 @@ async def main():
         for port in os.environ.get("WIRE_PORTS", "").split()
     ]
     loop = asyncio.get_running_loop()
+    servers += [
+        await loop.create_datagram_endpoint(Echo, local_addr=("0.0.0.0", int(port)))
+        for port in os.environ.get("UDP_PORTS", "").split()
+    ]
     ended = asyncio.Event()
     loop.add_signal_handler(15, ended.set)
     await ended.wait()

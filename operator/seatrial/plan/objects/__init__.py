@@ -12,7 +12,9 @@ from seatrial.plan.objects.conductor import (
     conductor_pod,
     conductor_service,
     conductor_token,
+    webhooks_service,
 )
+from seatrial.plan.objects.connections import connections_secret, told
 from seatrial.plan.objects.copies import copies, pull_secrets
 from seatrial.plan.objects.exchange import (
     access_secret,
@@ -72,16 +74,22 @@ def environment(
     if run.is_plain:
         return
     yield from bounds(run, settings)
+    if run.connections:
+        yield connections_secret(run)
     if run.has_test_pods:
         yield access_secret(run)
         yield conductor_service(run)
+    if run.has_webhooks:
+        yield webhooks_service(run)
     if run.gateway is not None:
         yield from gateway_objects(run, run.gateway, settings, _services(run))
     for service in run.services:
         if not set(service.spec.depends_on or ()) <= set(ready):
             continue
         if service.objects:
-            yield from (Manifest(_turned(run, each)) for each in service.objects)
+            yield from (
+                Manifest(told(run, service, _turned(run, each))) for each in service.objects
+            )
         else:
             yield from service_objects(run, service.spec)
     for test in run.spec.tests:

@@ -8,7 +8,9 @@ from seatrial.api import names
 from seatrial.api.spec import RunSpec
 from seatrial.plan.blueprint import Blueprint
 from seatrial.plan.naming import copy_name
+from seatrial.plan.nesting import steps_of, steps_of_scenarios
 from seatrial.plan.objects.manifest import Json, Manifest, metadata
+from seatrial.plan.step_roles import step_roles
 
 
 def accounts(run: Blueprint, pull_secrets: tuple[str, ...]) -> Iterator[Manifest]:
@@ -29,11 +31,13 @@ def conductor_roles(spec: RunSpec) -> list[str]:
     """
     Name the ClusterRoles of the chart that the conductor needs in its namespace.
 
-    The first is enough for most runs; each of the others comes with a kind of fault.
+    The first is enough for most runs; each of the others comes with a kind of fault, or of step.
     """
     kinds = {fault.kind for fault in spec.faults}
     further = [role for role, of in names.CONDUCTOR_ROLES.items() if kinds & set(of)]
-    return [names.CONDUCTOR, *further]
+    steps = [step for test in spec.tests for step, _ in steps_of(test, "")]
+    steps += [step for step, _ in steps_of_scenarios(spec)]
+    return [names.CONDUCTOR, *further, *step_roles(steps)]
 
 
 def _binding(run: Blueprint, role: str) -> Manifest:

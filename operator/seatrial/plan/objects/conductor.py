@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from seatrial.api import names
+from seatrial.api import memory, names
+from seatrial.api.spec import RunSpec
 from seatrial.plan.blueprint import Blueprint
-from seatrial.plan.objects.containers import runner_security_context
+from seatrial.plan.objects.connections import connections_variable
+from seatrial.plan.objects.containers import runner_security_context, scenario_variables
 from seatrial.plan.objects.manifest import Json, Manifest, Mode, metadata
+from seatrial.plan.presets import has_connections
 from seatrial.plan.settings import PlanSettings
 
 # Beyond the longest time that the run can take. The API server may have a shorter maximum, of a
@@ -16,10 +19,7 @@ _TOKEN_MARGIN = timedelta(minutes=15)
 
 # Small requests, so that twenty runs at once find room on two cores; what it uses beyond them it
 # takes from what is free.
-_RESOURCES = {
-    "requests": {"cpu": "20m", "memory": "64Mi"},
-    "limits": {"memory": "512Mi"},
-}
+_REQUESTS = {"cpu": "20m", "memory": "64Mi"}
 
 
 def conductor_pod(run: Blueprint, settings: PlanSettings) -> Manifest:
@@ -43,9 +43,14 @@ def conductor_pod(run: Blueprint, settings: PlanSettings) -> Manifest:
             {"name": names.ENV_API_TOKEN, "valueFrom": {"secretKeyRef": token}},
         ],
         "ports": [{"name": "http", "containerPort": names.CONDUCTOR_PORT}],
-        "resources": _RESOURCES,
+        "resources": {"requests": _REQUESTS, "limits": {"memory": _memory(run.spec)}},
         "securityContext": runner_security_context(),
     }
+    if run.spec.env_from:
+        container["envFrom"] = scenario_variables(run.spec.env_from)
+    # Of the spec, not the blueprint: a conductor that is made again has none.
+    if has_connections(run.spec.services):
+        container["env"].append(connections_variable())
     body: Json = {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -61,6 +66,29 @@ def conductor_pod(run: Blueprint, settings: PlanSettings) -> Manifest:
         },
     }
     return Manifest(body, Mode.CREATE)
+
+
+def _memory(spec: RunSpec) -> str:
+    scenarios = [test for test in spec.tests if test.scenario is not None]
+    at_once = memory.at_once(spec.parallelism, scenarios)
+    return f"{memory.of_the_pod(at_once, taps=bool(spec.taps)) // memory.MIB}Mi"
+
+
+def webhooks_service(run: Blueprint) -> Manifest:
+    """Make the Service under which services call webhooks of scenarios."""
+    return Manifest(
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": metadata(run, names.WEBHOOKS, names.COMPONENT_CONDUCTOR),
+            "spec": {
+                # Services may call before the conductor is ready; it takes their calls in time.
+                "publishNotReadyAddresses": True,
+                "selector": {names.LABEL_COMPONENT: names.COMPONENT_CONDUCTOR},
+                "ports": [{"name": "http", "port": 80, "targetPort": names.WEBHOOKS_PORT}],
+            },
+        }
+    )
 
 
 def conductor_service(run: Blueprint) -> Manifest:

@@ -83,6 +83,17 @@ def environment_from(references: Iterable[ObjectReference] | None) -> list[Json]
     return sources
 
 
+def scenario_variables(references: Iterable[ObjectReference]) -> list[Json]:
+    """Give what scenarios see as ``env``, under names that mean nothing to the process itself."""
+    return [
+        {
+            "prefix": names.ENV_SECRET_PREFIX if each.secret else names.ENV_VARIABLE_PREFIX,
+            **environment_from([each])[0],
+        }
+        for each in references
+    ]
+
+
 def resources(given: Resources | None) -> Json:
     """Write resources as in a Pod; what is not given comes from the LimitRange."""
     return given.model_dump(mode="json", by_alias=True, exclude_none=True) if given else {}
@@ -151,8 +162,3 @@ def _pack(files: Sequence[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
         size += length
     if part:
         yield part
-
-
-def service_labels(service: str) -> dict[str, str]:
-    """Labels that select the pods of a service."""
-    return {names.LABEL_SERVICE: service}

@@ -40,6 +40,7 @@ def pull_secrets(run: Blueprint, configured: tuple[str, ...]) -> tuple[str, ...]
 
 
 def _copied(spec: RunSpec) -> Iterator[tuple[str, str]]:
+    yield from _environment(spec.env_from)
     for service in spec.services:
         yield from _environment(service.env_from or [])
     for test in spec.tests:

@@ -29,6 +29,8 @@ from seatrial.plan.objects.envoy_terms import (
 )
 from seatrial.plan.objects.manifest import Json
 
+# So often a line is written of a connection that is no HTTP: one from before a fault counts, too.
+_PASSING = "1s"
 # Until then a client that has connected and says nothing may be one of a protocol in which the
 # server speaks first.
 _FIRST_BYTES = "10s"
@@ -38,7 +40,8 @@ def listener(doc: ListenerDoc, port: int, faults: Sequence[Fault], places: Place
     """
     Make a listener for one class of sources.
 
-    What is not HTTP (TLS, or another protocol on a port of the same Service) passes as it is.
+    What is not HTTP (TLS, or another protocol on a port of the same Service) passes as it is. No
+    fault can meet it, and the log says of each fault that is on what has passed it so.
     """
     inspectors = ("tls_inspector", "http_inspector")
     versions = ["http/1.0", "http/1.1", "h2c"]
@@ -71,6 +74,11 @@ def listener(doc: ListenerDoc, port: int, faults: Sequence[Fault], places: Place
                     stat_prefix=f"{port}",
                     cluster=upstream(doc),
                     idle_timeout="0s",
+                    access_log_options={
+                        "flush_access_log_on_connected": True,
+                        "access_log_flush_interval": _PASSING,
+                    },
+                    access_log=[_passing(fault, places) for fault in faults],
                 )
             ]
         },
@@ -218,22 +226,36 @@ def _marks(places: Places) -> Json:
     return {**_log_file(places), "filter": {"header_filter": {"header": mark}}}
 
 
-def _log_file(places: Places) -> Json:
+def _passing(fault: Fault, places: Places) -> Json:
+    """Write a line for a connection that is no HTTP while the fault is on, whatever its share."""
+    key = names.envoy_probe_key(fault.name)
+    line = {
+        "fault": fault.name,
+        "passing": "%CONNECTION_ID%",
+        "at": "%EMIT_TIME(%s%3f)%",
+        "path": "",
+    }
+    is_on = {"runtime_key": key, "percent_sampled": {"numerator": 0}}
+    return {**_log_file(places, line), "filter": {"runtime_filter": is_on}}
+
+
+_REQUEST = {
+    "fault": "%ROUTE_NAME%",
+    "type": "%ACCESS_LOG_TYPE%",
+    "at": "%START_TIME(%s%3f)%",
+    "method": "%REQ(:METHOD)%",
+    "path": "%PATH(WQ):256%",
+    "status": "%RESPONSE_CODE%",
+    "flags": "%RESPONSE_FLAGS%",
+}
+
+
+def _log_file(places: Places, line: Json = _REQUEST) -> Json:
     return extension(
         "envoy.access_loggers.file",
         "envoy.extensions.access_loggers.file.v3.FileAccessLog",
         path=f"{places.directory}/{names.ENVOY_LOG}",
-        log_format={
-            "json_format": {
-                "fault": "%ROUTE_NAME%",
-                "type": "%ACCESS_LOG_TYPE%",
-                "at": "%START_TIME(%s%3f)%",
-                "method": "%REQ(:METHOD)%",
-                "path": "%PATH(WQ):256%",
-                "status": "%RESPONSE_CODE%",
-                "flags": "%RESPONSE_FLAGS%",
-            }
-        },
+        log_format={"json_format": line},
     )
 
 

@@ -10,6 +10,7 @@ from seatrial.api import names
 from seatrial.api.spec import Container, Pytest, Test
 from seatrial.plan.blueprint import Blueprint
 from seatrial.plan.naming import copy_name
+from seatrial.plan.objects.connections import client_variables, connections_variable, own_names
 from seatrial.plan.objects.containers import (
     Files,
     container_security_context,
@@ -18,6 +19,7 @@ from seatrial.plan.objects.containers import (
     pod_security_context,
     resources,
     runner_security_context,
+    scenario_variables,
 )
 from seatrial.plan.objects.exchange import compact
 from seatrial.plan.objects.manifest import Json, Manifest, Mode, metadata
@@ -87,8 +89,16 @@ def _pytest_pod(run: Blueprint, test: Test, suite: Pytest, settings: PlanSetting
         "name": "test",
         "image": suite.image or settings.runner_image,
         "args": ["pytest", "--", *suite.args],
-        "env": [*_variables(run, test), *environment(suite.env)],
-        "envFrom": environment_from(suite.env_from),
+        "env": [
+            *_variables(run, test),
+            *([connections_variable()] if run.connections else []),
+            *client_variables(run.connections, own_names(run, suite.env, suite.env_from)),
+            *environment(suite.env),
+        ],
+        "envFrom": [
+            *scenario_variables(run.spec.env_from),
+            *environment_from(suite.env_from),
+        ],
         "resources": resources(suite.resources) or _PYTEST_RESOURCES,
         "securityContext": container_security_context(run),
         "volumeMounts": [{"name": "suite", "mountPath": _SUITE, "readOnly": True}],
@@ -109,20 +119,28 @@ def _container_pod(
         "resources": _GATE_RESOURCES,
         "securityContext": runner_security_context(),
     }
-    initial: list[Json] = [{"name": "gate", "args": ["gate"], **ours}]
+    gate: Json = {"name": "gate", "args": ["gate"], **ours}
+    initial = [gate]
     volumes = files.volumes()
     mounts = files.mounts()
     if given.junit:
-        results = {"name": "results", "mountPath": junit_directory(given.junit)}
+        directory = junit_directory(given.junit)
+        results = {"name": "results", "mountPath": directory}
         volumes.append({"name": "results", "emptyDir": {}})
         mounts.append(results)
-        collect = {"name": "collect", "args": ["collect", "--junit", given.junit], **ours}
         # A native sidecar: the kubelet ends it once the test has ended, and it posts what is there.
-        initial.append({**collect, "restartPolicy": "Always", "volumeMounts": [results]})
+        # Before the gate, which lets nothing start until the sidecar would notice.
+        collect = {"name": "collect", "args": ["collect", "--junit", given.junit], **ours}
+        initial.insert(0, {**collect, "restartPolicy": "Always", "volumeMounts": [results]})
+        gate |= {"args": ["gate", "--collector", directory], "volumeMounts": [results]}
     container: Json = {
         "name": "test",
         "image": given.image,
-        "env": [*_variables(run, test), *environment(given.env)],
+        "env": [
+            *_variables(run, test),
+            *client_variables(run.connections, own_names(run, given.env, given.env_from)),
+            *environment(given.env),
+        ],
         "envFrom": environment_from(given.env_from),
         "resources": resources(given.resources),
         "securityContext": container_security_context(run, given.run_as_user),
@@ -151,6 +169,10 @@ def _variables(run: Blueprint, test: Test) -> list[Json]:
         names.ENV_SHARDS: str(shards),
         names.ENV_SERVICES: compact(endpoints(run.services)),
     }
+    if test.pytest:
+        values[names.ENV_LANE] = "{}/{}".format(*run.lane(test))
+    if run.spec.seed is not None:
+        values[names.ENV_SEED] = run.spec.seed
     return [
         *({"name": name, "value": value} for name, value in values.items()),
         {"name": names.ENV_TOKEN, "valueFrom": {"secretKeyRef": secret}},

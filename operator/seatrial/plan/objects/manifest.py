@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -71,12 +71,14 @@ class Manifest:
 
     The planner knows neither randomness nor tokens; the cluster layer puts them into a Secret when
     it creates it: drawn values under ``random_keys``, a token of the ServiceAccount ``token_of``,
-    good for ``token_s`` seconds, under TOKEN_KEY.
+    good for ``token_s`` seconds, under TOKEN_KEY; and ``texts``, in which ``$(KEY)`` stands for
+    what was drawn under that key.
     """
 
     body: Mapping[str, Any]
     mode: Mode = Mode.APPLY
     random_keys: tuple[str, ...] = ()
+    texts: Mapping[str, str] = field(default_factory=dict)
     token_of: str = ""
     token_s: int = 0
     aspect: str = ""
@@ -104,6 +106,16 @@ class Manifest:
         """
         kinds = ("ServiceAccount", "Secret", "Pod")
         return self.key.kind in kinds and self.key.name == names.CONDUCTOR
+
+    @property
+    def of_everyone(self) -> bool:
+        """
+        Whether pods of both sides need it to start.
+
+        A container whose Secret is missing is looked at again only seconds later.
+        Source: Kubernetes, pkg/kubelet, backOffPeriod.
+        """
+        return self.key.kind == "Secret" and self.key.name == names.CONNECTIONS_SECRET
 
     @cached_property
     def digest(self) -> str:

@@ -28,6 +28,11 @@ _FROM_TESTS: Json = {
     "from": [{"podSelector": {"matchLabels": {names.LABEL_COMPONENT: names.COMPONENT_TEST}}}],
     "ports": [{"protocol": "TCP", "port": names.CONDUCTOR_PORT}],
 }
+# Another process listens there, which hands what comes to the scenarios' own.
+_TO_WEBHOOKS: Json = {
+    "from": [_SAME_NAMESPACE],
+    "ports": [{"protocol": "TCP", "port": names.WEBHOOKS_PORT}],
+}
 # Where agents listen in pods under test: on every port but theirs, and on that from the conductor.
 _BESIDE_AGENTS: list[Json] = [
     {
@@ -61,7 +66,10 @@ def network_policies(run: Blueprint) -> Iterator[Manifest]:
         run,
         "seatrial-allow-conductor",
         pods=_CONDUCTOR,
-        ingress=[_FROM_TESTS] if run.has_test_pods else [],
+        ingress=[
+            *([_FROM_TESTS] if run.has_test_pods else []),
+            *([_TO_WEBHOOKS] if run.has_webhooks else []),
+        ],
         egress=[{"to": [_SAME_NAMESPACE]}, _DNS, _API_SERVER],
     )
     if run.gateway is not None:

@@ -9,6 +9,7 @@ from seatrial.api.services import Volume
 from seatrial.api.spec import PortSpec, Service
 from seatrial.plan.blueprint import Blueprint
 from seatrial.plan.naming import volume_name
+from seatrial.plan.objects.connections import client_variables, own_names, own_variables
 from seatrial.plan.objects.containers import (
     RUNNER_USER,
     Files,
@@ -21,6 +22,7 @@ from seatrial.plan.objects.containers import (
 )
 from seatrial.plan.objects.gateway import front
 from seatrial.plan.objects.manifest import Json, Manifest, Mode, metadata
+from seatrial.plan.presets import recipe_of
 
 
 def service_objects(run: Blueprint, service: Service) -> Iterator[Manifest]:
@@ -71,20 +73,28 @@ def _claim(run: Blueprint, service: Service, number: int, volume: Volume) -> Man
 
 
 def _volumes(service: Service) -> list[Json]:
-    return [
+    claims: list[Json] = [
         {
             "name": f"volume-{number}",
             "persistentVolumeClaim": {"claimName": volume_name(service.name, number)},
         }
         for number, _ in enumerate(service.volumes or ())
     ]
+    return [*claims, *({"name": name, "emptyDir": {}} for name in _scratch(service))]
 
 
 def _mounts(service: Service) -> list[Json]:
-    return [
-        {"name": f"volume-{number}", "mountPath": volume.path}
-        for number, volume in enumerate(service.volumes or ())
-    ]
+    volumes = {f"volume-{n}": volume.path for n, volume in enumerate(service.volumes or ())}
+    mounts = {**volumes, **_scratch(service)}
+    return [{"name": name, "mountPath": path} for name, path in mounts.items()]
+
+
+def _scratch(service: Service) -> dict[str, str]:
+    """Name the directories of a preset that begin empty, by the name of their volume."""
+    recipe = recipe_of(service.preset)
+    taken = {volume.path for volume in service.volumes or ()}
+    paths = [path for path in recipe.scratch if path not in taken] if recipe else []
+    return {f"scratch-{number}": path for number, path in enumerate(paths)}
 
 
 def _security(run: Blueprint, service: Service) -> Json:
@@ -136,7 +146,7 @@ def _container(run: Blueprint, service: Service, files: Files) -> Json:
     container: Json = {
         "name": "main",
         "image": service.image,
-        "env": environment(service.env or {}),
+        "env": _environment(run, service),
         "envFrom": environment_from(service.env_from),
         "ports": [
             {
@@ -150,10 +160,15 @@ def _container(run: Blueprint, service: Service, files: Files) -> Json:
         "securityContext": container_security_context(run, service.run_as_user),
         "volumeMounts": [*_mounts(service), *files.mounts()],
     }
-    if service.command is not None:
-        container["command"] = service.command
-    if service.args is not None:
-        container["args"] = service.args
+    recipe = recipe_of(service.preset)
+    if recipe is not None and recipe.read_only:
+        container["securityContext"]["readOnlyRootFilesystem"] = True
+    command = list(recipe.command) if recipe else service.command
+    if command:
+        container["command"] = command
+    args = [*(recipe.args if recipe else ()), *(service.args or ())]
+    if args or service.args is not None:
+        container["args"] = args
     for name, given in (
         ("readinessProbe", service.readiness_probe),
         ("livenessProbe", service.liveness_probe),
@@ -166,6 +181,19 @@ def _container(run: Blueprint, service: Service, files: Files) -> Json:
         # Kubernetes' own default period of 10 s would be most of a run's time.
         container["readinessProbe"] = {"tcpSocket": {"port": tcp[0]}, "periodSeconds": 1}
     return container
+
+
+def _environment(run: Blueprint, service: Service) -> list[Json]:
+    """List the variables; what comes from Secrets first, so that the others may refer to it."""
+    env = service.env or {}
+    listed: list[Json] = []
+    for each in run.connections:
+        if each.service == service.name:
+            listed += own_variables(each)
+    taken = own_names(run, env, service.env_from) | {each["name"] for each in listed}
+    depends_on = service.depends_on or ()
+    known = [each for each in run.connections if each.service in depends_on]
+    return [*listed, *client_variables(known, taken), *environment(env)]
 
 
 def _metadata(run: Blueprint, service: Service) -> Json:

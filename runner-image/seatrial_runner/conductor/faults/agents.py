@@ -77,6 +77,12 @@ class AgentPlace:
         pod = self._pod()
         return pod is None or _running(pod) is None
 
+    @property
+    def pod_is_gone(self) -> bool:
+        """Tell whether the pod is no more, or about to go."""
+        pod = self._pod()
+        return pod is None or pods.is_going(pod)
+
     async def ready(self, *, within_s: float) -> None:
         """
         Return when an agent takes orders; put one in if there is none.

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
+from contextlib import suppress
 
 from seatrial.api.errors import ConflictError, NotFoundError, NotInjectedError
-from seatrial.api.journal import ServiceDoc
-from seatrial.api.names import GROUP
+from seatrial.api.journal import ChangedDoc, ServiceDoc
+from seatrial.api.undoing import (
+    IMMUTABLE,
+    KEPT,
+    RESTORED,
+    UNDO_PREFIX,
+    all_keys,
+    back_key,
+    back_since,
+    difference,
+    made_again,
+    mark_key,
+    mark_of,
+    noted,
+)
 
 from seatrial_runner.clock import parse
-from seatrial_runner.conductor import pods
+from seatrial_runner.conductor.faults import secret_keys
+from seatrial_runner.conductor.faults.anew import WITHIN_S, begin_again, begin_anew
+from seatrial_runner.conductor.faults.changes import changed_keys, changes
 from seatrial_runner.conductor.faults.kinds import (
     Aim,
+    Evidence,
     Hands,
     Intent,
     Json,
@@ -23,29 +36,30 @@ from seatrial_runner.conductor.faults.kinds import (
     hold,
     let_go,
     target,
+    undone_before,
 )
-from seatrial_runner.conductor.readiness import pods_of
-from seatrial_runner.conductor.seen import PODS, Seen
+from seatrial_runner.conductor.seen import Seen
 
-# The original is kept in an object of the same kind, so that a Secret never gets into the journal.
 OURS = "seatrial-"
-UNDO_PREFIX = f"{OURS}undo-"
-_RESTORED = f"{GROUP}/restored"  # annotation of the kept object: when the original was back
+# Copies of what envFrom names, and files of services: of Seatrial's own, these may be changed.
+_THE_USERS = ("seatrial-copy.", "seatrial-files.service.")
 _PLURALS = {"ConfigMap": "configmaps", "Secret": "secrets"}
-_KEPT = ("data", "binaryData", "type", "immutable")
-_LOOK_AGAIN_S = 1.0
-_RESTARTED_S = 90.0
 
 
 class Configuration(ThroughApi):
-    """Keeps the original, changes the object, and brings back what was changed."""
+    """
+    Keeps the original, changes the object, and brings back what was changed.
+
+    The original is kept in an object of its own; of a Secret that is changed and not removed, in
+    annotations of itself, from where the operator can bring it back without reading it.
+    """
 
     def aim(self, aim: Aim) -> Intent:
         """Take the object that is named."""
         change = aim.fault["configuration"]
         kind = "ConfigMap" if change.get("configMap") else "Secret"
         name = change.get("configMap") or change["secret"]
-        if name.startswith(OURS):
+        if name.startswith(OURS) and not name.startswith(_THE_USERS):
             raise NotInjectedError(f"{kind} {name} is Seatrial's own; name one of the services'")
         hold(aim, f"{kind} {name}")
         return Intent(
@@ -55,6 +69,7 @@ class Configuration(ThroughApi):
                 "name": name,
                 "kept": f"{UNDO_PREFIX}{aim.fault['name']}",
                 "fault": aim.fault["name"],
+                "mark": mark_of(aim.stamp),
                 "remove": change.get("remove"),
                 # NB: new values are not here. Of a Secret, they are as secret as the old ones.
                 "set": sorted(change.get("set") or {}),
@@ -64,47 +79,57 @@ class Configuration(ThroughApi):
             },
         )
 
+    async def look(self, hands: Hands, intent: Intent) -> None:
+        """Of a Secret, read which keys it has; the operator, which reads none, is told."""
+        undo = intent.undo
+        if not _is_kept_inside(undo):
+            return
+        original = await self._original(hands, undo)
+        intent.targets[0]["uid"] = str(original["metadata"].get("uid") or "")
+        present, keys = original.get("data") or {}, changed_keys(undo)
+        undo["added"] = [key for key in keys if key not in present]
+        undo["emptied"] = undo["remove"] is not None and set(present) <= set(keys)
+        secret_keys.keeping(original, undo["fault"], undo["mark"], keys)
+
     async def apply(self, hands: Hands, intent: Intent) -> None:
         """Keep the original, make the change, and see that the pods have begun anew."""
         undo = intent.undo
         path = _path(hands, undo["kind"], undo["name"])
-        try:
-            original = await hands.api.get(path)
-        except NotFoundError:
-            raise NotInjectedError(
-                f"there is no {undo['kind']} {undo['name']} in the run's namespace; name one of"
-                " the services' manifests, or of their files and secrets"
-            ) from None
+        original = await self._original(hands, undo)
         uid = str(original["metadata"].get("uid") or "")
         intent.targets[0]["uid"] = uid
-        values = self._changed(hands, original, undo)
+        values = changes(original, undo, values=_values(hands, undo), now=parse(hands.at()))
+        if _is_kept_inside(undo):
+            annotations = secret_keys.keeping(
+                original, undo["fault"], undo["mark"], changed_keys(undo)
+            )
+            metadata = {"uid": uid, "annotations": annotations}
+            await hands.api.patch(path, {"metadata": metadata, **(values or {})})
+            await self._begin_anew(hands, undo)
+            return
         await self._keep(hands, original, undo)
         if values is None:
             options = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}}
             await hands.api.delete(path, options)
         else:
             await hands.api.patch(path, {"metadata": {"uid": uid}, **values})
-        if undo["restart"] is not None:
-            await _restart(hands, undo["restart"])
+        await self._begin_anew(hands, undo)
 
-    def _changed(self, hands: Hands, original: Json, undo: Json) -> Json | None:
-        """Give the merge patch that makes the change; None: the object is removed."""
-        remove, name = undo["remove"], f"{undo['kind']} {undo['name']}"
-        if remove is not None and not remove.get("keys"):
-            return None
-        if original.get("immutable"):
+    async def _begin_anew(self, hands: Hands, undo: Json) -> None:
+        if undo["restart"] is not None:
+            await begin_anew(hands, undo["restart"])
+
+    async def _original(self, hands: Hands, undo: Json) -> Json:
+        try:
+            item = await hands.api.get(_path(hands, undo["kind"], undo["name"]))
+        except NotFoundError:
             raise NotInjectedError(
-                f"{name} is immutable: it can only be removed as a whole (remove: {{}})"
-            )
-        if remove is not None:
-            missing = [key for key in remove["keys"] if _field_of(original, key) is None]
-            if missing:
-                raise NotInjectedError(f"{name} has no key {', '.join(missing)}")
-            return _patch(original, undo["kind"], dict.fromkeys(remove["keys"]))
-        if undo["certificate"]:
-            expired = _expired(original, undo, parse(hands.at()))
-            return _patch(original, undo["kind"], {undo["certificate"]: expired})
-        return _patch(original, undo["kind"], dict(_values(hands, undo)))
+                f"there is no {undo['kind']} {undo['name']} in the run's namespace; name one of"
+                " the services' manifests, or of their files and secrets"
+            ) from None
+        if _is_kept_inside(undo):
+            return secret_keys.as_before(item, undo["fault"], changed_keys(undo))
+        return item
 
     async def _keep(self, hands: Hands, original: Json, undo: Json) -> None:
         metadata = original["metadata"]
@@ -114,13 +139,16 @@ class Configuration(ThroughApi):
             "metadata": {
                 "name": undo["kept"],
                 "labels": metadata.get("labels") or {},
-                "annotations": metadata.get("annotations") or {},
+                "annotations": {
+                    **(metadata.get("annotations") or {}),
+                    mark_key(undo["fault"]): undo["mark"],
+                },
             },
             # NB: not immutable: it will be marked when the original is back.
-            **{key: original[key] for key in _KEPT if key in original and key != "immutable"},
+            **{key: original[key] for key in KEPT if key in original and key != "immutable"},
         }
         if original.get("immutable"):
-            kept["metadata"]["annotations"] |= {_IMMUTABLE: "true"}
+            kept["metadata"]["annotations"] |= {IMMUTABLE: "true"}
         try:
             await hands.api.post(_path(hands, undo["kind"]), kept)
         except ConflictError:
@@ -128,29 +156,88 @@ class Configuration(ThroughApi):
             # holds is older than what is there now, and so it is the original.
             return
 
-    async def undo(self, hands: Hands, intent: Intent) -> None:
+    async def undo(self, hands: Hands, intent: Intent) -> Evidence | None:
         """Bring back what was changed, and only that; then let go of the original."""
+        if _is_kept_inside(intent.undo):
+            return await self._undo_inside(hands, intent.undo)
         undo = intent.undo
         kept_path = _path(hands, undo["kind"], undo["kept"])
         try:
             kept = await hands.api.get(kept_path)
         except NotFoundError:
             let_go(hands, undo["fault"])  # nothing was changed yet, or all is back
-            return
-        restored = (kept["metadata"].get("annotations") or {}).get(_RESTORED)
+            return None
+        before = noted(kept, undo["fault"], undo.get("mark", "-"))
+        restored = (kept["metadata"].get("annotations") or {}).get(RESTORED)
         if restored is None:
             await self._restore(hands, kept, intent)
             restored = hands.at()
-            annotations = {"annotations": {_RESTORED: restored}}
+            annotations = {"annotations": {RESTORED: restored}}
             await hands.api.patch(kept_path, {"metadata": annotations})
         if undo["restart"] is not None:
-            await _delete_older(hands, undo["restart"], parse(restored))
+            await begin_again(hands, undo["restart"], parse(restored))
         let_go(hands, undo["fault"])
         uid = {"preconditions": {"uid": kept["metadata"]["uid"]}}
-        try:
+        with suppress(NotFoundError, ConflictError):
             await hands.api.delete(kept_path, {"kind": "DeleteOptions", "apiVersion": "v1", **uid})
-        except (NotFoundError, ConflictError):
-            return
+        return _undone_before(undo, before)
+
+    async def _undo_inside(self, hands: Hands, undo: Json) -> Evidence | None:
+        """Bring the keys of a Secret back from its annotations."""
+        path, fault, mark = _path(hands, undo["kind"], undo["name"]), undo["fault"], undo["mark"]
+        before = ""
+        try:
+            item = await self._bring_back(hands, path, undo)
+            before = noted(item, fault, mark)
+            since = before or back_since(item, fault, mark)
+            if since and undo["restart"] is not None:
+                await begin_again(hands, undo["restart"], parse(since))
+            if back_since(item, fault, mark):
+                await hands.api.patch(path, {"metadata": {"annotations": {back_key(fault): None}}})
+        except NotFoundError:
+            pass  # the Secret is gone, and what was changed of it
+        let_go(hands, fault)
+        return _undone_before(undo, before)
+
+    async def _bring_back(self, hands: Hands, path: str, undo: Json) -> Json:
+        """Bring the keys back, unless that is done; give the Secret as it is then."""
+        fault, mark, keys = undo["fault"], undo["mark"], changed_keys(undo)
+        while True:
+            item = await hands.api.get(path)
+            if (item["metadata"].get("annotations") or {}).get(mark_key(fault)) != mark:
+                return item
+            at = hands.at() if undo["restart"] is not None else ""
+            back = secret_keys.bringing_back(item, fault, mark, keys, at)
+            try:
+                return await hands.api.patch(path, back)
+            except ConflictError:
+                continue  # the operator was at it, or our own answer got lost: look again
+
+    def changed(self, intent: Intent) -> list[ChangedDoc]:
+        """Give the object, and where its original is kept."""
+        undo = intent.undo
+        doc: ChangedDoc = {
+            "kind": undo["kind"],
+            "name": undo["name"],
+            "uid": intent.targets[0]["uid"],
+        }
+        if undo["restart"] is not None:
+            doc["restart"] = undo["restart"]
+        keys = changed_keys(undo)
+        if not _is_kept_inside(undo):
+            doc["kept"] = undo["kept"]
+        elif undo["added"]:
+            doc["added"] = undo["added"]
+        elif undo["emptied"]:
+            doc["emptied"] = True
+        if keys:
+            doc["keys"] = keys
+        return [doc]
+
+    def within_s(self, intent: Intent) -> float:
+        """Give the time for two writes, and for the pods to begin anew."""
+        written_s = super().within_s(intent)
+        return written_s if intent.undo["restart"] is None else written_s + WITHIN_S
 
     async def _restore(self, hands: Hands, kept: Json, intent: Intent) -> None:
         undo = intent.undo
@@ -161,27 +248,11 @@ class Configuration(ThroughApi):
             made = await self._make_again(hands, kept, undo)
             intent.targets[0]["replacedBy"] = str(made["metadata"].get("uid") or "")
             return
-        await hands.api.patch(path, _difference(present, kept, self._keys(kept, undo)))
-
-    def _keys(self, kept: Json, undo: Json) -> list[str]:
-        if undo["remove"] is not None:
-            return list(undo["remove"].get("keys") or _all_keys(kept))
-        return [undo["certificate"]] if undo["certificate"] else list(undo["set"])
+        keys = changed_keys(undo) or all_keys(kept)
+        await hands.api.patch(path, difference(present, kept, keys))
 
     async def _make_again(self, hands: Hands, kept: Json, undo: Json) -> Json:
-        annotations = dict(kept["metadata"].get("annotations") or {})
-        immutable = annotations.pop(_IMMUTABLE, None) is not None
-        again = {
-            "apiVersion": "v1",
-            "kind": undo["kind"],
-            "metadata": {
-                "name": undo["name"],
-                "labels": kept["metadata"].get("labels") or {},
-                "annotations": annotations,
-            },
-            **{key: kept[key] for key in _KEPT if key in kept},
-            **({"immutable": True} if immutable else {}),
-        }
+        again = made_again(kept, undo["name"], undo["fault"])
         try:
             return await hands.api.post(_path(hands, undo["kind"]), again)
         except ConflictError:  # our own answer got lost
@@ -192,124 +263,23 @@ class Configuration(ThroughApi):
         return True
 
 
-_IMMUTABLE = f"{GROUP}/immutable"
+def _is_kept_inside(undo: Json) -> bool:
+    """Tell whether the original is kept in the object itself: a Secret that is not removed."""
+    return undo["kind"] == "Secret" and bool(changed_keys(undo))
+
+
+def _undone_before(undo: Json, before: str) -> Evidence | None:
+    """Tell of an operator that was first; where pods had to begin anew, the end was our doing."""
+    return undone_before([before]) if undo["restart"] is None else None
 
 
 def _values(hands: Hands, undo: Json) -> dict[str, str]:
-    """Give the new values of ``set``, which only the spec has."""
-    values: dict[str, str] = hands.faults[undo["fault"]]["configuration"]["set"]
+    """Give the new values of ``set``, which only the spec has; empty for other changes."""
+    fault = hands.faults.get(undo["fault"]) or {}
+    values: dict[str, str] = (fault.get("configuration") or {}).get("set") or {}
     return values
 
 
 def _path(hands: Hands, kind: str, name: str = "") -> str:
     base = f"/api/v1/namespaces/{hands.namespace}/{_PLURALS[kind]}"
     return f"{base}/{name}" if name else base
-
-
-def _field_of(item: Json, key: str) -> str | None:
-    """Tell which of ``data`` and ``binaryData`` has a key."""
-    return next((field for field in ("data", "binaryData") if key in (item.get(field) or {})), None)
-
-
-def _all_keys(item: Json) -> list[str]:
-    return [*(item.get("data") or {}), *(item.get("binaryData") or {})]
-
-
-def _patch(item: Json, kind: str, values: dict[str, str | None]) -> Json:
-    """Give the merge patch that sets keys to texts, or removes them (None)."""
-    patch: dict[str, dict[str, str | None]] = {}
-    for key, text in values.items():
-        field = _field_of(item, key)
-        if field == "binaryData":
-            patch.setdefault("binaryData", {})[key] = None
-        if text is not None and kind == "Secret":
-            text = base64.b64encode(text.encode()).decode()
-        if text is not None or field != "binaryData":
-            patch.setdefault("data", {})[key] = text
-    return dict(patch)
-
-
-def _difference(present: Json, kept: Json, keys: Sequence[str]) -> Json:
-    """Give the merge patch that brings keys back to what they were, and removes what was not."""
-    patch: Json = {}
-    for field in ("data", "binaryData"):
-        old, new = kept.get(field) or {}, present.get(field) or {}
-        for key in keys:
-            if old.get(key) != new.get(key):
-                patch.setdefault(field, {})[key] = old.get(key)
-    return patch
-
-
-def _expired(original: Json, undo: Json, now: datetime) -> str:
-    from seatrial_runner.conductor.faults.certificates import CertificateError, expired_copy
-
-    values: dict[str, Any] = original.get("data") or {}
-    texts = {
-        each: base64.b64decode(value).decode("utf-8", "replace")
-        if undo["kind"] == "Secret"
-        else value
-        for each, value in values.items()
-    }
-    try:
-        return expired_copy(texts, undo["certificate"], now=now)
-    except CertificateError as error:
-        raise NotInjectedError(f"{undo['kind']} {undo['name']}: {error}") from None
-
-
-# Pods that read their configuration at start -----------------------------------------------------
-
-
-async def _restart(hands: Hands, service: str) -> None:
-    """Have every pod of a service begin anew, and return when those of before are gone."""
-    old = _pods(hands, service)
-    uids = {pods.uid(pod) for pod in old}
-    await _delete(hands, old)
-    try:
-        async with asyncio.timeout(_RESTARTED_S):
-            while any(pods.uid(pod) in uids for pod in _pods(hands, service)):
-                await hands.seen.wait(_LOOK_AGAIN_S)
-    except TimeoutError:
-        raise NotInjectedError(
-            f"pods of service {service} that began before the change were still there after"
-            f" {_RESTARTED_S:g} s"
-        ) from None
-
-
-async def _delete_older(hands: Hands, service: str, moment: datetime) -> None:
-    """Delete the pods that began before a moment."""
-    # NB: creationTimestamp has whole seconds: a pod of the same second may be one of before.
-    await _delete(
-        hands,
-        [
-            pod
-            for pod in _pods(hands, service)
-            if parse(pod["metadata"]["creationTimestamp"]) <= moment
-        ],
-    )
-
-
-async def _delete(hands: Hands, old: list[Json]) -> None:
-    """
-    Delete pods with their own grace; their controllers make others.
-
-    NB: not a roll-out. That one keeps the pods of before for as long as new ones are not ready,
-    which with their configuration lost is for ever: nothing would be seen of the fault.
-    """
-    for pod in old:
-        if pods.is_going(pod):
-            continue
-        await hands.save_logs(pods.name(pod))
-        body = {
-            "kind": "DeleteOptions",
-            "apiVersion": "v1",
-            "preconditions": {"uid": pods.uid(pod)},
-        }
-        try:
-            await hands.api.delete(PODS.path(hands.namespace, pods.name(pod)), body)
-        except (NotFoundError, ConflictError):
-            continue
-
-
-def _pods(hands: Hands, service: str) -> list[Json]:
-    found = next(each for each in hands.services if each["name"] == service)
-    return pods_of(found, hands.seen)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from types import NoneType
 from typing import Any, cast
 
 from seatrial.api.control import FaultOrder, FaultReport
 from seatrial.api.errors import FaultError, NotInjectedError
 
+from seatrial_runner.conductor.answers import read_object
 from seatrial_runner.conductor.connection import Address, Connection
 
 Json = dict[str, Any]
@@ -18,6 +20,18 @@ Json = dict[str, Any]
 REQUEST_S = 20.0
 CONNECT_S = 2.0
 _PAUSE_S = 0.2
+# What is read of a FaultReport, and of which types it is.
+_OF_A_REPORT: dict[str, tuple[type, ...]] = {
+    "state": (str,),
+    "boot": (str,),
+    "effective": (str, NoneType),
+    "remainingS": (int, float),
+    "ended": (str, NoneType),
+    "endedBy": (str, NoneType),
+    "hits": (int,),
+    "firstHit": (str, NoneType),
+    "counts": (dict,),
+}
 
 
 class UnreachableError(FaultError):
@@ -59,7 +73,7 @@ class ControlClient:
         )
         if status != 200:
             raise NotInjectedError(f"{self.what} refuses: {_sentence(status, answer)}")
-        return cast("FaultReport", answer)
+        return self._read(answer)
 
     async def report(self, name: str) -> FaultReport | None:
         """
@@ -86,6 +100,12 @@ class ControlClient:
             return None
         if status != 200:
             raise UnreachableError(f"{self.what} answers: {_sentence(status, answer)}")
+        return self._read(answer)
+
+    def _read(self, answer: Json) -> FaultReport:
+        for field, types in _OF_A_REPORT.items():
+            if field not in answer or not isinstance(answer[field], types):
+                raise UnreachableError(f"{self.what} sends what is no report: {field} is wrong")
         return cast("FaultReport", answer)
 
     async def put_sources(self, sources: dict[str, list[str]]) -> str:
@@ -110,7 +130,10 @@ class ControlClient:
         status, answer = await self._insist("GET", "/v1/abilities", None, patience_s)
         if status != 200:
             raise UnreachableError(f"{self.what} answers: {_sentence(status, answer)}")
-        return {str(kind): str(why) for kind, why in answer["abilities"].items()}
+        abilities = answer.get("abilities")
+        if not isinstance(abilities, dict):
+            raise UnreachableError(f"{self.what} does not say what can be done there")
+        return {str(kind): str(why) for kind, why in abilities.items()}
 
     async def serves(self) -> bool:
         """Tell whether it is ready to take orders."""
@@ -154,7 +177,7 @@ class ControlClient:
             try:
                 async with asyncio.timeout(REQUEST_S):
                     response = await connection.send(method, path, headers, content)
-                    answer: Json = json.loads(await connection.read_all() or b"{}")
+                    answer = read_object(await connection.read_all() or b"{}")
             finally:
                 connection.close()
         except (OSError, EOFError, ValueError) as error:  # TimeoutError is an OSError

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 from seatrial.api import names
 from seatrial.api.errors import (
@@ -13,10 +12,11 @@ from seatrial.api.errors import (
     NotInjectedError,
     NotRevertedError,
 )
-from seatrial.api.journal import ServiceDoc
+from seatrial.api.undoing import ITSELF
 
 from seatrial_runner.conductor.faults.kinds import (
     Aim,
+    ByAnother,
     Ended,
     Evidence,
     Hands,
@@ -27,7 +27,6 @@ from seatrial_runner.conductor.faults.kinds import (
 )
 from seatrial_runner.conductor.faults.timeline import lasts_s
 from seatrial_runner.conductor.faults.tools import tool_of
-from seatrial_runner.conductor.seen import Seen
 
 PREFIX = "seatrial-"
 _INJECTED_S = 60.0
@@ -36,7 +35,7 @@ _GONE_S = 60.0
 _ASK_AGAIN_S = 0.5
 
 
-class Delegated:
+class Delegated(ByAnother):
     """A resource of another tool; its own conditions are the evidence."""
 
     counts_itself = False
@@ -120,7 +119,7 @@ class Delegated:
                 told = tool.told(await hands.api.get(path))
             except NotFoundError:
                 early = f"{undo['kind']} {undo['name']} was removed, not by the conductor"
-                return Ended(by="itself", at=hands.at(), early=early)
+                return Ended(by=ITSELF, at=hands.at(), early=early)
             except ClusterError:
                 continue  # the API server is away; the tool ends it at its deadline all the same
             if told.recovered:
@@ -173,10 +172,6 @@ class Delegated:
         except TimeoutError:
             pass
         return item
-
-    def is_undone(self, intent: Intent, services: Sequence[ServiceDoc], seen: Seen) -> bool:
-        """Nothing to wait for: the object is gone."""
-        return True
 
 
 def _is_over(recovered: bool, item: Json) -> bool:

@@ -43,7 +43,9 @@ class Director:
         self._proof_is_new = False
         self._settling = False
         for state in stage.journal.summary["faults"]:
-            state["seed"] = seed_of(self._faults[state["name"]], stage.run["uid"])
+            state["seed"] = seed_of(
+                self._faults[state["name"]], stage.run.get("seed") or stage.run["uid"]
+            )
 
     def background(self) -> list[Coroutine[Any, Any, None]]:
         """Give what has to run as long as the faults do."""
@@ -71,7 +73,7 @@ class Director:
         self._stage.running.add(test)
         self._test_began[test] = self._stage.monotonic()
         for series in self._series.values():
-            series.round.expose(test)
+            series.round.account.expose(test)
         await self._begin(Trigger.TEST, test, self._test_began[test])
 
     async def _begin(self, trigger: Trigger, of: str, since: float) -> None:
@@ -209,7 +211,7 @@ class Director:
         """Count a request of a test in the windows of all faults it falls into."""
         for window in self._stage.windows.meet(at, host):
             series = self._series.get(window.fault)
-            if series is not None and series.round.counts_itself:
+            if series is not None and series.round.account.counts_itself:
                 continue  # the gateway knows which of them met it
             state = self._state(window.fault)
             self._proof_is_new |= not state["hits"]
@@ -217,8 +219,8 @@ class Director:
                 self._stage.journal.note(
                     "fault.hit", fault=window.fault, host=host, sent=rfc3339(at)
                 )
-            if series is not None and series.round.window is window:
-                before = series.round.hits_before
+            if series is not None and series.round.account.window is window:
+                before = series.round.account.hits_before
                 state["hits"] = before + window.hits
                 first = window.first_hit
                 if first is not None and before == 0:

@@ -128,7 +128,11 @@ def paths_of(aim: Aim) -> list[PathDoc]:
 
 
 def spots_of(hands: Hands, undo: Json) -> list[Spot]:
-    """Give where probes can see a fault: each port on its paths, as each of its sources."""
+    """
+    Give where probes can see a fault: on each path, each of its ports and each of its sources.
+
+    Not each port as each source: that may be hundreds, and a fault is shorter than so many looks.
+    """
     return list(dict.fromkeys(_spots(hands, undo["orders"][GATEWAY])))
 
 
@@ -137,10 +141,13 @@ def _spots(hands: Hands, order: Any) -> Iterator[Spot]:
         for service in hands.services:
             if path["service"] not in (service.get("direct") or {}):
                 continue
-            for port in service["ports"]:
-                if path["port"] in (None, port["name"]):
-                    for source in (path["sources"] or [families.FROM_TESTS])[:1]:
-                        yield Spot(path["service"], port["port"], source)
+            ports = [
+                port["port"] for port in service["ports"] if path["port"] in (None, port["name"])
+            ]
+            sources = path["sources"] or [families.FROM_TESTS]
+            for number in range(max(len(ports), len(sources)) if ports else 0):
+                port, source = ports[number % len(ports)], sources[number % len(sources)]
+                yield Spot(path["service"], port, source)
 
 
 def _carried(service: ServiceDoc) -> list[str]:

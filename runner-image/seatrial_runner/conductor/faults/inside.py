@@ -55,6 +55,10 @@ class Inside(Remote):
         """Tell whether the pod is gone, or the agent in it."""
         return self.place(hands, key).is_gone
 
+    def pod_is_gone(self, hands: Hands, key: str) -> bool:
+        """Tell whether the pod is gone, or going, and not the agent alone."""
+        return self.place(hands, key).pod_is_gone
+
     async def see_effect(self, hands: Hands, intent: Intent) -> str:
         """Return when every agent has seen the effect."""
         missing = set(intent.undo["orders"])

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from seatrial.api.errors import NotInjectedError
-from seatrial.api.journal import ServiceDoc, TargetState
+from seatrial.api.journal import ChangedDoc, ServiceDoc, TargetState
+from seatrial.api.undoing import OPERATOR
 
 from seatrial_runner.conductor.apiserver import ApiServer
 from seatrial_runner.conductor.seen import WORKLOADS, Seen
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from seatrial_runner.conductor.faults.places import GatewayPlace
 
 Json = dict[str, Any]
+_WRITTEN_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,18 @@ class Evidence:
     hits: int = 0
     first_hit: str | None = None
     counts: dict[str, int] = field(default_factory=dict)  # what was done: bytes, connections, ...
+    undone_by: str = ""  # who had undone it before us, and
+    undone_at: str = ""  # when
+
+    @property
+    def broken(self) -> int:
+        """How many connections broke with a process of the gateway, and not by the fault."""
+        return self.counts.get("lostConnections", 0)
+
+    @property
+    def unread(self) -> int:
+        """How many connections passed an ``http`` fault because they are no HTTP."""
+        return self.counts.get("unreadConnections", 0)
 
 
 @dataclass(frozen=True)
@@ -106,6 +120,14 @@ class Kind(Protocol):
             NotInjectedError: There is nothing to hit; the message says what is missing.
         """
 
+    async def look(self, hands: Hands, intent: Intent) -> None:
+        """
+        Read what has to be known of the targets; nothing is changed yet.
+
+        Raises:
+            NotInjectedError: It cannot be done; the message says what is missing.
+        """
+
     async def apply(self, hands: Hands, intent: Intent) -> None:
         """
         Do it, and return when it is in effect, as far as whoever carries it out can tell.
@@ -138,7 +160,7 @@ class Kind(Protocol):
         Undo it; harmless if it is undone already. Nothing to do for what a controller undoes.
 
         Returns:
-            The last that is known of it, of a kind that counts itself.
+            The last that is known of it, of a kind that counts itself; and who was there before us.
 
         Raises:
             NotRevertedError, ClusterError: It may still be there.
@@ -146,6 +168,12 @@ class Kind(Protocol):
 
     def is_undone(self, intent: Intent, services: Sequence[ServiceDoc], seen: Seen) -> bool:
         """Tell whether it is undone, and note in the targets what took their place."""
+
+    def changed(self, intent: Intent) -> list[ChangedDoc]:
+        """List the objects that the operator can undo, if we cannot; empty if it cannot either."""
+
+    def within_s(self, intent: Intent) -> float:
+        """Give how long it can take, at the most, until it is in effect."""
 
 
 class ThroughApi:
@@ -157,6 +185,9 @@ class ThroughApi:
 
     counts_itself = False
     keeps_time = False
+
+    async def look(self, hands: Hands, intent: Intent) -> None:
+        """Nothing to read: what is seen all the time is enough."""
 
     async def see_effect(self, hands: Hands, intent: Intent) -> str:
         """Give the present moment: ``apply`` has seen it."""
@@ -170,6 +201,45 @@ class ThroughApi:
         """Nothing ends it but we."""
         await asyncio.Event().wait()
         raise AssertionError("unreachable")
+
+    def changed(self, intent: Intent) -> list[ChangedDoc]:
+        """None: its controller undoes it."""
+        return []
+
+    def within_s(self, intent: Intent) -> float:
+        """Give the time that is enough for a write."""
+        return _WRITTEN_S
+
+
+class ByAnother:
+    """What holds for a fault that somebody else carries out, and ends at its deadline."""
+
+    async def look(self, hands: Hands, intent: Intent) -> None:
+        """Nothing to read: whoever carries it out looks itself."""
+
+    def is_undone(self, intent: Intent, services: Sequence[ServiceDoc], seen: Seen) -> bool:
+        """Nothing to wait for: ``undo`` has seen its end, or been told of it."""
+        return True
+
+    def changed(self, intent: Intent) -> list[ChangedDoc]:
+        """None: whoever carries it out keeps its deadline."""
+        return []
+
+    def within_s(self, intent: Intent) -> float:
+        """Not asked: nothing of it is the operator's to undo."""
+        return 0.0
+
+
+def undone_before(noted: Sequence[str]) -> Evidence | None:
+    """
+    Tell of an undoing that the operator was the first to do.
+
+    Args:
+        noted: For each object, when the operator has undone it; empty where it was us.
+    """
+    if not noted or not all(noted):
+        return None
+    return Evidence(undone_by=OPERATOR, undone_at=max(noted))
 
 
 def hold(aim: Aim, what: str) -> None:

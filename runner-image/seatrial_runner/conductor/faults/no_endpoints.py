@@ -5,19 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from seatrial.api import names
 from seatrial.api.errors import NotFoundError, NotInjectedError
-from seatrial.api.journal import ServiceDoc
+from seatrial.api.journal import ChangedDoc, ServiceDoc
+from seatrial.api.undoing import cut_key, mark_key, mark_of, note_key, noted
 
 from seatrial_runner.conductor import pods
-from seatrial_runner.conductor.faults.kinds import Aim, Hands, Intent, Json, ThroughApi, target
+from seatrial_runner.conductor.faults.kinds import (
+    Aim,
+    Evidence,
+    Hands,
+    Intent,
+    Json,
+    ThroughApi,
+    target,
+    undone_before,
+)
 from seatrial_runner.conductor.reach import until_cut_off
 from seatrial_runner.conductor.readiness import pods_of
 from seatrial_runner.conductor.seen import ENDPOINT_SLICES, SERVICES, Seen
 
-# No pod has such a label, so a selector that asks for it finds none. To undo that is to take it out
-# of the selector again, whatever else is there: exact without knowing what was there before.
-_PREFIX = f"no-endpoints.{names.GROUP}/"
 _SERVICE_NAME = "kubernetes.io/service-name"  # label of EndpointSlices
 _IN_EFFECT_S = 30.0
 _READY_S = 2.0  # a ready pod becomes an endpoint within so long
@@ -32,7 +38,11 @@ class NoEndpoints(ThroughApi):
         services = [direct.get(host, host) for host in aim.service["hosts"]]
         return Intent(
             targets=[target("Service", name, "") for name in services],
-            undo={"services": services, "label": f"{_PREFIX}{aim.fault['name']}"},
+            undo={
+                "fault": aim.fault["name"],
+                "mark": mark_of(aim.stamp),
+                "services": services,
+            },
         )
 
     async def apply(self, hands: Hands, intent: Intent) -> None:
@@ -46,7 +56,7 @@ class NoEndpoints(ThroughApi):
                     f"Service {each['name']} has no selector: nothing here decides its endpoints"
                 )
             each["uid"] = str(found["metadata"].get("uid") or "")
-            await hands.api.patch(path, _selector(intent.undo["label"], "true"))
+            await hands.api.patch(path, _selector(intent.undo, intent.undo["mark"]))
         try:
             async with asyncio.timeout(_IN_EFFECT_S):
                 while any(_endpoints(name, hands.seen) for name in intent.undo["services"]):
@@ -75,14 +85,28 @@ class NoEndpoints(ThroughApi):
         intent.undo["services"] = found
         intent.targets = [each for each in intent.targets if each["name"] in found]
 
-    async def undo(self, hands: Hands, intent: Intent) -> None:
+    async def undo(self, hands: Hands, intent: Intent) -> Evidence | None:
         """Take the label out of the selectors; a Service that is gone needs none."""
-        for name in intent.undo["services"]:
-            body = _selector(intent.undo["label"], None)
+        undo, before = intent.undo, []
+        for name in undo["services"]:
             try:
-                await hands.api.patch(SERVICES.path(hands.namespace, name), body)
+                path = SERVICES.path(hands.namespace, name)
+                item = await hands.api.patch(path, _selector(undo, None))
             except NotFoundError:
                 continue
+            before.append(noted(item, undo["fault"], undo["mark"]))
+        return undone_before(before)
+
+    def changed(self, intent: Intent) -> list[ChangedDoc]:
+        """List the Services that are cut off."""
+        return [
+            {"kind": each["kind"], "name": each["name"], "uid": each["uid"]}
+            for each in intent.targets
+        ]
+
+    def within_s(self, intent: Intent) -> float:
+        """Give the time that the Services' endpoints may take to go, and the node to learn it."""
+        return 2 * _IN_EFFECT_S
 
     def is_undone(self, intent: Intent, services: Sequence[ServiceDoc], seen: Seen) -> bool:
         """Tell whether a Service that was cut off leads to pods again: they follow one another."""
@@ -101,8 +125,15 @@ def _ports(intent: Intent, services: Sequence[ServiceDoc]) -> list[int]:
     ]
 
 
-def _selector(label: str, value: str | None) -> Json:
-    return {"spec": {"selector": {label: value}}}
+def _selector(undo: Json, mark: str | None) -> Json:
+    """Give the merge patch that cuts a Service off; with no mark, the one that undoes that."""
+    annotations: Json = {mark_key(undo["fault"]): mark}
+    if mark is not None:
+        annotations[note_key(undo["fault"])] = None
+    return {
+        "metadata": {"annotations": annotations},
+        "spec": {"selector": {cut_key(undo["fault"]): mark}},
+    }
 
 
 def _endpoints(service: str, seen: Seen) -> int:

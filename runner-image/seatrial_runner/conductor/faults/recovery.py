@@ -12,10 +12,12 @@ from seatrial.api.journal import ServiceDoc
 
 from seatrial_runner.conductor.reach import LONGEST_S, until_reachable
 from seatrial_runner.conductor.readiness import is_well, service_state
-from seatrial_runner.conductor.scenario_tests import services_document
+from seatrial_runner.conductor.scenario_tests import connections_given, services_document
 from seatrial_runner.conductor.stage import Stage
 from seatrial_runner.conductor.workers import Channel, Json, WorkerError, run_in_worker
 from seatrial_runner.scenario import Instance, World, run_instance
+from seatrial_runner.scenario.checks import step_of
+from seatrial_runner.scenario.given import given_variables
 
 _LOOK_AGAIN_S = 1.0
 # Of two pods of which one is gone, so many connections miss it once in a thousand times.
@@ -60,12 +62,7 @@ async def recovers(
 async def _holds(stage: Stage, name: str, until: Json, within_s: float) -> str | None:
     """Ask until the expectations hold; None, or the last answer's shortcoming."""
     within = format_duration(timedelta(seconds=within_s))
-    step = {
-        "name": "recovery.until",
-        "http": until["http"],
-        "expect": until.get("expect") or ["response.status < 400"],
-        "eventually": {"within": within},
-    }
+    step = {"name": "recovery.until", **step_of(until), "eventually": {"within": within}}
     instance = Instance(
         test=name, id=name, variables={}, steps=[step], timeout_s=within_s + _LOOK_AGAIN_S
     )
@@ -73,7 +70,8 @@ async def _holds(stage: Stage, name: str, until: Json, within_s: float) -> str |
 
     def work(channel: Channel) -> Json:
         # These requests are ours: they are no evidence that a test met the fault.
-        return run_instance(instance, World(services=services)).to_case()
+        world = World(services=services, connections=connections_given(), **given_variables())
+        return run_instance(instance, world).to_case()
 
     try:
         case = await run_in_worker(work, _nobody_listens, timeout_s=within_s + 2 * _LOOK_AGAIN_S)

@@ -5,17 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 from seatrial.api.control import FaultOrder, FaultReport
 from seatrial.api.duration import format_duration
 from seatrial.api.errors import NotInjectedError, NotRevertedError
-from seatrial.api.journal import ServiceDoc
+from seatrial.api.undoing import ITSELF, POD_GONE
 
 from seatrial_runner.clock import parse, rfc3339
 from seatrial_runner.conductor.faults.control_client import ControlClient, UnreachableError
-from seatrial_runner.conductor.faults.kinds import Ended, Evidence, Hands, Intent, Json, Tell
-from seatrial_runner.conductor.seen import Seen
+from seatrial_runner.conductor.faults.kinds import (
+    ByAnother,
+    Ended,
+    Evidence,
+    Hands,
+    Intent,
+    Json,
+    Tell,
+)
 
 # A place that is just being made, or made again, may take as long to answer.
 BEGIN_WITHIN_S = 10.0
@@ -40,7 +47,15 @@ class Place(Protocol):
         """
 
 
-class Remote:
+class Heard(NamedTuple):
+    """What a round of questions has brought, beside the reports."""
+
+    early: str = ""  # why the fault ended before its time; empty: it did not
+    by: str = ITSELF  # and what ended it
+    silent: str = ""  # who did not answer
+
+
+class Remote(ByAnother):
     """
     A fault that is ordered at one place or several, each of which ends it at its own deadline.
 
@@ -59,6 +74,10 @@ class Remote:
         """Tell whether a place is gone for good, and with it every fault it carried."""
         return False
 
+    def pod_is_gone(self, hands: Hands, key: str) -> bool:
+        """Tell whether the pod that was hit there is gone, or going."""
+        return False
+
     def corrected(self, evidence: Evidence) -> Evidence:
         """Take off what was no traffic."""
         return evidence
@@ -67,6 +86,8 @@ class Remote:
         """Order it everywhere; it is in effect when all have answered."""
         undo = intent.undo
         undo["asked"] = []  # of these, nobody knows any more that they have not got it
+        lasts = timedelta(seconds=min(order["forS"] for _, order in _orders(undo)))
+        undo["earliest"] = rfc3339(parse(hands.at()) + lasts)  # no deadline is before it
         reports = await asyncio.gather(
             *(self._order(hands, key, undo, order) for key, order in _orders(undo)),
             return_exceptions=True,
@@ -95,29 +116,28 @@ class Remote:
         known: dict[str, FaultReport] = {}
         until = parse(intent.undo["until"]) + timedelta(seconds=_GRACE_S)
         while True:
-            early, silent = await self._ask_all(hands, intent, known)
+            heard = await self._ask_all(hands, intent, known)
             tell(self.corrected(evidence_of(list(known.values()))))
-            if early:
-                return Ended(by="itself", at=hands.at(), early=early, undone=False)
+            if heard.early:
+                return Ended(by=heard.by, at=hands.at(), early=heard.early, undone=False)
             if known and all(_is_over(known.get(key)) for key, _ in _orders(intent.undo)):
-                return self._ended(hands, list(known.values()))
+                return self._ended(hands, intent, list(known.values()))
             if parse(hands.at()) > until:
                 return Ended(
                     by="deadline",
                     at=intent.undo["until"],
-                    early=f"{silent or 'it'} did not say how it ended; what it has met since it"
-                    " last answered is not known",
+                    early=f"{heard.silent or 'it'} did not say how it ended; what it has met since"
+                    " it last answered is not known",
                     undone=False,
                 )
             open_ = [each["remainingS"] for each in known.values() if not _is_over(each)]
             left = min(open_, default=_LOOK_AGAIN_S)
             await asyncio.sleep(min(max(left, _LEAST_S), _LOOK_AGAIN_S))
 
-    async def _ask_all(
-        self, hands: Hands, intent: Intent, known: dict[str, FaultReport]
-    ) -> tuple[str, str]:
+    async def _ask_all(self, hands: Hands, intent: Intent, known: dict[str, FaultReport]) -> Heard:
         """Bring ``known`` up to date; say why it ended before its time, and who is silent."""
         early = silent = ""
+        by = ITSELF
         for key, _ in _orders(intent.undo):
             if _is_over(known.get(key)):
                 continue
@@ -128,6 +148,7 @@ class Remote:
                 silent = client.what
                 if self.is_gone(hands, key):
                     early = f"{client.what} is gone, and with it the fault and what it has counted"
+                    by = POD_GONE if self.pod_is_gone(hands, key) else ITSELF
                 continue
             if report is None or report["boot"] != intent.undo["boots"][key]:
                 early = (
@@ -142,14 +163,14 @@ class Remote:
                 early = f"{client.what} lost what carried the fault out, such as Envoy"
             else:
                 known[key] = report
-        return early, silent
+        return Heard(early, by, silent)
 
-    def _ended(self, hands: Hands, reports: Sequence[FaultReport]) -> Ended:
-        """Give the moment of the last end: theirs, if our clocks agree about it."""
+    def _ended(self, hands: Hands, intent: Intent, reports: Sequence[FaultReport]) -> Ended:
+        """Give the moment of the last end: theirs, if it can be by our clock."""
         now = hands.at()
         told = max((report["ended"] or now for report in reports), default=now)
-        seconds = (parse(now) - parse(told)).total_seconds()
-        return Ended(by="deadline", at=told if 0 <= seconds < _LOOK_AGAIN_S else now)
+        earliest = parse(intent.undo["earliest"]) - timedelta(seconds=_LEAST_S)
+        return Ended(by="deadline", at=told if earliest <= parse(told) <= parse(now) else now)
 
     async def undo(self, hands: Hands, intent: Intent) -> Evidence | None:
         """Have it ended everywhere; what cannot be reached ends by itself."""
@@ -176,10 +197,6 @@ class Remote:
 
     async def _end(self, hands: Hands, key: str, name: str) -> FaultReport | None:
         return await self.place(hands, key).client.delete(name, patience_s=END_WITHIN_S)
-
-    def is_undone(self, intent: Intent, services: Sequence[ServiceDoc], seen: Seen) -> bool:
-        """Nothing to wait for: its end has been told."""
-        return True
 
 
 def an_undo(fault: Json, orders: dict[str, FaultOrder], stamp: str) -> Json:

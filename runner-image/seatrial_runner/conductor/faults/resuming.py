@@ -9,8 +9,8 @@ from seatrial.api.errors import ClusterError, FaultError
 from seatrial.api.journal import FaultState
 
 from seatrial_runner.clock import parse
+from seatrial_runner.conductor.faults.account import Flaw, broken, worse
 from seatrial_runner.conductor.faults.kinds import Hands, Intent, Json
-from seatrial_runner.conductor.faults.round import Flaw, worse
 from seatrial_runner.conductor.faults.table import kind_of
 from seatrial_runner.conductor.faults.timeline import Trigger, lasts_s, moment, repeats
 from seatrial_runner.conductor.stage import Stage
@@ -100,6 +100,13 @@ class Resuming:
                 self._fail(state, "NotReverted", "its end was not seen after a restart")
                 return False
             await self._stage.seen.wait(_LOOK_AGAIN_S)
+        state.pop("toUndo", None)
+        if evidence is not None and evidence.undone_by:
+            state["reverted"], state["revertedBy"] = evidence.undone_at, evidence.undone_by
+            by, at = evidence.undone_by, evidence.undone_at
+            self._stage.journal.note("fault.reverted", fault=name, by=by, seen=at)
+            self._stage.lost(f"Fault {name} was undone by the {by} while the conductor was away.")
+            return True
         state["reverted"] = self._stage.at()
         state["revertedBy"] = "conductor"
         told: Json = {}
@@ -107,6 +114,8 @@ class Resuming:
             told = {"hits": evidence.hits, "counts": evidence.counts}
         self._stage.journal.note("fault.reverted", fault=name, by="conductor", **told)
         self._stage.lost(f"Fault {name} was ended early, because the conductor was restarted.")
+        if evidence is not None and evidence.broken:
+            self._stage.lost(broken(name, evidence.broken))
         return True
 
     def _fail(self, state: FaultState, outcome: str, message: str) -> None:
@@ -133,6 +142,7 @@ class Resuming:
             self._where[fault["name"]] = (number, self._flaw(fault["name"], before=number))
             kept |= {"times": number - 1, "hits": state["hits"], "firstHit": state["firstHit"]}
             kept |= {"exposedTests": state["exposedTests"]}
+        state.pop("toUndo", None)
         state.update({**new, **kept})  # type: ignore[typeddict-item]  # fields of FaultState
 
     def _flaw(self, name: str, *, before: int) -> Flaw | None:

@@ -6,20 +6,25 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from seatrial.api.errors import NotFoundError, NotInjectedError
-from seatrial.api.journal import ServiceDoc
+from seatrial.api.errors import ConflictError, NotFoundError, NotInjectedError
+from seatrial.api.journal import ChangedDoc, ServiceDoc
+from seatrial.api.undoing import ITSELF, OPERATOR, mark_key, mark_of, note_key, noted
 
 from seatrial_runner.conductor import pods
 from seatrial_runner.conductor.faults.kinds import (
     Aim,
+    Ended,
+    Evidence,
     Hands,
     Intent,
     Json,
+    Tell,
     ThroughApi,
     hold,
     let_go,
     scalable,
     target,
+    undone_before,
     workload_path,
 )
 from seatrial_runner.conductor.readiness import pods_of
@@ -27,11 +32,17 @@ from seatrial_runner.conductor.seen import PODS, WORKLOADS, Seen
 
 # New pods are made, or ended ones have gone, by then; each pod's own grace comes on top.
 _IN_EFFECT_S = 30.0
+_LOOK_AGAIN_S = 5.0
 _GRACE_S = 30  # Kubernetes' default of terminationGracePeriodSeconds
 
 
 class Scale(ThroughApi):
-    """Writes the scale subresource, and the old number back in the end."""
+    """
+    Writes the number of pods into the workload, and the old number back in the end.
+
+    NB: not through the scale subresource, which has no annotations: the mark must come and go in
+    the same write.
+    """
 
     def aim(self, aim: Aim) -> Intent:
         """Take all of the service's workloads, with the number of pods they have now."""
@@ -60,6 +71,7 @@ class Scale(ThroughApi):
             targets=targets,
             undo={
                 "fault": aim.fault["name"],
+                "mark": mark_of(aim.stamp),
                 "originals": originals,
                 "replicas": wanted,
                 "withinS": _IN_EFFECT_S + max(graces, default=0),
@@ -74,8 +86,14 @@ class Scale(ThroughApi):
 
     async def apply(self, hands: Hands, intent: Intent) -> None:
         """Write the number, and wait until the pods are made, or have ended and are gone."""
-        for workload in intent.undo["originals"]:
-            await _write(hands, workload, intent.undo["replicas"])
+        undo = intent.undo
+        uids = {f"{each['kind']}/{each['name']}": each["uid"] for each in intent.targets}
+        for workload in undo["originals"]:
+            notes = {mark_key(undo["fault"]): undo["mark"], note_key(undo["fault"]): None}
+            try:
+                await _write(hands, workload, undo["replicas"], notes, uid=uids.get(workload, ""))
+            except ConflictError:
+                raise NotInjectedError(f"{workload} was replaced by another one") from None
         within_s = intent.undo["withinS"]
         try:
             async with asyncio.timeout(within_s):
@@ -87,14 +105,51 @@ class Scale(ThroughApi):
                 f" {within_s:g} s"
             ) from None
 
-    async def undo(self, hands: Hands, intent: Intent) -> None:
+    async def watch(self, hands: Hands, intent: Intent, tell: Tell) -> Ended:
+        """Return when somebody else has taken the mark or changed the number of pods."""
+        undo = intent.undo
+        while True:
+            for workload in undo["originals"]:
+                item = _seen(workload, hands.seen)
+                if item is None:
+                    continue
+                if at := noted(item, undo["fault"], undo["mark"]):
+                    return Ended(by=OPERATOR, at=at, undone=False)
+                if _replicas(item) != undo["replicas"]:
+                    early = (
+                        f"{workload} was given {_replicas(item)} replicas, not by the conductor;"
+                        " see what else scales it, such as an autoscaler"
+                    )
+                    return Ended(by=ITSELF, at=hands.at(), early=early, undone=False)
+            await hands.seen.wait(_LOOK_AGAIN_S)
+
+    async def undo(self, hands: Hands, intent: Intent) -> Evidence | None:
         """Write the old numbers back; a workload that is gone needs none."""
-        for workload, original in intent.undo["originals"].items():
+        undo, before = intent.undo, []
+        for workload, original in undo["originals"].items():
             try:
-                await _write(hands, workload, original)
+                item = await _write(hands, workload, original, {mark_key(undo["fault"]): None})
             except NotFoundError:
                 continue
-        let_go(hands, intent.undo["fault"])
+            before.append(noted(item, undo["fault"], undo.get("mark", "-")))
+        let_go(hands, undo["fault"])
+        return undone_before(before)
+
+    def changed(self, intent: Intent) -> list[ChangedDoc]:
+        """List the workloads with their old numbers."""
+        return [
+            {
+                "kind": each["kind"],
+                "name": each["name"],
+                "uid": each["uid"],
+                "replicas": intent.undo["originals"][f"{each['kind']}/{each['name']}"],
+            }
+            for each in intent.targets
+        ]
+
+    def within_s(self, intent: Intent) -> float:
+        """Give the time that pods may take to be made, or to end."""
+        return float(intent.undo["withinS"])
 
     def is_undone(self, intent: Intent, services: Sequence[ServiceDoc], seen: Seen) -> bool:
         """Tell whether the workloads ask for their old numbers again."""
@@ -119,10 +174,13 @@ class Outage(Scale):
             )
 
 
-async def _write(hands: Hands, workload: str, replicas: int) -> None:
+async def _write(
+    hands: Hands, workload: str, replicas: int, annotations: Json, *, uid: str = ""
+) -> Json:
     kind, _, name = workload.partition("/")
-    body = {"spec": {"replicas": replicas}}
-    await hands.api.patch(f"{workload_path(hands, kind, name)}/scale", body)
+    metadata = {"annotations": annotations, **({"uid": uid} if uid else {})}
+    body = {"metadata": metadata, "spec": {"replicas": replicas}}
+    return await hands.api.patch(workload_path(hands, kind, name), body)
 
 
 def _in_effect(intent: Intent, seen: Seen) -> bool:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from seatrial.api.journal import FaultState, ServiceDoc
 
+from seatrial_runner.conductor.faults.account import Flaw
 from seatrial_runner.conductor.faults.kinds import Hands, Intent, Json
-from seatrial_runner.conductor.faults.round import Flaw, Round
+from seatrial_runner.conductor.faults.round import Round
 from seatrial_runner.conductor.faults.table import kind_of
 from seatrial_runner.conductor.faults.timeline import not_as_often, repeats
 from seatrial_runner.conductor.stage import Stage
@@ -52,7 +53,7 @@ class Series:
     @property
     def state(self) -> FaultState:
         """What the summary says of the fault."""
-        return self.round.state
+        return self.round.account.state
 
     def end(self, by: str, *, what: str = "") -> None:
         """
@@ -87,7 +88,7 @@ class Series:
                     if not await self._goes_on(due):
                         self._fell_short(number - 1)
                         return
-                    self.round = self._round(number, self.round.flaw)
+                    self.round = self._round(number, self.round.account.flaw)
                 await self._play(self.round)
         finally:
             self.in_effect.set()
@@ -116,7 +117,7 @@ class Series:
         await round_.in_effect.wait()
         self.in_effect.set()
         await round_.reverted.wait()
-        if self._no_more.is_set() or round_.number == self._repeats.times:
+        if self._no_more.is_set() or round_.account.number == self._repeats.times:
             self.reverted.set()
 
     async def _goes_on(self, due: float) -> bool:
@@ -131,7 +132,7 @@ class Series:
     def _fell_short(self, happened: int) -> None:
         if self._what_ended:
             message = not_as_often(happened, self._repeats, what=self._what_ended)
-            self.round.fell_short(message)
+            self.round.account.fell_short(message)
 
     def _round(self, number: int, flaw: Flaw | None) -> Round:
         return Round(

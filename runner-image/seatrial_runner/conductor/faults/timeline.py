@@ -76,12 +76,12 @@ def repeats(fault: Fault) -> Repeats:
     return Repeats(int(when["times"]), every_s)
 
 
-def seed_of(fault: Fault, run_uid: str) -> int:
-    """Give the seed of what is left to chance: the fault's own, or else one from the run's UID."""
+def seed_of(fault: Fault, of_the_run: str) -> int:
+    """Give the seed of what is left to chance: the fault's own, or else one from the run's."""
     given = fault.get("seed")
     if given is not None:
         return int(given)
-    return zlib.crc32(f"{run_uid}/{fault['name']}".encode()) % _SEEDS
+    return zlib.crc32(f"{of_the_run}/{fault['name']}".encode()) % _SEEDS
 
 
 def seed_of_round(seed: int, number: int) -> int:

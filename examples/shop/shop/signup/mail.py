@@ -1,0 +1,34 @@
+"""mail: writes a welcome to each user, once."""
+
+from __future__ import annotations
+
+import os
+
+from aiohttp import web
+
+from shop.events import Event, consume, events
+from shop.service import POOL, background, new_application
+
+# Off is the bug of examples/user-creation-broken: the broker does not remember how far we are, so
+# that whoever signs up while we are away is never written to.
+REMEMBERED = os.environ.get("REMEMBERED", "on") == "on"
+
+
+def application() -> web.Application:
+    app = new_application()
+    app.cleanup_ctx.append(events)
+    app.cleanup_ctx.append(background(_write_to_users))
+    return app
+
+
+async def _write_to_users(app: web.Application) -> None:
+    async def write(event: Event) -> None:
+        await app[POOL].execute(
+            'insert into mails ("user", recipient, subject) values ($1, $2, $3)'
+            " on conflict do nothing",
+            event["user"],
+            event["email"],
+            f"Welcome, {event['name']}",
+        )
+
+    await consume(app, "user.created", write, durable="mail" if REMEMBERED else None)

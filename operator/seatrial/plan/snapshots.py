@@ -1,0 +1,56 @@
+"""The snapshots that a run brings: in its spec, and in files of a ConfigMap. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from seatrial.api.errors import SpecError
+from seatrial.api.paths import below
+from seatrial.api.spec import RunSpec
+
+MAX_BYTES = 256 * 1024  # they travel with the run
+
+Found = Mapping[tuple[str, str], Mapping[str, Any] | None]
+
+
+def snapshots_of(spec: RunSpec, found: Found) -> dict[str, Any]:
+    """Give every snapshot by its name; what the spec itself says comes before the ConfigMap."""
+    stored: dict[str, Any] = {}
+    for text in _files(spec, found).values():
+        stored |= json.loads(text)
+    content = spec.snapshots.content if spec.snapshots else {}
+    return {**stored, **content}
+
+
+def snapshot_problems(spec: RunSpec, found: Found | None) -> Iterator[SpecError]:
+    """Find files that hold no snapshots, and too many of them."""
+    if spec.snapshots is None:
+        return
+    files = _files(spec, found or {})
+    unreadable = False
+    for key, text in files.items():
+        try:
+            fine = isinstance(json.loads(text), dict)
+        except (ValueError, RecursionError):
+            fine = False
+        if not fine:
+            unreadable = True
+            problem = "holds no snapshots."
+            remedy = "It must be a file that pytest --seatrial-update-snapshots wrote."
+            yield SpecError(below("spec.snapshots.configMap", key), problem, remedy)
+    if unreadable:
+        return
+    size = len(json.dumps(snapshots_of(spec, found or {}), ensure_ascii=False).encode())
+    if size > MAX_BYTES:
+        problem = f"has {size // 1024} KiB, more than {MAX_BYTES // 1024} KiB."
+        yield SpecError("spec.snapshots", problem, "Compare smaller parts of what is answered.")
+
+
+def _files(spec: RunSpec, found: Found) -> dict[str, str]:
+    if spec.snapshots is None or spec.snapshots.config_map is None:
+        return {}
+    source = found.get(("ConfigMap", spec.snapshots.config_map)) or {}
+    data: Mapping[str, str] = source.get("data") or {}
+    return {key: data[key] for key in sorted(data) if key.endswith(".json")}

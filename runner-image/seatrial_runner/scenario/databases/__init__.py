@@ -1,0 +1,1 @@
+"""SQL databases: connections, transactions across steps, statements, rows and errors as JSON."""

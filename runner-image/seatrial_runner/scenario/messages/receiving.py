@@ -1,0 +1,337 @@
+"""Waits for messages as a step says, and judges them."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from seatrial.api.duration import parse_duration
+
+from seatrial_runner.scenario.action import Observation, StepFailure
+from seatrial_runner.scenario.messages.checks import (
+    Offence,
+    duplicates,
+    out_of_order,
+    schema_checker,
+    schema_violations,
+    told,
+)
+from seatrial_runner.scenario.messages.feed import Feed
+from seatrial_runner.scenario.messages.judging import Judge, NoValueError
+from seatrial_runner.scenario.messages.reading import Reading
+from seatrial_runner.scenario.messages.texts import messages_text
+from seatrial_runner.scenario.transcript import unmet_text
+
+WITHIN_S = 10.0
+NONE_WITHIN_S = 2.0
+SETTLE_S = 0.25
+MAX_VALUES = 1000  # messages in the variable ``messages``
+MAX_VALUES_BYTES = 8 * 1024 * 1024  # of their bodies
+MAX_OFFENCES = 100
+_TICK_S = 60.0
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """
+    What a step asks for; durations in seconds.
+
+    Attributes:
+        count: Exactly so many; None if it does not say.
+        at_least: So many, or more.
+        expect: Of the step: without ``where``, a message must meet it to be the one.
+    """
+
+    where: str | None = None
+    within: float = WITHIN_S
+    count: int | None = None
+    at_least: int | None = None
+    settle: float = SETTLE_S
+    unique: str | None = None
+    ordered: dict[str, str] | None = None
+    schema: Any = None
+    expect: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, document: dict[str, Any], expect: Sequence[str]) -> Wanted:
+        """Read a step's document."""
+        none = document.get("count") == 0
+        return cls(
+            document.get("where"),
+            _seconds(document, "within", NONE_WITHIN_S if none else WITHIN_S),
+            document.get("count"),
+            document.get("atLeast"),
+            _seconds(document, "settle", SETTLE_S),
+            document.get("unique"),
+            document.get("ordered"),
+            document.get("schema"),
+            expect,
+        )
+
+    @property
+    def single(self) -> bool:
+        """It asks for one message, and says nothing of several."""
+        several = (self.count, self.at_least, self.unique, self.ordered)
+        return all(each is None for each in several)
+
+    @property
+    def enough(self) -> int:
+        """How many messages end the wait."""
+        return self.count or self.at_least or 1
+
+
+@dataclass
+class Receiving:
+    """
+    One wait for messages.
+
+    Attributes:
+        feed: Where they come from.
+        judge: Evaluates expressions.
+        clock: In seconds.
+        left: Gives the seconds that the step may still take.
+    """
+
+    wanted: Wanted
+    feed: Feed
+    judge: Judge
+    clock: Callable[[], float]
+    left: Callable[[], float]
+    _seen: int = 0  # messages of the feed that were looked at
+    _matched: array[int] = field(default_factory=lambda: array("Q"))
+    _others: array[int] = field(default_factory=lambda: array("Q"))
+    _unjudged: str = ""  # why ``where`` had no value for a message
+    _nearest: tuple[int, int] | None = None  # unmet expectations, and of which message
+
+    def __post_init__(self) -> None:
+        self._began = self.clock()
+        self._end = self._began + min(self.wanted.within, max(0.0, self.left()))
+
+    def observe(self) -> Observation:
+        """
+        Wait.
+
+        Raises:
+            StepFailure: The messages are not as they should be; it shows them.
+        """
+        if self.wanted.count == 0:
+            return self._none()
+        if self.wanted.single:
+            return self._one()
+        return self._several()
+
+    def _none(self) -> Observation:
+        self._look()
+        while not self._matched and self._time() > 0 and not self.feed.ended:
+            self._wait(self._time())
+            self._look()
+        if self._matched:
+            text = f"{_count(len(self._matched))} {self._meant()}, expected none"
+            raise self._failure(text, self._matched)
+        self._require_certainty()
+        return Observation({"messages": []})
+
+    def _one(self) -> Observation:
+        while True:
+            self._look()
+            if self._matched:
+                break
+            if self._time() <= 0 or self.feed.ended:
+                raise self._nothing_came()
+            self._wait(self._time())
+        index = self._matched[0]
+        reading = self._reading(index)
+        self._check_schema([index])
+        self.feed.take([index])
+        values = {**reading.values(), "messages": [reading.as_map()]}
+        return Observation(values, messages_text("Message", [reading], 1), reading.notes())
+
+    def _several(self) -> Observation:
+        wanted = self.wanted
+        exact = wanted.count is not None
+        settle = wanted.settle if exact or wanted.unique or wanted.ordered else 0.0
+        while True:
+            self._look()
+            if exact and len(self._matched) > wanted.enough:
+                break
+            if len(self._matched) < wanted.enough:
+                rest = self._time()
+            elif self.feed.away and settle and self._time() > 0:
+                self.feed.wait_until_back(self._time())
+                continue
+            else:
+                # What has been there for longer than that need not be waited for again.
+                came = max(self.feed.read(self._matched[-1]).came, self.feed.back)
+                rest = min(came + settle - self.clock(), self.left())
+            if rest <= 0 or self.feed.ended:
+                break
+            self._wait(rest)
+        self._require_count()
+        self._check_several()
+        self.feed.take(self._matched)
+        return self._observation()
+
+    def _look(self) -> None:
+        """Look at the messages that have come since the last look."""
+        known = len(self.feed)
+        for index in self.feed.untaken(self._seen, known):
+            (self._matched if self._is_meant(index) else self._others).append(index)
+        self._seen = known
+
+    def _is_meant(self, index: int) -> bool:
+        wanted = self.wanted
+        if wanted.where is not None:
+            try:
+                return self.judge.holds(wanted.where, "where", self._reading(index))
+            except NoValueError as error:
+                self._unjudged = f"message {index + 1}: {error}"
+                return False
+        if wanted.single and wanted.expect:
+            return self._meets(index)
+        return True
+
+    def _meets(self, index: int) -> bool:
+        """Without ``where``, the message that is meant is one that meets the expectations."""
+        reading = self._reading(index)
+        unmet = [each for text in self.wanted.expect if (each := self.judge.unmet(text, reading))]
+        if any(each.permanent for each in unmet):
+            first = next(each for each in unmet if each.permanent)
+            raise StepFailure(first.message, unmet_text(first), permanent=True)
+        if unmet and (self._nearest is None or len(unmet) <= self._nearest[0]):
+            self._nearest = len(unmet), index
+        return not unmet
+
+    def _require_count(self) -> None:
+        wanted, found = self.wanted, len(self._matched)
+        if wanted.count is not None and found > wanted.count:
+            text = f"{_count(found)} {self._meant()}, expected {wanted.count}"
+            raise self._failure(text, self._matched)
+        if found < wanted.enough:
+            if not found:
+                raise self._nothing_came()
+            text = f"only {found} of {wanted.enough} messages {self._meant()} {self._how_long()}"
+            raise self._failure(text, self._matched, waited=True)
+        if wanted.count is not None:
+            self._require_certainty()
+
+    def _check_several(self) -> None:
+        wanted = self.wanted
+        self._check_schema(self._matched)
+        if wanted.unique:
+            found = duplicates(wanted.unique, self._readings(self._matched), self.judge)
+            self._refuse("duplicates", found)
+        if wanted.ordered:
+            by, within = wanted.ordered["by"], wanted.ordered.get("within")
+            found = out_of_order(by, within, self._readings(self._matched), self.judge)
+            self._refuse("wrong order", found)
+
+    def _check_schema(self, indices: Sequence[int]) -> None:
+        if self.wanted.schema is not None:
+            checker = schema_checker(self.wanted.schema)
+            self._refuse("schema not met", schema_violations(checker, self._readings(indices)))
+
+    def _refuse(self, what: str, offences: Iterator[Offence]) -> None:
+        found = [each for _, each in zip(range(MAX_OFFENCES), offences, strict=False)]
+        if found:
+            shown = sorted({number - 1 for each in found for number in each.numbers})
+            text = told(f"{what} among {_count(len(self._matched))} {self._meant()}", found)
+            raise self._failure(text, shown, "Offending messages")
+
+    def _require_certainty(self) -> None:
+        """A number of messages proves nothing where some may have been missed."""
+        ended = [self.feed.ended] if self.feed.ended else []
+        if doubts := [*ended, *self.feed.doubts()]:
+            raise StepFailure(
+                f"nobody can say how many messages {self._meant()} there were: {'; '.join(doubts)}",
+                outcome="error",
+            )
+
+    def _nothing_came(self) -> StepFailure:
+        wanted = self.wanted
+        others = len(self._others)
+        if not others:
+            return self._failure(f"no message {self._meant()} {self._how_long()}", [], waited=True)
+        if self._nearest is None:
+            text = f"no message {self._meant()} {self._how_long()}; {_count(others)} came that"
+            text += " did not match" + (f" ({self._unjudged})" if self._unjudged else "")
+            return self._failure(text, self._others, "Other messages", waited=True)
+        nearest = self._reading(self._nearest[1])
+        unmet = [each for text in wanted.expect if (each := self.judge.unmet(text, nearest))]
+        of = "the one that came" if others == 1 else f"the nearest of {others} that came"
+        text = f"no message {self._meant()} met the expectations {self._how_long()};"
+        text += f" of {of}: {unmet[0].message}" if unmet else ""
+        failure = self._failure(text, self._others, "Messages", waited=True)
+        shown = "\n\n".join(unmet_text(each) for each in unmet)
+        nearest_text = messages_text("The nearest message", [nearest], 1)
+        failure.details = f"{shown}\n\n{nearest_text}\n\n{failure.details}"
+        return failure
+
+    def _failure(
+        self, text: str, indices: Sequence[int], title: str = "Messages", *, waited: bool = False
+    ) -> StepFailure:
+        notes = []
+        if self.feed.ended:
+            notes.append(self.feed.ended)
+        if self.feed.waits and not self.feed.away:
+            notes.append(self.feed.waits)
+        if waited and self.feed.late:
+            notes.append(
+                "the subscription was opened with this step: what came before it was not seen;"
+                " open it earlier with a step that says subscribe: true"
+            )
+        notes += self.feed.doubts()
+        shown = list(indices)[-8:] if title != "Offending messages" else list(indices)
+        details = messages_text(title, self._readings(shown), len(indices)) if indices else ""
+        return StepFailure(
+            text + (f" ({'; '.join(notes)})" if notes else ""),
+            details,
+            outcome="error" if self.feed.ended else "failed",
+        )
+
+    def _observation(self) -> Observation:
+        readings = self._readings(self._matched)
+        maps: list[dict[str, Any]] = []
+        size = 0
+        for reading in readings:
+            size += len(reading.record.arrived.body or b"")
+            if len(maps) == MAX_VALUES or size > MAX_VALUES_BYTES:
+                break
+            maps.append(reading.as_map())
+        last = self._reading(self._matched[-1])
+        notes = last.notes()
+        total = len(self._matched)
+        if len(maps) < total:
+            notes["messages"] = f"messages holds the first {len(maps)} of {total}"
+        shown = self._readings(self._matched[:8])
+        text = messages_text("Messages", shown, total)
+        return Observation({**last.values(), "messages": maps}, text, notes)
+
+    def _meant(self) -> str:
+        where = f" where {self.wanted.where}" if self.wanted.where else ""
+        return f"from {self.feed.name}{where}"
+
+    def _how_long(self) -> str:
+        return f"within {min(self.wanted.within, self.clock() - self._began):.3g} s"
+
+    def _time(self) -> float:
+        return self._end - self.clock()
+
+    def _wait(self, seconds: float) -> None:
+        if seconds > 0:
+            self.feed.wait(self._seen, min(seconds, _TICK_S))
+
+    def _reading(self, index: int) -> Reading:
+        return Reading(self.feed.read(index), index + 1, self._began)
+
+    def _readings(self, indices: Sequence[int]) -> Iterator[Reading]:
+        return map(self._reading, indices)
+
+
+def _count(number: int) -> str:
+    return f"{number} message{'' if number == 1 else 's'}"
+
+
+def _seconds(document: dict[str, Any], name: str, default: float) -> float:
+    return parse_duration(document[name]).total_seconds() if name in document else default

@@ -1,0 +1,1 @@
+"""Key-value and document stores: connections, and what they give as JSON."""

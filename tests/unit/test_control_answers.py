@@ -1,0 +1,50 @@
+"""What answers at a pod's port may be anybody: an order that meets nonsense has met nobody."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from seatrial.api.control import FaultOrder
+from seatrial_runner.conductor.faults.control_client import ControlClient, UnreachableError
+
+from localcluster.ports import free_port
+
+ORDER: FaultOrder = {"kind": "freeze", "params": {}, "forS": 1.0, "seed": 1}
+NONSENSE = {
+    "no-json": b"<html>",
+    "a-list": b"[]",
+    "nested-too-deep": b"[" * 100_000,
+    "nothing-of-it": b"{}",
+    "other-types": b'{"state": "active", "boot": 7}',
+    "counts-that-are-none": b'{"state": "ended", "boot": "b", "effective": null, "remainingS": 0,'
+    b' "ended": null, "endedBy": null, "hits": 0, "firstHit": null, "counts": []}',
+}
+
+
+@pytest.fixture(params=NONSENSE.values(), ids=NONSENSE)
+async def agent(request: pytest.FixtureRequest) -> AsyncIterator[ControlClient]:
+    port, body = free_port(), request.param
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 X\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        await writer.drain()
+        writer.close()
+
+    async def token() -> str:
+        return "t0ken"
+
+    server = await asyncio.start_server(answer, "127.0.0.1", port)
+    yield ControlClient("the agent", lambda: ("127.0.0.1", port), token)
+    server.close()
+
+
+async def test_nonsense_is_no_answer(agent: ControlClient) -> None:
+    with pytest.raises(UnreachableError, match="the agent "):
+        await agent.put("f", ORDER, patience_s=0.0)
+    with pytest.raises(UnreachableError, match="the agent "):
+        await agent.report("f")
+    with pytest.raises(UnreachableError, match="the agent "):
+        await agent.abilities(patience_s=0.0)

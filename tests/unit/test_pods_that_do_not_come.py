@@ -1,0 +1,54 @@
+"""Pods that do not come to the gate: the run says so while it waits, and why as far as it sees."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from seatrial_runner.conductor.desk import Desk
+
+from tests.support.pods import running, waiting
+from tests.support.run_namespace import RunNamespace
+from tests.unit.test_conductor_pod_tests import SUITE, a_result, came, stand, through_the_gate
+
+
+@pytest.mark.parametrize(
+    ("pods", "words"),
+    [
+        pytest.param([], ": the others are not there yet", id="no-pod"),
+        pytest.param(
+            [running(ready=True)],
+            ": pod test-suite-0-x runs, and should ask at seatrial-conductor:7777",
+            id="runs",
+        ),
+        pytest.param([waiting("ContainerCreating")], "waits (ContainerCreating)", id="waits"),
+    ],
+)
+def test_who_never_comes_is_said_with_how_it_stands(pods: list[dict[str, Any]], words: str) -> None:
+    meanwhile: list[str] = []
+
+    async def pod(desk: Desk, namespace: RunNamespace) -> None:
+        if pods:
+            stand(namespace, containers=pods)
+        await asyncio.sleep(30.0)
+        meanwhile.append(namespace.summary()["tests"][0]["message"])
+
+    state, _, _ = came(SUITE, pod)
+    assert (state["outcome"], state["lost"]) == ("Error", True)
+    assert state["message"].startswith("0 of 1 of its pods came to the gate within 1m")
+    assert words in state["message"]
+    assert meanwhile[0].startswith("0 of 1 of its pods came to the gate so far")
+    assert words in meanwhile[0]
+
+
+def test_of_one_that_comes_late_nothing_is_left_to_say() -> None:
+    async def pod(desk: Desk, namespace: RunNamespace) -> None:
+        stand(namespace, containers=[running(ready=True)])
+        await asyncio.sleep(20.0)
+        await through_the_gate(desk)
+        desk.results("suite", {"cases": [a_result()]})
+        await desk.finished("suite", {"exitCode": 0, "collected": 1})
+
+    state, _, _ = came(SUITE, pod)
+    assert (state["outcome"], state["message"]) == ("Passed", "")

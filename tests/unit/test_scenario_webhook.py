@@ -1,0 +1,402 @@
+"""Endpoints that services call back: in a scenario, in a suite, and behind the conductor's port."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from seatrial_runner.conductor import webhooks, workers
+from seatrial_runner.conductor.webhooks import WebhookPort
+from seatrial_runner.runner.webhook_place import webhook_place
+from seatrial_runner.runner.webhooks import Webhooks
+from seatrial_runner.scenario import World, callbacks
+from seatrial_runner.scenario.world import WebhookPlace
+
+from tests.support.conducted import a_conductor, a_run_doc, a_scenario, order
+from tests.support.loopback import Answer, Asked, Loopback
+from tests.support.run_namespace import RunNamespace
+from tests.support.scenarios import run_steps
+from tests.support.virtual_time import in_virtual_time
+
+POSTED = "request.method == 'POST'"
+
+
+class Payments(Loopback):
+    """Calls back whoever asks it to, and remembers what came of that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answered: list[httpx.Response] = []
+        self.threads: list[threading.Thread] = []
+
+    def respond(self, asked: Asked) -> Answer:
+        wish = asked.json()
+        thread = threading.Thread(target=self.call, args=(wish,))
+        thread.start()
+        self.threads.append(thread)
+        return Answer(202, json={})
+
+    def call(self, wish: dict[str, Any]) -> None:
+        for body in wish["calls"]:
+            method = wish.get("method", "POST")
+            url = wish["url"] + wish.get("path", "")
+            with httpx.Client(trust_env=False, verify=False, timeout=30) as client:
+                try:
+                    self.answered.append(client.request(method, url, json=body))
+                except httpx.HTTPError:
+                    return  # the scenario has ended
+
+    def results(self) -> list[httpx.Response]:
+        """Give what was answered, once all calls have ended."""
+        for thread in self.threads:
+            thread.join()
+        return self.answered
+
+    def __exit__(self, *error: object) -> None:
+        for thread in self.threads:
+            thread.join()
+        super().__exit__(*error)
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller has its answer before the endpoint closes, on a busy machine too."""
+    monkeypatch.setattr(callbacks, "_FINISH_S", 30.0)
+
+
+@pytest.fixture
+def payments() -> Iterator[Payments]:
+    with Payments() as each:
+        yield each
+
+
+@pytest.fixture
+def webhook() -> Iterator[Webhooks]:
+    opened = Webhooks(WebhookPlace())
+    yield opened
+    opened.close()
+
+
+def pay(*calls: Any, url: str = "{{ webhooks.paid }}", **more: Any) -> dict[str, Any]:
+    wish = {"url": url, "calls": [*calls], **more}
+    return {"http": {"post": "http://orders:8080/pay", "json": wish}}
+
+
+def paid(*expect: str, **document: Any) -> dict[str, Any]:
+    return {"webhook": {"name": "paid", **document}, "expect": list(expect)}
+
+
+def run(payments: Payments, *steps: dict[str, Any], **world: Any) -> Any:
+    return run_steps(list(steps), World(base_urls={"orders": payments.url}, **world), timeout="20s")
+
+
+def test_a_call_is_waited_for_and_seen(payments: Payments) -> None:
+    result = run(
+        payments,
+        pay({"id": 1}, path="/done?by=card"),
+        paid(
+            "request.method == 'POST'",
+            "request.path == '/done'",
+            "request.query.by == 'card'",
+            "request.json.id == 1",
+            "request.headers['content-type'] == 'application/json'",
+            "request.text.contains('1')",
+            "size(requests) == 1",
+        ),
+    )
+    assert result.outcome == "passed", result.details
+    assert payments.results()[0].status_code == 200
+
+
+def test_an_expectation_on_a_call_can_fail(payments: Payments) -> None:
+    result = run(payments, pay({"id": 1}), paid("request.json.id == 2"))
+    assert "expected request.json.id == 2, but request.json.id is 1" in result.message
+    assert "Calls:\n  POST /\n    {" in result.details
+
+
+def test_the_call_that_is_meant_is_found_among_others(payments: Payments) -> None:
+    result = run(
+        payments,
+        {"set": {"order": "2"}},
+        pay({"id": 1}, {"id": 2}, {"id": 3}),
+        paid("request.json.id == 2", where=["request.json.id == order", POSTED]),
+        paid("requests.map(r, r.json.id) == [1, 3]", count=2),
+    )
+    assert result.outcome == "passed", result.details
+
+
+def test_each_call_is_taken_once(payments: Payments) -> None:
+    result = run(payments, pay({"id": 1}), paid(), paid(within="50ms"))
+    assert "not within 0.05 s: a call of http://127.0.0.1:" in result.message
+    assert "0 came; 1 were taken by steps before" in result.message
+
+
+def test_nobody_called(payments: Payments) -> None:
+    result = run(payments, paid(within="50ms"))
+    assert result.message.endswith("/paid; nobody called it")
+
+
+def test_calls_that_were_not_meant_are_shown(payments: Payments) -> None:
+    result = run(payments, pay({"id": 1}), paid(where=["request.json.id == 7"], within="3s"))
+    assert "where request.json.id == 7; 0 such came, and 1 others" in result.message
+    assert "Calls that no step has taken:\n  POST /" in result.details
+
+
+def test_no_call_may_come(payments: Payments) -> None:
+    absent = paid(count=0, within="100ms", where=["request.json.id == 2"])
+    good = run(payments, pay({"id": 1}), absent)
+    assert good.outcome == "passed", good.message
+    bad = run(payments, pay({"id": 2}), paid(count=0, within="15s"))
+    assert "POST / came to http://127.0.0.1:" in bad.message
+    assert bad.message.endswith("/paid, and none was to come")
+
+
+def test_it_answers_as_it_is_told(payments: Payments) -> None:
+    answer = {"status": 422, "json": {"why": "{{ reason }}", "id": "{{ request.json.id }}"}}
+    result = run(
+        payments,
+        {"set": {"reason": "'too late'"}},
+        paid(answer={**answer, "headers": {"X-Order": "o-{{ request.json.id }}"}}),
+        pay({"id": 1}),
+        paid(),
+    )
+    assert result.outcome == "passed", result.details
+    [answered] = payments.results()
+    assert (answered.status_code, answered.json()) == (422, {"why": "too late", "id": 1})
+    assert answered.headers["x-order"] == "o-1"
+
+
+def test_answers_come_in_order_and_the_last_one_stays(payments: Payments) -> None:
+    answers = [{"status": 503}, {"status": 503, "delay": "10ms"}, {"status": 204}]
+    run(payments, paid(answers=answers), pay(1, 2, 3, 4), paid(count=4))
+    assert [each.status_code for each in payments.results()] == [503, 503, 204, 204]
+
+
+def test_an_answer_that_cannot_be_filled_in_is_told_to_the_caller(payments: Payments) -> None:
+    run(payments, paid(answer={"body": "{{ request.json.nothing }}"}), pay({"id": 1}), paid())
+    assert payments.results()[0].status_code == 500
+    assert "the answer cannot be filled in" in payments.results()[0].text
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
+def test_every_method_is_a_call(payments: Payments, method: str) -> None:
+    answer = {"status": 200, "body": "hello"}
+    result = run(
+        payments,
+        paid(answer=answer),
+        pay({}, method=method),
+        paid(f"request.method == '{method}'"),
+    )
+    assert result.outcome == "passed", result.message
+    assert payments.results()[0].text == ("" if method == "HEAD" else "hello")
+
+
+def test_a_condition_that_cannot_be_read_is_told(payments: Payments) -> None:
+    result = run(payments, pay({}), paid(where=["request.nothing == 1"]))
+    assert "where: request has no field 'nothing'" in result.message
+
+
+def test_secrets_of_calls_are_not_shown(payments: Payments) -> None:
+    result = run(payments, pay({"token": "s3cret-token"}), paid("request.json.token == 'x'"))
+    assert result.outcome == "failed"
+    assert "s3cret-token" not in result.message + result.details
+
+
+def test_calls_without_end_are_bounded(
+    webhook: Webhooks, payments: Payments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callbacks, "MAX_CALLS", 3)
+    payments.call({"url": webhook("paid").url, "calls": [*range(5)]})
+    assert [each.status_code for each in payments.results()] == [200, 200, 200, 503, 503]
+
+
+def test_a_body_that_is_too_large_is_refused(payments: Payments) -> None:
+    result = run(payments, pay("x" * 40_000), paid("request.text.size() > 40000"))
+    assert result.outcome == "passed", result.message
+    huge = Webhooks(WebhookPlace())
+    try:
+        with httpx.Client(trust_env=False, verify=False) as client:
+            answer = client.post(huge("paid").url, content=b"x" * (callbacks.MAX_BODY + 1))
+        assert answer.status_code == 400
+    finally:
+        huge.close()
+
+
+def test_what_is_no_http_disturbs_nobody(payments: Payments) -> None:
+    opened = Webhooks(WebhookPlace())
+    try:
+        hook = opened("paid")
+        where = httpx.URL(hook.url)
+        with socket.create_connection((where.host, where.port or 0)) as caller:
+            caller.sendall(b"\x16\x03\x01 this is no HTTP\r\n\r\n")
+            assert caller.recv(100).startswith(b"HTTP/1.1 400")
+        payments.call({"url": hook.url, "calls": [{"id": 1}]})
+        assert len(hook.wait(within=30)) == 1
+    finally:
+        opened.close()
+
+
+def test_a_path_that_is_no_webhook_is_told(webhook: Webhooks, payments: Payments) -> None:
+    payments.call({"url": f"{webhook('paid').url}x", "calls": [{}]})
+    assert payments.results()[0].status_code == 404
+    assert "there is no webhook 'paidx'; there are: paid" in payments.results()[0].text
+
+
+def test_a_port_that_is_taken_is_told(payments: Payments) -> None:
+    place = WebhookPlace(port=int(payments.url.rpartition(":")[2]))
+    result = run(payments, paid(), webhooks=place)
+    assert result.outcome == "error"
+    assert "before the first step: webhooks cannot listen on 127.0.0.1:" in result.message
+
+
+# In suites ---------------------------------------------------------------------------------------
+
+
+def test_a_suite_waits_and_answers_too(webhook: Webhooks, payments: Payments) -> None:
+    hook = webhook("paid")
+    assert webhook("paid").url == hook.url
+    hook.answer(503, then={"json": {"ok": True}})
+    payments.call({"url": hook.url, "calls": [{"id": 1}, {"id": 2}]})
+    assert [each.status_code for each in payments.results()] == [503, 200]
+    [second] = hook.wait(lambda call: call["json"]["id"] == 2, within=30)
+    assert second["method"] == "POST"
+    assert [call["json"]["id"] for call in hook.calls] == [1]
+    with pytest.raises(AssertionError, match=r"0 calls of .* are such within 0.05 s, not 1"):
+        hook.wait(lambda call: call["json"]["id"] == 9, within=0.05)
+    with pytest.raises(AssertionError, match="1 calls of"):
+        hook.wait(count=0, within=1)
+
+
+def test_where_suites_listen() -> None:
+    assert webhook_place("", "") == WebhookPlace()
+    assert webhook_place("0.0.0.0:9000", "") == WebhookPlace("0.0.0.0", 9000)
+    assert webhook_place("", "http://127.0.0.1:7777") == WebhookPlace("0.0.0.0", 0, "127.0.0.1")
+    with pytest.raises(ValueError, match="write HOST:PORT"):
+        webhook_place("9000", "")
+
+
+# Behind the conductor's port ---------------------------------------------------------------------
+
+
+async def behind_a_port(use: Callable[[WebhookPort], Any]) -> Any:
+    port = WebhookPort(0)
+    serving = asyncio.create_task(port.keep_serving())
+    try:
+        return await asyncio.to_thread(use, port)
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        port.close()
+
+
+async def test_calls_go_through_the_port_to_the_scenario_with_that_webhook(
+    payments: Payments,
+) -> None:
+    def use(port: WebhookPort) -> Any:
+        answer = {"status": 201, "json": {"id": "{{ request.json.id }}"}, "headers": {"X-A": "1"}}
+        steps = [paid(answer=answer), pay({"id": 7}, path="/x?y=1"), paid("request.path == '/x'")]
+        result = run(payments, *steps, webhooks=port.place)
+        return result, payments.results()  # before the port closes: it has the answer to pass on
+
+    result, [answered] = await behind_a_port(use)
+    assert result.outcome == "passed", result.details
+    assert (answered.status_code, answered.json()) == (201, {"id": 7})
+    assert answered.headers["x-a"] == "1"
+
+
+async def test_a_webhook_of_no_test_that_runs_is_told_to_the_caller() -> None:
+    def use(port: WebhookPort) -> httpx.Response:
+        with httpx.Client(trust_env=False, verify=False) as client:
+            return client.post(f"{port.place.url}/nothing", json={})
+
+    answered = await behind_a_port(use)
+    assert answered.status_code == 503
+    assert answered.json() == {"error": "no test that runs now has a webhook 'nothing'"}
+
+
+async def test_two_tests_at_once_cannot_have_one_webhook(payments: Payments) -> None:
+    def use(port: WebhookPort) -> Any:
+        first = Webhooks(port.place)
+        first("paid")
+        try:
+            return run(payments, paid(within="50ms"), webhooks=port.place)
+        finally:
+            first.close()
+
+    result = await behind_a_port(use)
+    assert "webhook 'paid' is open in another test that runs at the same time" in result.message
+
+
+async def test_many_calls_at_once_all_arrive() -> None:
+    def use(port: WebhookPort) -> int:
+        opened = Webhooks(port.place)
+        try:
+            hook = opened("paid")
+            with httpx.Client(trust_env=False, verify=False, timeout=30) as client:
+
+                def call(start: int) -> None:
+                    for n in range(start, start + 50):
+                        assert client.post(hook.url, json={"n": n}).status_code == 200
+
+                threads = [threading.Thread(target=call, args=(i * 50,)) for i in range(8)]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join()
+            return len({each["json"]["n"] for each in hook.wait(count=400, within=30)})
+        finally:
+            opened.close()
+
+    assert await behind_a_port(use) == 400
+
+
+async def test_a_process_that_is_killed_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhooks, "_PAUSE_S", 0.01)
+    pids: list[int] = []
+    forked = workers._fork
+
+    def noting(*arguments: Any) -> Any:
+        pid, connection = forked(*arguments)
+        pids.append(pid)
+        return pid, connection
+
+    monkeypatch.setattr(workers, "_fork", noting)
+
+    def use(port: WebhookPort) -> int:
+        opened = Webhooks(port.place)
+        try:
+            hook = opened("paid")
+            with httpx.Client(trust_env=False, verify=False, timeout=30) as client:
+                assert client.post(hook.url, json={}).status_code == 200
+            os.kill(pids[0], signal.SIGKILL)
+            with httpx.Client(trust_env=False, verify=False, timeout=30) as client:
+                return client.post(hook.url, json={}).status_code
+        finally:
+            opened.close()
+
+    assert await behind_a_port(use) == 200
+    assert len(pids) == 2
+
+
+def test_a_scenario_in_a_worker_of_a_conductor_is_called_back(payments: Payments) -> None:
+    """The whole way: run.json says so, the conductor listens, its worker gets the call."""
+    steps = [pay({"id": 7}), paid("request.json.id == 7")]
+    steps[0]["http"]["post"] = f"{payments.url}/pay"
+
+    async def course() -> RunNamespace:
+        namespace = RunNamespace()
+        order(namespace, a_run_doc(tests=[a_scenario("calls-back", *steps)], webhooks=True))
+        await a_conductor(namespace)
+        return namespace
+
+    [test] = in_virtual_time(course()).summary()["tests"]
+    assert (test["outcome"], test["passed"]) == ("Passed", 1), test
+    # The run may be over, and its port closed, before the answer is passed on.
+    assert {each.status_code for each in payments.results()} <= {200}
