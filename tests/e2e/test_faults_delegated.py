@@ -114,7 +114,9 @@ def defined(cluster: Cluster) -> Iterator[None]:
 
 def pod_of(cluster: Cluster, namespace: str, service: str) -> Json:
     pods = f"/api/v1/namespaces/{namespace}/pods"
-    [pod] = cluster.items(pods, labelSelector=f"seatrial.dev/service={service}")
+    found = cluster.items(pods, labelSelector=f"seatrial.dev/service={service}")
+    # One that was killed is still there for a while.
+    [pod] = [each for each in found if not each["metadata"].get("deletionTimestamp")]
     return pod
 
 

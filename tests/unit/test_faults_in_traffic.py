@@ -317,6 +317,20 @@ def test_a_fault_of_http_that_only_tls_has_passed_says_why_and_what_to_do(hits: 
     )
 
 
+def test_the_moment_of_a_hit_that_was_counted_before_it_was_known_is_not_lost() -> None:
+    async def told() -> str | None:
+        fault = a_latency()
+        stage = await a_stage(RunNamespace(), a_run_doc(faults=[fault]))
+        account = Account(stage, fault, [], Traffic(), test="paid", number=1, flaw=None)
+        account.asked()
+        account.applied(Intent([]))
+        account.take(Evidence(1))
+        account.take(Evidence(1, first_hit="2999-01-01T00:00:00.000Z"))
+        return account.state["firstHit"]
+
+    assert in_virtual_time(told()) == "2999-01-01T00:00:00.000Z"
+
+
 def test_a_fault_whose_effect_nobody_could_look_for_is_proven_by_what_met_it() -> None:
     states, _, _ = in_traffic(a_latency(), course=one_test)
     assert states["f"]["state"] == "Recovered"

@@ -156,3 +156,35 @@ async def test_a_fault_that_is_just_ending_has_still_met_what_it_has_met() -> No
     theirs.close()
 
     assert told == 3
+
+
+class BoardOfTheBusy(Board):
+    """A board on which a worker counts while it is read, between one look and the next."""
+
+    def moments(self, slot: int) -> tuple[int, int]:
+        seen = super().moments(slot)
+        cells = self.cells(slot, 0)
+        cells[Cell.FIRST] = cells[Cell.FIRST] or 500
+        cells[Cell.LAST] = 500
+        cells[Cell.HITS] += 1
+        return seen
+
+
+async def test_no_hit_is_told_without_its_moment() -> None:
+    ours, theirs = messages.pair()
+    worker = APlayedWorker(theirs)
+    doc: Any = {"listeners": [], "httpFaults": []}
+    controller = Controller(doc, [ours], BoardOfTheBusy(1), NoHttpFaults())
+    await controller.start()
+    worker.says((await worker.hears())["number"])
+    order = FaultOrder(kind="partition", params={}, forS=1, seed=1)
+    putting = asyncio.create_task(controller.put("cut", order, 1.0))
+    worker.says((await worker.hears())["number"])
+    await putting
+
+    told = [await controller.evidence("cut") for _ in range(2)]
+    await controller.stop()
+    ours.close()
+    theirs.close()
+
+    assert [(each.hits, each.first_hit is not None) for each in told] == [(0, False), (1, True)]

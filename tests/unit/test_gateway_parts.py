@@ -165,6 +165,22 @@ def test_an_address_is_written_as_kubernetes_does(address: str, plain: str) -> N
     assert plain_address(address) == plain
 
 
+def test_the_moment_of_a_hit_is_written_before_the_hit() -> None:
+    written: list[int] = []
+
+    class Cells(dict[int, int]):
+        def __setitem__(self, cell: int, value: int) -> None:
+            written.append(cell)
+            super().__setitem__(cell, value)
+
+    cells: Any = Cells(dict.fromkeys(Cell, 0))
+    fault = a_fault(Board(1))
+    fault.cells = cells
+    fault.meets(AConnection(), Cell.DELAYED)
+
+    assert written.index(Cell.FIRST) < written.index(Cell.HITS)
+
+
 # Greetings ---------------------------------------------------------------------------------------
 
 

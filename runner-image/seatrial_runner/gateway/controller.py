@@ -181,11 +181,12 @@ class Controller:
 
     def _evidence(self, word: FaultWord) -> Evidence:
         slot, board = word["slot"], self._board
+        # Before the moments: workers write meanwhile, and no hit is told without its moment.
+        hits = board.total(slot, Cell.HITS)
         first, last = board.moments(slot)
         counts: dict[str, int] = {
             name: total for cell, name in COUNTS.items() if (total := board.total(slot, cell))
         }
-        hits = board.total(slot, Cell.HITS)
         moments = [clock.from_milliseconds(each) for each in (first, last) if each]
         refusals = self._refusals.get(word["name"])
         if refusals is not None:

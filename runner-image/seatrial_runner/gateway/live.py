@@ -112,9 +112,9 @@ class LiveFault:
         now, cells = clock.milliseconds(), self.cells
         if self not in connection.met:
             connection.met.add(self)
-            cells[Cell.HITS] += 1
             if not cells[Cell.FIRST]:
                 cells[Cell.FIRST] = now
+            cells[Cell.HITS] += 1  # after its moment: others read meanwhile
         cells[Cell.LAST] = now
         cells[cell] += amount
 

@@ -187,14 +187,15 @@ class Account:
         self._unread = max(self._unread, evidence.unread)
         state = self.state
         hits = self.hits_before + evidence.hits
-        if hits <= state["hits"]:
+        first = evidence.first_hit if state["firstHit"] is None else None
+        if hits <= state["hits"] and first is None:
             return
-        if state["hits"] == self.hits_before:
+        if state["hits"] == self.hits_before and evidence.hits:
             self.note("fault.hit", first=evidence.first_hit, counts=evidence.counts)
-        state["hits"] = hits
-        if state["firstHit"] is None and evidence.first_hit is not None:
+        state["hits"] = max(hits, state["hits"])
+        if first is not None:
             # What it met before its answer had reached us met it, too.
-            state["firstHit"] = max(evidence.first_hit, state["applied"] or evidence.first_hit)
+            state["firstHit"] = max(first, state["applied"] or first)
         self._stage.journal.changed()
 
     def in_time(self, by: str, at: str) -> None:
