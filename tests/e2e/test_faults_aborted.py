@@ -104,7 +104,13 @@ def spec(faults: dict[str, tuple[str, Json]], **more: object) -> Json:
             *([*disturbed, watcher] if disturbed else []),
         ],
         "faults": [
-            {"name": name, "target": {"service": service}, **kind, "for": f"{LASTS_S}s", "when": when}
+            {
+                "name": name,
+                "target": {"service": service},
+                **kind,
+                "for": f"{LASTS_S}s",
+                "when": when,
+            }
             for name, (service, kind) in faults.items()
         ],
         "tests": [{"name": "long", "timeout": "5m", "scenario": [never]}],
