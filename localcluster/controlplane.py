@@ -29,7 +29,7 @@ from localcluster.pki import Pki
 from localcluster.ports import free_ports
 from localcluster.progress import Progress
 
-START_TIMEOUT_S = 60
+START_TIMEOUT_S = 180  # on a machine that has other things to do
 
 
 class ControlPlane:

@@ -31,7 +31,7 @@ VOLUME_BYTES = 8 << 20
 MEMORY_BYTES = 256 << 20
 CPU_LIMIT = 0.5
 # How late anything may come on a machine that has other things to do.
-SLACK_S = 3.0
+SLACK_S = 20.0
 
 
 @contextmanager

@@ -27,7 +27,7 @@ both_families = pytest.mark.parametrize("host", [NEIGHBOUR, NEIGHBOUR6], ids=["i
 
 @both_families
 def test_half_of_the_packets_are_lost(pod: Pod, agent: Agent, host: str) -> None:
-    report = agent.put("packets", {"loss": "50%"}, 30)
+    report = agent.put("packets", {"loss": "50%"}, 120)
     arrived = len(pod.echoes(200, host=host, at_least=21))
     # There and back: a quarter comes through.
     assert 20 < arrived < 80
@@ -37,14 +37,14 @@ def test_half_of_the_packets_are_lost(pod: Pod, agent: Agent, host: str) -> None
 
 
 def test_all_packets_are_lost_but_not_the_order_to_end_it(pod: Pod, agent: Agent) -> None:
-    agent.put("packets", {"loss": "100%"}, 30)
+    agent.put("packets", {"loss": "100%"}, 120)
     assert not pod.answers()
     assert agent.delete()["endedBy"] == "request"
     assert pod.answers(timeout=10)
 
 
 def test_the_node_still_sees_the_pod(pod: Pod, agent: Agent) -> None:
-    agent.put("packets", {"loss": "100%"}, 30)
+    agent.put("packets", {"loss": "100%"}, 120)
     assert pod.answers(host=NODE, timeout=10)
     assert len(pod.echoes(host=NODE6, at_least=40)) == 40
 
@@ -64,7 +64,7 @@ def test_packets_are_delayed_each_way(pod: Pod, agent: Agent) -> None:
 
 @both_families
 def test_packets_are_sent_twice(pod: Pod, agent: Agent, host: str) -> None:
-    agent.put("packets", {"duplicate": "50%"}, 30)
+    agent.put("packets", {"duplicate": "50%"}, 120)
     # Each may be doubled on its way there and on its way back.
     # 450 of 200, and hardly ever 50 more or less.
     assert 340 < len(pod.echoes(200, host=host, at_least=341)) < 560
@@ -83,7 +83,7 @@ def test_packets_overtake_one_another(pod: Pod, agent: Agent) -> None:
 
 
 def test_changed_packets_are_found_out_and_dropped(pod: Pod, agent: Agent) -> None:
-    agent.put("packets", {"corrupt": "50%"}, 30)
+    agent.put("packets", {"corrupt": "50%"}, 120)
     assert 10 < len(pod.echoes(200, at_least=11)) < 90
     assert agent.report()["counts"]["corrupted"] > 100
 
@@ -106,7 +106,7 @@ def test_a_stream_arrives_whole_through_all_of_them_together(pod: Pod, agent: Ag
 @pytest.mark.parametrize("how", ["udp", "tcp"])
 def test_a_name_does_not_exist(pod: Pod, agent: Agent, how: str, host: str) -> None:
     assert pod.looks_up("shop.test", how=how, server=host)[-4:] == bytes([10, 83, 0, 53])
-    agent.put("dns", {"nxdomain": {}}, 30)
+    agent.put("dns", {"nxdomain": {}}, 120)
     assert pod.looks_up("shop.test", how=how, server=host)[3] & 0xF == NXDOMAIN
     report = agent.delete()
     assert report["effective"]
@@ -116,7 +116,7 @@ def test_a_name_does_not_exist(pod: Pod, agent: Agent, how: str, host: str) -> N
 
 @pytest.mark.parametrize("how", ["udp", "tcp"])
 def test_a_question_is_not_answered(pod: Pod, agent: Agent, how: str) -> None:
-    agent.put("dns", {"timeout": {}}, 30)
+    agent.put("dns", {"timeout": {}}, 120)
     assert pod.looks_up("shop.test", how=how) == b"TimeoutError"
     agent.delete()
     assert pod.looks_up("shop.test", how=how)[-4:] == bytes([10, 83, 0, 53])
@@ -127,7 +127,7 @@ def test_a_question_is_not_answered(pod: Pod, agent: Agent, how: str) -> None:
 def test_only_the_names_that_are_meant_have_another_address(
     pod: Pod, agent: Agent, how: str, host: str
 ) -> None:
-    agent.put("dns", {"address": "10.0.0.66", "names": ["shop.test"]}, 30)
+    agent.put("dns", {"address": "10.0.0.66", "names": ["shop.test"]}, 120)
     addresses = {
         name: pod.looks_up(name, how=how, server=host)[-4:]
         for name in ("shop.test", "a.shop.test", "workshop.test")
@@ -148,7 +148,7 @@ def test_an_address_that_is_none_is_refused(agent: Agent) -> None:
 
 
 def test_the_first_process_and_its_children_stop_and_go_on(pod: Pod, agent: Agent) -> None:
-    report = agent.put("freeze", {}, 30)
+    report = agent.put("freeze", {}, 120)
     assert report["effective"]
     assert report["counts"]["processes"] == 2
     assert not pod.answers(port=7)
@@ -170,7 +170,7 @@ def test_an_open_connection_survives_a_freeze(pod: Pod, agent: Agent) -> None:
 
 
 def test_the_limit_of_cpu_time_is_used_up(pod: Pod, agent: Agent) -> None:
-    report = agent.put("cpu", {"workers": 2, "load": "100%"}, 30)
+    report = agent.put("cpu", {"workers": 2, "load": "100%"}, 120)
     assert report["effective"]
     # Before and after the counts: for as long as they grow, or longer.
     begun, before = time.monotonic(), agent.report()["counts"]["cpuMilliseconds"]
@@ -185,7 +185,7 @@ def test_the_limit_of_cpu_time_is_used_up(pod: Pod, agent: Agent) -> None:
 
 def test_memory_counts_as_the_containers(pod: Pod, agent: Agent) -> None:
     before = pod.cgroups.memory_used()
-    report = agent.put("memory", {"size": "64Mi"}, 30)
+    report = agent.put("memory", {"size": "64Mi"}, 120)
     assert report["effective"]
     assert report["counts"]["bytes"] == 64 << 20
     assert pod.cgroups.memory_used() - before > 60 << 20
@@ -195,14 +195,14 @@ def test_memory_counts_as_the_containers(pod: Pod, agent: Agent) -> None:
 
 
 def test_memory_stops_at_the_limit_and_kills_nobody(pod: Pod, agent: Agent) -> None:
-    report = agent.put("memory", {"size": "10Gi"}, 30)
+    report = agent.put("memory", {"size": "10Gi"}, 120)
     assert 200 << 20 < report["counts"]["bytes"] < 256 << 20
     assert pod.answers(timeout=10)
 
 
 def test_a_full_volume_cannot_be_written(pod: Pod, agent: Agent) -> None:
     assert pod.writes() == "written"
-    report = agent.put("disk", {"path": pod.volume}, 30)
+    report = agent.put("disk", {"path": pod.volume}, 120)
     assert report["effective"]
     assert pod.writes() == "No space left on device"
     assert report["counts"]["bytes"] == VOLUME_BYTES
@@ -211,7 +211,7 @@ def test_a_full_volume_cannot_be_written(pod: Pod, agent: Agent) -> None:
 
 
 def test_what_is_to_stay_free_stays_free(pod: Pod, agent: Agent) -> None:
-    agent.put("disk", {"path": pod.volume, "leave": "1Mi"}, 30)
+    agent.put("disk", {"path": pod.volume, "leave": "1Mi"}, 120)
     assert pod.writes() == "written"
 
 
@@ -227,7 +227,7 @@ def test_what_is_no_volume_is_refused(agent: Agent, path: str, why: str) -> None
 
 
 def test_faults_go_before_others_but_not_what_they_start(agent: Agent) -> None:
-    agent.put("cpu", {}, 30)
+    agent.put("cpu", {}, 120)
     bearer, worker = agent.bearers()[0], agent.bearers(of=agent.bearers()[0])[0]
     ours = [os.sched_getscheduler(pid) & ~os.SCHED_RESET_ON_FORK for pid in (agent.pid, bearer)]
     assert ours == [os.SCHED_RR, os.SCHED_RR]

@@ -85,4 +85,4 @@ def test_an_order_that_cannot_be_carried_out_is_refused_and_leaves_nothing(
     assert status == 409
     assert REFUSED in answer["error"]
     assert agent.bearers() == []
-    assert pod.answers()
+    assert pod.answers(timeout=10)

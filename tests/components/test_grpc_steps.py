@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -64,7 +63,7 @@ def test_a_call_by_reflection(shop: tuple[str, Shop]) -> None:
             "response.metadata['x-served-by'] == 'orders-0'",
             "response.trailers['x-cost'] == '3'",
             "response.trailers['trace-bin'] == 'AAE='",
-            "response.elapsed < duration('5s')",
+            "response.elapsed < duration('60s')",
         ),
     )
     assert result.outcome == "passed", result.details
@@ -136,7 +135,7 @@ def test_a_stream_that_stays_open_is_left(types: DescriptorPool) -> None:
     for receive, came in (
         ({"count": 2}, 2),
         ({"until": "response.message.cents == '1'"}, 2),
-        ({"for": "2s"}, 3),
+        ({"for": "4s"}, 3),
     ):
         with a_shop(types) as (where, _):
             expected = f"size(response.messages) == {came}"
@@ -149,7 +148,7 @@ def test_a_stream_that_ends_too_early_or_stays_away_is_told(types: DescriptorPoo
         result = run(where, ("Watch", {**O_1, "receive": {"count": 5}}))
         assert result.message.endswith("the stream ended after 3 messages, before 5")
         until = {"until": "response.message.cents == '9'"}
-        step = {"message": {"id": "open"}, "receive": until, "timeout": "3s"}
+        step = {"message": {"id": "open"}, "receive": until, "timeout": "6s"}
         result = run(where, ("Watch", step))
     assert "3 messages came in time from orders:50051" in result.message
 
@@ -184,13 +183,13 @@ def test_a_status_that_is_not_ok_is_an_answer(shop: tuple[str, Shop]) -> None:
 
 
 def test_a_deadline_is_an_answer_where_it_was_given(shop: tuple[str, Shop]) -> None:
-    slow = {"message": {"id": "slow"}, "timeout": "2s"}
+    slow = {"message": {"id": "slow"}, "timeout": "4s"}
     result = run(shop[0], ("Get", slow, "response.code == 'DEADLINE_EXCEEDED'"))
     assert result.outcome == "passed", result.message
 
 
 def test_the_time_of_the_test_is_no_answer(shop: tuple[str, Shop]) -> None:
-    result = run(shop[0], ("Get", {"message": {"id": "slow"}}), timeout="3s")
+    result = run(shop[0], ("Get", {"message": {"id": "slow"}}), timeout="5s")
     assert "no answer came in time from orders:50051" in result.message
 
 
@@ -345,10 +344,8 @@ def test_a_call_in_a_forked_worker(types: DescriptorPool) -> None:
             "    print([each['outcome'] for each in results])\n"
             "asyncio.run(main())\n"
         )
-        began = time.monotonic()
         done = subprocess.run(
             [sys.executable, "-c", client], capture_output=True, text=True, check=False
         )
         assert done.stdout.strip() == "['passed', 'passed', 'passed']", done.stderr[-2000:]
-        assert time.monotonic() - began < 150
         process.kill()

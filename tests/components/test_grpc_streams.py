@@ -173,7 +173,7 @@ def test_a_server_that_stays_silent_is_told(shop: tuple[str, Shop]) -> None:
     quiet = {"message": {"id": "quiet"}, "receive": {}, "timeout": "300ms"}
     result = run(shop[0], (CHAT, []), (quiet, []))
     assert "0 messages came in time from orders:50051, and not 1" in result.message
-    waits = {"receive": {"until": "response.message.id == 'X'"}, "timeout": "2s"}
+    waits = {"receive": {"until": "response.message.id == 'X'"}, "timeout": "4s"}
     result = run(shop[0], ({**CHAT, "message": {"id": "a"}}, []), (waits, []))
     assert "1 message came in time from orders:50051, and not response.mes" in result.message
     silence = {"message": {"id": "quiet"}, "receive": {"for": "300ms"}}

@@ -25,7 +25,7 @@ def test_a_message_comes_as_it_was_sent(way):
         "message.json == {'order': 7, 'note': 'ä € 🚢', 'paid': true}",
         "message.headers.trace == 'abc'",
         f"message.topic.contains('{way.name}')",
-        "message.elapsed < duration('10s')",
+        "message.elapsed < duration('60s')",
         "message.timestamp > timestamp('2024-01-01T00:00:00Z')",
         "!message.redelivered && !message.retained && message.deadLetter == null",
     ]
@@ -85,8 +85,8 @@ def test_branches_publish_side_by_side(way):
 
 
 def test_one_that_does_not_come_is_told_with_those_that_did(way):
-    result = way.run(way.to({"n": 1}), way.from_(where="message.json.n == 2", within="2s"))
-    assert "where message.json.n == 2 within 2 s; 1 message came that did not match" in (
+    result = way.run(way.to({"n": 1}), way.from_(where="message.json.n == 2", within="4s"))
+    assert "where message.json.n == 2 within 4 s; 1 message came that did not match" in (
         result.message
     )
     assert '"n": 1' in result.details
@@ -123,10 +123,10 @@ def test_one_that_accepts_and_never_answers_is_told_in_time(way):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         url = way.broker.url.replace(f":{way.broker.port}", f":{port}")
-        result = way.run(way.to({"n": 1}), url=url, timeout="1s")
+        result = way.run(way.to({"n": 1}), url=url, timeout="3s")
     assert f"127.0.0.1:{port}" in result.message
-    # What is left of the second when the connection begins.
-    assert re.search(r"longer than (1|0\.\d+) s|did not answer in time", result.message)
+    # What is left of the time when the connection begins.
+    assert re.search(r"longer than (3|[0-2]\.\d+) s|did not answer in time", result.message)
 
 
 def test_without_credentials_it_is_refused(way):

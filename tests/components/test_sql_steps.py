@@ -57,7 +57,7 @@ def test_what_is_inserted_is_seen_with_its_types(run: Run) -> None:
                     "row.total == 12.5",
                     "row.status == 'new'",
                     "columns == ['id', 'customer', 'total', 'status']",
-                    "elapsed < duration('5s')",
+                    "elapsed < duration('60s')",
                 ],
                 "capture": {"status": "row.status"},
             },

@@ -184,7 +184,8 @@ def tried() -> Iterator[dict[tuple[str, Situation], tuple[InstanceResult, int]]]
         # 3.11 two threads cannot do that at once ("AST constructor recursion depth mismatch").
         for module in pkgutil.walk_packages(scenario.__path__, f"{scenario.__name__}."):
             importlib.import_module(module.name)
-        # Drivers are brought by the first step.
+        # Drivers are brought by the first step; a busy machine takes long for that.
+        importlib.import_module("pymongo")
         ran = {(kind, DOWN): tries(kind, DOWN) for kind in STEPS if kind not in PATIENT}
         some = {cell: threads.submit(tries, *cell) for cell in CELLS if cell not in ran}
         ran |= {cell: each.result() for cell, each in some.items()}

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from seatrial.api import names
 
 from localcluster.controlplane import ControlPlane
 from tests.support.chart import CHART, NAMESPACE, RELEASE, given, helm
@@ -48,6 +49,8 @@ def api(whole_plane: ControlPlane) -> KubeApi:
     """Give the administrator's view; runs go into namespace shop."""
     api = KubeApi(whole_plane.kubeconfig)
     api.namespace("shop")
+    served = f"/apis/{names.API_VERSION}/{names.PLURAL}"
+    api.wait_until(lambda: api.get(served) is not None, "runs are served")
     return api
 
 

@@ -79,6 +79,7 @@ def admin(plane: ControlPlane) -> As:
     assert admin.send("POST", bindings, everything)[0] == 201
     for namespace in (a_namespace("shop", labels={}), a_namespace()):
         assert admin.send("POST", "/api/v1/namespaces", namespace)[0] == 201
+    wait_for_the_kind(admin)
     for made in (
         a_run(), a_configmap("theirs", "shop"), a_configmap("mine-report", "shop"),
         an_account("shop"), an_account("itr-mine"),
@@ -91,6 +92,13 @@ def admin(plane: ControlPlane) -> As:
 @pytest.fixture
 def operator(admin: As) -> As:
     return As(admin.pool, admin.url, OPERATOR)
+
+
+def wait_for_the_kind(admin: As) -> None:
+    """A definition is served a moment after it was written."""
+    deadline = time.monotonic() + 120
+    while (answer := admin.pool.request("GET", admin.url + RUNS)).status != 200:
+        assert time.monotonic() < deadline, f"not served after 120 s: {answer.data!r}"
 
 
 def wait_for_the_rules(operator: As) -> None:

@@ -212,7 +212,8 @@ def test_a_plain_run_takes_two_writes_to_its_verdict_and_leaves_a_report(
     assert plain.conductor.wait() == 0
     # One that a busy machine holds up says meanwhile how far it is.
     held_up_s = moments[ended_after[0] - 1] - moments[0]
-    assert 2 <= ended_after[0] <= 2 + held_up_s / THROTTLE_S
+    # Between two writes of it; the first may have taken a part of that time to come.
+    assert 2 <= ended_after[0] <= 2 + (held_up_s + 0.5) / THROTTLE_S
     summary = plain.summary()
     assert judge(summary, tests=["paid"]).verdict == "Passed"  # type: ignore[arg-type]
     assert summary["reportReady"]

@@ -44,6 +44,18 @@ class Runs:
         while not self._established(api.read_custom_resource_definition(name)):
             assert time.monotonic() < deadline, f"{name} is not there"
             time.sleep(0.1)
+        while not self._served():  # a moment later
+            assert time.monotonic() < deadline, f"{name} is not served"
+            time.sleep(0.1)
+
+    def _served(self):
+        try:
+            self._api.list_namespaced_custom_object(*WHERE)
+        except client.ApiException as error:
+            if error.status != 404:
+                raise
+            return False
+        return True
 
     def _established(self, definition):
         conditions = definition.status.conditions or []

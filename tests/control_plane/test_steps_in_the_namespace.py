@@ -251,7 +251,7 @@ def test_with_every_role_of_steps_no_secret_can_be_read(place: Callable[..., Pla
     there.have(SECRET)
     for path in ("secrets/db", "secrets", "secrets/seatrial-conductor"):
         with pytest.raises(cluster_requests.ApiError, match="403"):
-            there.requests.json("GET", f"{there.base}/{path}", seconds=2)
+            there.requests.json("GET", f"{there.base}/{path}", seconds=30)
 
 
 def test_the_token_is_good_for_no_other_namespace(place: Callable[..., Place]) -> None:
@@ -306,7 +306,7 @@ def test_a_right_that_no_step_declared_is_not_there(
 
 
 def test_a_command_needs_its_role(place: Callable[..., Place]) -> None:
-    step = {"exec": {"service": "orders", "command": ["ls"], "timeout": "5s"}}
+    step = {"exec": {"service": "orders", "command": ["ls"], "timeout": "30s"}}
     for roles, says in (((), "403"), ((EXEC_ROLE,), "does not have a host assigned")):
         there = place(*roles)
         there.have(a_deployment())

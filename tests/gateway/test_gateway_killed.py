@@ -105,7 +105,7 @@ def test_no_kind_of_fault_outlives_its_deadline(fresh: Gateway, victim, moment) 
 
 
 def test_the_heir_of_a_worker_goes_on_with_the_faults(fresh: Gateway) -> None:
-    fresh.put("cut", "reset", 30, paths=[{"service": "shop", "port": None, "sources": None}])
+    fresh.put("cut", "reset", paths=[{"service": "shop", "port": None, "sources": None}])
     for victim in ("worker-0", "worker-1") * 3:
         kill(fresh, victim)
         for _ in range(10):
@@ -131,7 +131,7 @@ def test_the_heir_of_a_worker_does_not_open_a_port_that_refuses(fresh: Gateway) 
 def test_the_heir_of_a_worker_that_was_stuck_does_not_open_a_port_that_refuses(
     fresh: Gateway,
 ) -> None:
-    fresh.put("closed", "refuse", 120)
+    fresh.put("closed", "refuse")
     asked = 0
     for number in range(4):
         os.kill(living(fresh, f"worker-{number % 2}"), signal.SIGSTOP)
@@ -191,7 +191,7 @@ def files(pid: int) -> int:
 
 
 def test_connections_go_on_when_the_controller_dies(fresh: Gateway) -> None:
-    boot = fresh.put("slow", "latency", 30, params={"delay": "200ms"})["boot"]
+    boot = fresh.put("slow", "latency", params={"delay": "200ms"})["boot"]
     with fresh.connect() as sock:
         sock.sendall(b"x")
         assert sock.recv(1) == b"x"
@@ -253,7 +253,5 @@ def test_when_the_first_process_dies_nothing_is_left(moment: str, together: list
 def test_sigterm_ends_it_at_once() -> None:
     with carried() as gateway:
         assert gateway.process is not None
-        began = time.monotonic()
         gateway.process.terminate()
-        assert gateway.process.wait(5) == 128 + signal.SIGTERM
-        assert time.monotonic() - began < SLACK_S
+        assert gateway.process.wait(SLACK_S) == 128 + signal.SIGTERM

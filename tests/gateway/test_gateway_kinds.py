@@ -227,12 +227,13 @@ def test_reset_breaks_open_and_new_connections(gateway: Gateway) -> None:
 
 
 def test_reset_after_a_time_counts_the_life_of_the_connection(gateway: Gateway) -> None:
-    gateway.put("cut", "reset", params={"after": "200ms"})
+    # Longer than a busy machine takes for one exchange.
+    gateway.put("cut", "reset", params={"after": "2s"})
     began = time.monotonic()
     with gateway.connect() as sock:
         ask(sock)
         assert is_reset(sock)
-        assert 0.2 <= time.monotonic() - began < 0.2 + SLACK_S
+        assert 2.0 <= time.monotonic() - began < 2.0 + SLACK_S
 
 
 @pytest.mark.parametrize("direction", ["request", "response"])
@@ -250,9 +251,11 @@ def test_bandwidth_limits_the_rate(gateway: Gateway, direction: str) -> None:
 
 
 def test_what_waits_for_bandwidth_comes_at_once_when_it_ends(gateway: Gateway) -> None:
-    gateway.put("thin", "bandwidth", 0.3, params={"rate": "10", "direction": "request"})
+    began = time.monotonic()
+    gateway.put("thin", "bandwidth", 1.0, params={"rate": "10", "direction": "request"})
     with gateway.connect() as sock:
-        assert 0.2 < ask(sock, b"x" * 3000) < 0.3 + SLACK_S
+        ask(sock, b"x" * 3000)
+        assert 1.0 <= time.monotonic() - began < 1.0 + SLACK_S  # at that rate 300 s
 
 
 def test_slow_close_delays_the_end_and_nothing_else(gateway: Gateway) -> None:

@@ -135,7 +135,7 @@ def a_probe(
     for port in itertools.islice(_ports_of_probes, 50):
         with contextlib.suppress(OSError):
             sock = socket.create_connection(
-                ("127.0.0.1", gateway.ports["shop"]), 5, source_address=(address, port)
+                ("127.0.0.1", gateway.ports["shop"]), 30, source_address=(address, port)
             )
             break
     else:
@@ -188,7 +188,7 @@ def test_a_probe_that_is_held_hears_nothing_until_the_end(known, kind, params) -
         sock.settimeout(0.1)
         with pytest.raises(TimeoutError):
             sock.recv(1)
-        sock.settimeout(5)
+        sock.settimeout(30)
         report = known.delete("held")
         sock.sendall(b"y")
         assert sock.recv(1) in b"xy"

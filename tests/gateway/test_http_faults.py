@@ -35,7 +35,7 @@ async def behind_envoy(
         origin = await stack.enter_async_context(HttpOrigin())
         listener = a_listener(origin.port, sources=sources)
         envoy = await stack.enter_async_context(EnvoyProcess(directory, faults, [listener]))
-        client = await stack.enter_async_context(httpx.AsyncClient(base_url=envoy.url, timeout=10))
+        client = await stack.enter_async_context(httpx.AsyncClient(base_url=envoy.url, timeout=30))
         yield origin, envoy, client
 
 
@@ -100,7 +100,7 @@ async def test_a_request_that_is_held_up_goes_on_when_the_fault_ends(tmp_path: P
     fault = an_http_fault("slow", delay="1m")
     async with behind_envoy(tmp_path, fault) as (_, envoy, client):
         await envoy.order("slow", for_s=0.5)
-        assert await elapsed(client) < 5
+        assert await elapsed(client) < SLACK_S
 
 
 async def test_a_fault_that_is_over_before_envoy_has_seen_it_is_no_error(tmp_path: Path) -> None:
@@ -112,12 +112,12 @@ async def test_a_fault_that_is_over_before_envoy_has_seen_it_is_no_error(tmp_pat
 
 
 async def test_the_service_is_not_asked_for_what_nobody_waits_for_any_more(tmp_path: Path) -> None:
-    fault = an_http_fault("slow", delay="2s")
+    fault = an_http_fault("slow", delay="3s")
     async with behind_envoy(tmp_path, fault) as (origin, envoy, client):
         await envoy.order("slow")
         with pytest.raises(httpx.ReadTimeout):
-            await client.post("/", content=b"order", timeout=httpx.Timeout(10, read=0.2))
-        await asyncio.sleep(2.2)
+            await client.post("/", content=b"order", timeout=httpx.Timeout(30, read=0.2))
+        # Held up as long, so that the time of the first is over when it is answered.
         (await client.post("/", content=b"again")).raise_for_status()
 
         assert [came.body for came in origin.came] == [b"again"]
@@ -126,8 +126,8 @@ async def test_the_service_is_not_asked_for_what_nobody_waits_for_any_more(tmp_p
 async def test_a_rate_makes_the_response_trickle_until_the_fault_ends(tmp_path: Path) -> None:
     fault = an_http_fault("slow", rate="100k")
     async with behind_envoy(tmp_path, fault) as (origin, envoy, client):
-        body = b"x" * 2_000_000
-        origin.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n" + body
+        body = b"x" * 10_000_000
+        origin.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n" + body
         await envoy.order("slow")
         begun = time.monotonic()
         async with client.stream("GET", "/") as response:
@@ -140,8 +140,8 @@ async def test_a_rate_makes_the_response_trickle_until_the_fault_ends(tmp_path: 
         whole = time.monotonic() - begun
 
         assert slow > 0.4
-        assert got == 2_000_000
-        assert whole < 10  # at that rate it would take 20 s
+        assert got == 10_000_000
+        assert whole < 50  # at that rate it would take 100 s
 
 
 LONG = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
@@ -307,7 +307,8 @@ async def test_a_fault_ends_at_its_deadline_by_itself(tmp_path: Path) -> None:
     async with behind_envoy(tmp_path, fault) as (_, envoy, client):
         begun = time.monotonic()
         await envoy.order("fails", for_s=2.0)
-        assert (await client.get("/")).status_code == 503
+        first = (await client.get("/")).status_code
+        assert first == 503 or time.monotonic() - begun > 2.0
         while (await client.get("/")).status_code == 503:
             pass
         took = time.monotonic() - begun

@@ -69,7 +69,8 @@ def test_tls_passes_a_fault_of_http_and_the_report_counts_it(tls: Any) -> None:
         assert (report["hits"], report["firstHit"]) == (0, None)
         assert report["counts"] == {"requests": 0, "unreadConnections": 3}
     assert again["hits"] == 0
-    assert after["counts"] == {"requests": 0}
+    # Envoy may not have seen the end of the last one when it began again.
+    assert after["counts"] in ({"requests": 0}, {"requests": 0, "unreadConnections": 1})
 
 
 def test_a_connection_from_before_the_fault_counts_once(tls: Any) -> None:
@@ -88,7 +89,7 @@ async def test_requests_that_can_be_read_are_none_of_these(tmp_path: Path) -> No
     async with HttpOrigin() as origin:
         with whole(tmp_path, origin.port, *FAULTS) as all_:
             all_.put_http("fails")
-            async with httpx.AsyncClient(base_url=all_.url) as user:
+            async with httpx.AsyncClient(base_url=all_.url, timeout=30) as user:
                 assert (await user.get("/")).status_code == 503
             report = await asyncio.to_thread(all_.gateway.delete, "fails")
 

@@ -155,7 +155,7 @@ async def test_a_request_arrives_byte_for_byte_and_so_does_its_answer(through: T
 async def test_x_forwarded_proto_is_the_client_s_or_none(
     through: Through, mine: str | None
 ) -> None:
-    async with HttpOrigin(port=through.upstream) as origin, httpx.AsyncClient() as client:
+    async with HttpOrigin(port=through.upstream) as origin, httpx.AsyncClient(timeout=30) as client:
         await client.get(through.url, headers={"x-forwarded-proto": mine} if mine else {})
 
         lines = [line for line in origin.came[0].header_lines if "orwarded" in line]
@@ -169,7 +169,7 @@ async def test_requests_of_one_connection_stay_on_one_connection(through: Throug
             origin.came.clear()
             origin.connections = 0
             for _ in range(2):
-                async with httpx.AsyncClient() as client:
+                async with httpx.AsyncClient(timeout=30) as client:
                     for _ in range(3):
                         await client.get(through.url)
             if (connections := [came.connection for came in origin.came]) == wanted:
@@ -179,7 +179,7 @@ async def test_requests_of_one_connection_stay_on_one_connection(through: Throug
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"])
 async def test_every_method_passes(through: Through, method: str) -> None:
-    async with HttpOrigin(port=through.upstream) as origin, httpx.AsyncClient() as client:
+    async with HttpOrigin(port=through.upstream) as origin, httpx.AsyncClient(timeout=30) as client:
         answer = await client.request(method, f"{through.url}/x", content=b"body")
 
         assert answer.text == "hello"
@@ -210,7 +210,7 @@ async def test_large_bodies_pass_in_both_directions(through: Through) -> None:
 
 
 async def test_a_stream_arrives_piece_by_piece(through: Through) -> None:
-    async with HttpOrigin(port=through.upstream) as origin, httpx.AsyncClient() as client:
+    async with HttpOrigin(port=through.upstream) as origin, httpx.AsyncClient(timeout=30) as client:
         got = asyncio.Event()
 
         async def events(_: Came, writer: asyncio.StreamWriter) -> None:
@@ -273,7 +273,7 @@ async def test_http_1_0_is_answered_until_the_connection_closes(through: Through
 async def test_a_connection_that_breaks_in_the_middle_breaks_for_the_client(
     through: Through,
 ) -> None:
-    async with HttpOrigin(port=through.upstream) as origin, httpx.AsyncClient() as client:
+    async with HttpOrigin(port=through.upstream) as origin, httpx.AsyncClient(timeout=30) as client:
 
         async def half(_: Came, writer: asyncio.StreamWriter) -> None:
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
@@ -289,6 +289,7 @@ async def test_http_2_passes_with_many_streams_on_a_connection(through: Through)
     async with Http2Origin(port=through.upstream) as origin:
         async with httpx.AsyncClient(http1=False, http2=True, timeout=30) as client:
             body = os.urandom(100_000)
+            begun = time.monotonic()
             answers = await asyncio.gather(
                 *(client.post(f"{through.url}/{n}", content=body) for n in range(50))
             )
@@ -296,7 +297,11 @@ async def test_http_2_passes_with_many_streams_on_a_connection(through: Through)
         assert all(each.http_version == "HTTP/2" for each in answers)
         assert [each.headers["x-path"] for each in answers] == [f"/{n}" for n in range(50)]
         assert all(each.content == body for each in answers)
-        assert origin.connections == (50 if through.has_lanes else 1)
+        if through.has_lanes:
+            assert origin.connections == 50
+        else:  # Envoy closes what is idle for a second, as on a busy machine
+            most = 1 + int(time.monotonic() - begun) if through.has_envoy else 1
+            assert 1 <= origin.connections <= most
         assert "x-forwarded-proto" not in {name for head in origin.heads for name in head}
 
 

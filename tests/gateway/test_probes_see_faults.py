@@ -70,6 +70,9 @@ def test_a_fault_is_seen_while_it_is_there_and_only_then(
     seen = next(filter(None, looks), "")
     assert seen
     # Probes are no traffic; those that a closed port has refused are told, to be taken off.
+    if seen == sights.REFUSED:
+        # The kernel counts them, and some for the connections that others break.
+        eventually(lambda: gateway.report("f")["hits"] >= 1 or not is_seen(sight, spot))
     hits = gateway.delete("f")["hits"]
     assert (hits >= 1) if seen == sights.REFUSED else (hits == 0)
     assert not is_seen(sight, spot)
@@ -83,7 +86,9 @@ def test_a_probe_stands_for_the_source_it_names(gateway: Gateway, source: str) -
 
 def test_a_fault_that_hits_few_connections_is_seen_at_once(gateway: Gateway) -> None:
     gateway.put("f", "latency", params={"delay": "50ms"}, paths=[a_path()], connections=0.01)
-    assert sights.what_is_seen(a_sight("latency", {"delay": "50ms"}), a_spot(gateway))
+    sight, spot = a_sight("latency", {"delay": "50ms"}), a_spot(gateway)
+    # It may be missed, where the answer takes longer than a look.
+    assert any(sights.what_is_seen(sight, spot) for _ in range(5))
 
 
 @pytest.mark.parametrize(
@@ -113,7 +118,9 @@ def test_the_conductor_finds_its_spots_and_sees_a_fault_in_a_worker(gateway: Gat
     async def course() -> tuple[set[tuple[str, int]], tuple[str, int], list[int]]:
         spot = a_spot(gateway)
         nowhere = Spot("127.0.0.1", 1, "tests")
-        found = await look_around([spot, nowhere], TOKEN)
+        async with asyncio.timeout(60):  # a busy machine is not around in time
+            while not (found := await look_around([spot, nowhere], TOKEN)):
+                pass
         looks: list[int] = []
         seeing = asyncio.create_task(
             look_for(a_sight("corrupt", {}), [spot], lambda: looks.append(1))

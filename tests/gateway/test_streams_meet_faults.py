@@ -261,7 +261,7 @@ async def test_an_http_2_connection_meets_an_abort_and_is_well_again_after_it(
 ) -> None:
     async with (
         Http2Origin(port=http_way.upstream) as origin,
-        httpx.AsyncClient(http1=False, http2=True) as client,
+        httpx.AsyncClient(http1=False, http2=True, timeout=30) as client,
     ):
         begun = time.monotonic()
         before = await client.post(http_way.url, content=b"x")

@@ -45,7 +45,10 @@ FAILS = an_http_fault("fails", abort={"status": 503})
 
 
 async def test_an_order_by_the_control_interface_is_met_and_reported(tmp_path: Path) -> None:
-    async with serving(tmp_path, FAILS) as all_, httpx.AsyncClient(base_url=all_.url) as user:
+    async with (
+        serving(tmp_path, FAILS) as all_,
+        httpx.AsyncClient(base_url=all_.url, timeout=30) as user,
+    ):
         before = await user.get("/")
         put = all_.put_http("fails", for_s=5.0)
         during = [(await user.get("/")).status_code for _ in range(3)]
@@ -62,7 +65,7 @@ async def test_a_source_is_told_apart_by_its_address(tmp_path: Path) -> None:
 
     def status(address: str) -> int:
         transport = httpx.HTTPTransport(local_address=address)
-        with httpx.Client(transport=transport) as user:
+        with httpx.Client(transport=transport, timeout=30) as user:
             return user.get(all_.url).status_code
 
     async with serving(tmp_path, fault, sources=("shop",)) as all_:
@@ -78,14 +81,14 @@ async def test_a_source_is_told_apart_by_its_address(tmp_path: Path) -> None:
 async def test_envoy_killed_during_a_fault_leaves_nothing_on(tmp_path: Path) -> None:
     async with serving(tmp_path, FAILS) as all_:
         all_.put_http("fails", for_s=120)
-        async with httpx.AsyncClient(base_url=all_.url) as user:
+        async with httpx.AsyncClient(base_url=all_.url, timeout=30) as user:
             assert (await user.get("/")).status_code == 503
         await report_with(all_, "fails", hits=1)  # else its log may go with it
         all_.envoy.kill()
         report = await report_with(all_, "fails", state="ended")
         all_.envoy.launch()
         await asyncio.to_thread(all_.gateway.wait_until_ready)
-        async with httpx.AsyncClient(base_url=all_.url) as user:
+        async with httpx.AsyncClient(base_url=all_.url, timeout=30) as user:
             after = await user.get("/")
 
         assert (report["endedBy"], report["hits"]) == (None, 1)
@@ -96,11 +99,11 @@ async def test_envoy_killed_during_a_fault_leaves_nothing_on(tmp_path: Path) -> 
 async def test_a_controller_killed_during_faults_leaves_nothing_on(tmp_path: Path) -> None:
     async with serving(tmp_path, *every_variant()) as all_:
         boots = {all_.put_http(name)["boot"] for name in EVERY_VARIANT}
-        async with httpx.AsyncClient(base_url=all_.url) as user:
+        async with httpx.AsyncClient(base_url=all_.url, timeout=30) as user:
             assert (await user.get("/fails")).status_code == 503
         await asyncio.to_thread(all_.gateway.kill, all_.gateway.children["controller"])
         await asyncio.to_thread(all_.gateway.wait_until_ready)
-        async with httpx.AsyncClient(base_url=all_.url) as user:
+        async with httpx.AsyncClient(base_url=all_.url, timeout=30) as user:
             for name in EVERY_VARIANT:
                 async with asyncio.timeout(30):
                     after = await user.get(f"/{name}")
@@ -117,7 +120,7 @@ async def test_connections_that_broke_with_a_worker_are_no_doing_of_an_http_faul
 ) -> None:
     async with serving(tmp_path, FAILS) as all_:
         all_.put_http("fails")
-        async with httpx.AsyncClient(base_url=all_.url) as user:
+        async with httpx.AsyncClient(base_url=all_.url, timeout=30) as user:
             assert (await user.get("/")).status_code == 503  # and the connection stays open
             for worker in ("worker-0", "worker-1"):
                 pid = all_.gateway.children[worker]
@@ -154,7 +157,7 @@ async def test_a_fault_is_off_before_the_heir_of_a_killed_controller_is_loaded(
     slowly_loaded = SLOWLY.format(go_on=str(go_on))
     (tmp_path / "python" / "sitecustomize.py").write_text(slowly_loaded)
     slowly = serving(tmp_path, FAILS, python_path=tmp_path / "python")
-    async with slowly as all_, httpx.AsyncClient(base_url=all_.url) as user:
+    async with slowly as all_, httpx.AsyncClient(base_url=all_.url, timeout=30) as user:
         boot = (all_.put_http("fails", for_s=300))["boot"]
         assert (await user.get("/")).status_code == 503
         go_on.unlink()
@@ -202,7 +205,10 @@ async def test_a_port_that_refuses_does_so_while_envoy_is_killed_and_made_anew(
 
 
 async def test_a_fault_of_the_network_and_one_of_http_are_met_together(tmp_path: Path) -> None:
-    async with serving(tmp_path, FAILS) as all_, httpx.AsyncClient(base_url=all_.url) as user:
+    async with (
+        serving(tmp_path, FAILS) as all_,
+        httpx.AsyncClient(base_url=all_.url, timeout=30) as user,
+    ):
         all_.put_http("fails")
         params = {"delay": "100ms", "direction": "request"}
         await asyncio.to_thread(all_.gateway.put, "late", "latency", params=params)

@@ -98,7 +98,7 @@ class BrokerProcess:
         """Stop it; with SIGKILL, it has no time to store anything."""
         if self._process is not None:
             os.killpg(self._process.pid, how)
-            self._process.wait(timeout=60)
+            self._process.wait(timeout=180)  # Kafka writes all that it has
             self._process = None
 
     def remove(self) -> None:

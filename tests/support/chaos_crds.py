@@ -69,7 +69,10 @@ def install(api: KubeApi, crd: dict[str, Any]) -> None:
         conditions = (found.get("status") or {}).get("conditions") or []
         return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
 
-    api.wait_until(established, f"{name} is served")
+    api.wait_until(established, f"{name} is established")
+    spec = crd["spec"]
+    served = f"/apis/{spec['group']}/{spec['versions'][0]['name']}/{spec['names']['plural']}"
+    api.wait_until(lambda: api.get(served) is not None, f"{name} is served")
 
 
 def _directory(source: Source) -> Path:

@@ -69,7 +69,9 @@ class Way:
         return {"message": {"to": "events", **self.target, **body, **more}}
 
     def from_(self, expect: Sequence[str] = (), **more: Any) -> dict[str, Any]:
-        step: dict[str, Any] = {"message": {"from": "events", **self.source, **more}}
+        # Patience with a busy machine; who waits for none waits to the end.
+        patience = {} if more.get("count") == 0 else {"within": "30s"}
+        step: dict[str, Any] = {"message": {"from": "events", **self.source, **patience, **more}}
         return step | ({"expect": list(expect)} if expect else {})
 
     def run(

@@ -60,6 +60,6 @@ def run_python(arguments: Iterable[str], folder: Path, environment: Mapping[str,
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
     return Done(done.stdout, done.returncode)

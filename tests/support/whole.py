@@ -42,7 +42,7 @@ class Whole:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def put_http(self, name: str, for_s: float = 30.0, **more: Any) -> Json:
+    def put_http(self, name: str, for_s: float = 120.0, **more: Any) -> Json:
         """Order a declared fault of HTTP."""
         fault = self.envoy.faults[name]
         assert fault.http is not None

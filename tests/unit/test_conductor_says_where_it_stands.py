@@ -45,5 +45,5 @@ async def test_the_signal_has_a_worker_say_where_it_stands(
         return {}
 
     with pytest.raises(WorkerTimeoutError):
-        await run_in_worker(work, listen, timeout_s=1.0)
+        await run_in_worker(work, listen, timeout_s=3.0)
     assert "in work" in capfd.readouterr().err

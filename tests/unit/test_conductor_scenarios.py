@@ -124,10 +124,10 @@ def test_a_teardown_runs_however_its_test_ends(orders: Loopback, end: str) -> No
         "long",
         begins,
         {"expect": ["1 == 2"]} if end == "failure" else waits,
-        timeout="200ms" if end == "timeout" else "5m",
+        timeout="3s" if end == "timeout" else "5m",
         teardown=[{"http": {"delete": f"{orders.url}/all"}}],
     )
-    deadline = {"deadline": "2026-11-20T12:00:03.000Z"} if end == "deadline" else {}
+    deadline = {"deadline": "2026-11-20T12:00:05.000Z"} if end == "deadline" else {}
 
     async def course() -> RunNamespace:
         namespace = RunNamespace()

@@ -114,6 +114,23 @@ async def test_nobody_who_answers_is_no_success(linked, monkeypatch) -> None:
         await links.tell("put", [])
 
 
+async def test_a_machine_that_stood_still_has_no_worker_that_is_stuck(linked, monkeypatch) -> None:
+    links, worker = linked
+    killed: list[object] = []
+    monkeypatch.setattr(module, "_ANSWER_S", 60.0)
+    monkeypatch.setattr(module.Link, "kill", lambda link: killed.append(link))
+    worker.says((await worker.hears())["number"])
+    told = asyncio.create_task(links.tell("put", []))
+    word = await worker.hears()
+    loop = asyncio.get_running_loop()
+    real = loop.time
+    monkeypatch.setattr(loop, "time", lambda: real() + 61.0)
+    await settled()  # the controller is the first to go on
+    worker.says(word["number"])
+    await asyncio.wait_for(told, 5)
+    assert killed == []
+
+
 async def test_a_fault_nobody_ended_is_not_forgotten(monkeypatch) -> None:
     monkeypatch.setattr(module, "_ANSWER_S", 0.0)
     monkeypatch.setattr(module, "_HEIR_S", 0.0)

@@ -155,7 +155,7 @@ def test_an_endpoint_that_does_not_answer_is_given_up() -> None:
     over = threading.Event()
     with Loopback() as shop:
         shop.answer("POST /token", json={}, before=over.wait)
-        result = run_steps([a_step(shop)], a_world(shop.url, FakeTime()), timeout="200ms")
+        result = run_steps([a_step(shop)], a_world(shop.url, FakeTime()), timeout="1s")
         over.set()
     assert f"no token from {shop.url}/token: no complete response within" in result.message
 

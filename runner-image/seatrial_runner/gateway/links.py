@@ -20,6 +20,8 @@ logger = logging.getLogger("seatrial.gateway")
 # A worker that does not answer for so long is stuck: it is killed, and with it what it carries, so
 # that no fault is on a second after its deadline.
 _ANSWER_S = 0.8
+# By this many looks: a machine that stands still for as long makes one of them late, and not all.
+_LOOKS = 2
 _HEIR_S = 3.0
 
 
@@ -161,7 +163,8 @@ class Links:
             word["upstreams"] = upstreams
         said = {link: link.tell(word) for link in self._links}
         try:
-            _, late = await asyncio.wait(said.values(), timeout=_ANSWER_S)
+            for _ in range(_LOOKS):
+                _, late = await asyncio.wait(said.values(), timeout=_ANSWER_S / _LOOKS)
             if late:
                 for link, future in said.items():
                     if future in late:
