@@ -1,5 +1,6 @@
 """What ends a run that its conductor does not end."""
 
+import json
 from datetime import datetime, timedelta
 
 import pytest
@@ -12,6 +13,8 @@ PLAIN = {"services": [], "tests": [a_test(scenario=[{"expect": ["true"]}])]}
 WHOLE = {"services": [a_service("orders")], "tests": [a_test()]}
 ENVIRONMENT = "itr-checkout-00000001"
 POD = ("Pod", ENVIRONMENT, "seatrial-conductor")
+JOURNAL = ("ConfigMap", ENVIRONMENT, "seatrial-journal")
+MANIFESTS = ("ConfigMap", "shop", "orders")
 
 
 def seconds(status):
@@ -28,6 +31,104 @@ def test_a_spec_that_is_edited_until_it_cannot_be_read_ends_the_run(phase):
     assert simulation.status()["verdict"] == "Error"
     assert simulation.condition("Finished")["reason"] == "InvalidSpec"
     assert simulation.status()["message"].startswith("spec.timeout")
+
+
+# The API server refuses such an edit of a run that has started, as long as the CRD's rules are
+# there. One of a run in the queue it takes, at any moment.
+MISSPELT = {"tests": [a_test(scenario=[{"expect": ["status =="]}])]}
+MISSING = {"services": [a_service("orders", manifests={"configMap": "orders"})]}
+
+
+@pytest.mark.parametrize("spec", [MISSPELT, MISSING], ids=["by-itself", "for-what-it-names"])
+def test_a_run_that_is_edited_before_the_gate_until_it_cannot_work_ends(spec):
+    simulation = Simulation(**WHOLE)
+    simulation.until("Provisioning")
+    simulation.cluster.edit(simulation.runs[0], **spec)
+    simulation.settle()
+    assert simulation.status()["verdict"] == "Error"
+    assert simulation.condition("Finished")["reason"] == "InvalidSpec"
+    assert simulation.status()["message"].startswith(f"spec.{next(iter(spec))}[0].")
+    assert simulation.cluster.in_namespace(ENVIRONMENT) == []
+
+
+@pytest.mark.parametrize("restarts", [True, False])
+def test_tests_that_have_begun_go_on_whatever_becomes_of_what_they_began_with(restarts):
+    simulation = Simulation(**WHOLE)
+    simulation.until("Running")
+    simulation.cluster.edit(simulation.runs[0], **MISSPELT)
+    if restarts:
+        simulation.start_operator()
+    simulation.settle()
+    assert simulation.status()["verdict"] == "Passed"
+
+
+def with_manifests():
+    """Make a run whose service is in a ConfigMap."""
+    simulation = Simulation(**{**PLAIN, **MISSING})
+    manifest = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "orders"},
+        "spec": {"template": {"spec": {"containers": [{"name": "orders", "image": "orders:1"}]}}},
+    }
+    labels = {names.LABEL_READABLE: names.LABEL_READABLE_VALUE}
+    body = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "orders", "namespace": "shop", "labels": labels, "uid": "orders"},
+        "data": {"orders.yaml": json.dumps(manifest)},
+    }
+    simulation.cluster.objects[MANIFESTS] = body
+    return simulation
+
+
+def test_an_operator_that_is_new_refuses_what_it_cannot_make_any_more():
+    simulation = with_manifests()
+    simulation.until("Provisioning")
+    del simulation.cluster.objects[MANIFESTS]
+    simulation.start_operator()
+    simulation.settle()
+    assert simulation.condition("Finished")["reason"] == "InvalidSpec"
+    assert simulation.status()["message"].startswith("spec.services[0].manifests.configMap")
+
+
+def test_what_a_run_is_made_from_is_read_once_although_what_may_change_of_it_does():
+    simulation = with_manifests()
+    simulation.until("Provisioning")
+    del simulation.cluster.objects[MANIFESTS]
+    simulation.cluster.edit(simulation.runs[0], suspend=True, priority=3)
+    simulation.settle()
+    assert simulation.status()["verdict"] == "Passed"
+
+
+def is_open(simulation):
+    """Tell whether the conductor has opened the gate; the operator may not have heard of it."""
+    data = simulation.cluster.objects.get(JOURNAL, {}).get("data") or {}
+    return bool(json.loads(data.get(names.SUMMARY_KEY, "{}")).get("gateOpenedAt"))
+
+
+def test_a_new_operator_hears_that_the_gate_is_open_before_it_refuses():
+    simulation = with_manifests()
+    simulation.until("Provisioning")
+    del simulation.cluster.objects[MANIFESTS]
+    while not is_open(simulation):
+        simulation.deliver()
+        simulation.look()
+        simulation.conduct()
+    simulation.start_operator()
+    simulation.settle()
+    assert simulation.status()["verdict"] == "Passed"
+
+
+def test_a_run_that_is_edited_while_it_is_admitted_is_made_as_it_was_edited():
+    edited = a_test("edited", scenario=[{"expect": ["true"]}])
+    simulation = Simulation(**PLAIN)
+    simulation.deliver()
+    simulation.cluster.edit(simulation.runs[0], tests=[edited])
+    simulation.look()  # it has worked out what to make, and learns that this is no longer so
+    simulation.until("Running")
+    run = simulation.cluster.objects["ConfigMap", ENVIRONMENT, "seatrial-run"]
+    assert [each["name"] for each in json.loads(run["data"]["run.json"])["tests"]] == ["edited"]
 
 
 @pytest.mark.parametrize(

@@ -25,14 +25,17 @@ def ending(subject: Subject, status: RunStatus, seen: Seen, now: datetime) -> Ju
     """
     Judge a started run if it has come to its end; None while it goes on.
 
+    First, what cannot be made or judged as written: by the API server a spec stays as it is once
+    the run has started, but an operator that is new, or set otherwise, may find more in it, or
+    what it names may be gone. Once the gate is open there is nothing left to make.
+
     1. The conductor says that the tests have ended, or that there is no environment to test.
     2. Something ends the run that the conductor cannot know of, or is not there to say.
     3. It was told to abort, or a deadline has passed, and it has had its time to say so.
     """
     spec = subject.spec
     if spec is None or (subject.problem is not None and status.gate_time is None):
-        problem = subject.problem or "spec: cannot be read."
-        return judge(seen.summary, error=Cause(Reason.INVALID_SPEC, str(problem)))
+        return judge(seen.summary, error=Cause(Reason.INVALID_SPEC, str(subject.problem)))
     abort = _abort(status, seen, now)
     summary = seen.summary
     if summary and (summary["finished"] or summary["environmentFailure"]):
