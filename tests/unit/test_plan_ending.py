@@ -1,12 +1,17 @@
 """What ends a run that its conductor does not end."""
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 from seatrial.api import names
+from seatrial.api.run import parse_metadata, parse_spec
+from seatrial.plan.ending import ending
+from seatrial.plan.seen import NamespaceSeen, PodSeen, Refusal, Seen, Subject
+from seatrial.plan.status import read_status
 
-from tests.support.builders import a_service, a_test
+from tests.support.builders import a_run, a_service, a_summary, a_test, at
 from tests.support.simulation import Simulation
 
 PLAIN = {"services": [], "tests": [a_test(scenario=[{"expect": ["true"]}])]}
@@ -129,6 +134,109 @@ def test_a_run_that_is_edited_while_it_is_admitted_is_made_as_it_was_edited():
     simulation.until("Running")
     run = simulation.cluster.objects["ConfigMap", ENVIRONMENT, "seatrial-run"]
     assert [each["name"] for each in json.loads(run["data"]["run.json"])["tests"]] == ["edited"]
+
+
+GATE = at(60)
+POD_SEEN = PodSeen("pod", datetime.fromisoformat(at(0)), phase="Running")
+NAMESPACE_SEEN = NamespaceSeen("namespace", "owner")
+GOING = NamespaceSeen("namespace", "owner", deleting=True)
+UNDER_WAY = a_summary(finished=None)
+NO_IMAGE = {"reason": "ImagePullFailed", "message": "no such image", "service": "orders"}
+REFUSED = Refusal("QuotaExceeded", "The quota is full.")
+SUCCEEDED = replace(POD_SEEN, phase="Succeeded")
+
+
+def told_at(seconds):
+    """Make the condition of a run that was told to abort then."""
+    return {
+        "type": "Aborting",
+        "status": "True",
+        "reason": "Replaced",
+        "message": "Run newer of its group took its place.",
+        "lastTransitionTime": at(seconds),
+    }
+
+
+def ended(seconds, *, gate=None, told=None, spec=None, **seen):
+    """Judge a run that started at 0 so many seconds later; give the reason, if it has ended."""
+    status = {"startTime": at(0), "gateTime": gate, "namespace": ENVIRONMENT}
+    status["conditions"] = [] if told is None else [told_at(told)]
+    body = a_run(**{**WHOLE, **(spec or {})}, status=status)
+    subject = Subject(parse_metadata(body), read_status(body), parse_spec(body))
+    whole = {"namespace": NAMESPACE_SEEN, "conductor": POD_SEEN, "summary": UNDER_WAY, **seen}
+    return ending(subject, subject.status, Seen(**whole), datetime.fromisoformat(at(seconds)))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "situation", "reason"),
+    [
+        pytest.param(70, {"gate": GATE}, None, id="it-goes-on"),
+        pytest.param(70, {"summary": None}, None, id="it-has-just-begun"),
+        pytest.param(70, {"gate": GATE, "summary": a_summary()}, "AllPassed", id="finished"),
+        pytest.param(
+            70,
+            {"summary": a_summary(finished=None, environmentFailure=NO_IMAGE)},
+            "ImagePullFailed",
+            id="no-environment",
+        ),
+        pytest.param(
+            70,
+            {"gate": GATE, "summary": a_summary(), "told": 69},
+            "Replaced",
+            id="finished-as-it-was-told",
+        ),
+        pytest.param(70, {"gate": GATE, "told": 56}, None, id="it-may-undo-its-faults"),
+        pytest.param(70, {"gate": GATE, "told": 55}, "Replaced", id="but-no-longer-than-15-s"),
+        pytest.param(70, {"summary": None, "told": 70}, "Replaced", id="nothing-to-undo"),
+        pytest.param(70, {"told": 70}, None, id="a-conductor-that-makes-the-environment"),
+        pytest.param(
+            70, {"gate": GATE, "summary": None, "told": 70}, None, id="a-summary-that-was-deleted"
+        ),
+        pytest.param(70, {"refusal": REFUSED}, "QuotaExceeded", id="refused"),
+        pytest.param(70, {"namespace": None}, None, id="gone-and-made-again-before-the-gate"),
+        pytest.param(70, {"namespace": GOING}, None, id="going-before-the-gate"),
+        pytest.param(
+            70, {"gate": GATE, "namespace": GOING}, "EnvironmentLost", id="going-after-the-gate"
+        ),
+        pytest.param(
+            70, {"gate": GATE, "namespace": None}, "EnvironmentLost", id="gone-after-the-gate"
+        ),
+        pytest.param(70, {"gate": GATE, "conductor": SUCCEEDED}, "ConductorFailed", id="silence"),
+        pytest.param(
+            70,
+            {"gate": GATE, "conductor": SUCCEEDED, "namespace": GOING},
+            "EnvironmentLost",
+            id="what-took-the-conductor-too-comes-first",
+        ),
+        pytest.param(
+            700,
+            {"gate": GATE, "conductor": SUCCEEDED, "spec": {"timeouts": {"tests": "1m"}}},
+            "ConductorFailed",
+            id="what-made-it-late-comes-before-that-it-is",
+        ),
+    ],
+)
+def test_a_run_that_has_started_ends_when_it_must_and_not_before(seconds, situation, reason):
+    judgement = ended(seconds, **situation)
+    assert (judgement.reason if judgement else None) == reason
+
+
+@pytest.mark.parametrize(
+    ("situation", "message"),
+    [
+        ({"told": 55}, "Run newer of its group took its place."),
+        ({"refusal": REFUSED}, "The quota is full."),
+        ({"namespace": GOING}, f"Namespace {ENVIRONMENT} was deleted while the tests ran."),
+        (
+            {"spec": {"timeout": "1m"}},
+            "spec.timeout of 1m is over. Raise it, or see in status.services and status.tests what"
+            " took so long. The conductor runs, but has said nothing since"
+            f" {UNDER_WAY['updatedAt']}: see the log of pod seatrial-conductor.",
+        ),
+    ],
+)
+def test_what_ends_a_run_is_said_in_its_message(situation, message):
+    assert ended(70, gate=GATE, **situation).message == message
 
 
 @pytest.mark.parametrize(

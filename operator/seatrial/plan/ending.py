@@ -9,7 +9,7 @@ from seatrial.api.spec import RunSpec
 from seatrial.api.status import Condition, RunStatus
 from seatrial.api.verdict import Cause, Judgement, judge
 from seatrial.plan.conditions import Type, find
-from seatrial.plan.deadlines import ABORT_GRACE, CONDUCTOR_GRACE, deadline
+from seatrial.plan.deadlines import ABORT_GRACE, backstop, deadline
 from seatrial.plan.liveness import describe, health
 from seatrial.plan.seen import Seen, Subject
 from seatrial.plan.selection import selected
@@ -17,8 +17,7 @@ from seatrial.plan.selection import selected
 
 def aborting(status: RunStatus) -> Condition | None:
     """Give the condition that says that, since when and why the run is being aborted."""
-    condition = find(status.conditions, Type.ABORTING)
-    return condition if condition is not None and condition.status == "True" else None
+    return find(status.conditions, Type.ABORTING)
 
 
 def ending(subject: Subject, status: RunStatus, seen: Seen, now: datetime) -> Judgement | None:
@@ -93,7 +92,7 @@ def _lost(status: RunStatus, seen: Seen) -> Cause | None:
 
 
 def _late(spec: RunSpec, status: RunStatus, seen: Seen, now: datetime) -> Cause | None:
-    end = deadline(spec, status)
-    if now < end.at + CONDUCTOR_GRACE:
+    if now < backstop(spec, status):
         return None
-    return Cause(Reason.TIMED_OUT, end.message + describe(seen.conductor, seen.summary))
+    message = deadline(spec, status).message + describe(seen.conductor, seen.summary)
+    return Cause(Reason.TIMED_OUT, message)

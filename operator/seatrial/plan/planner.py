@@ -68,6 +68,7 @@ def _started(subject: Subject, seen: Seen, now: datetime, settings: PlanSettings
     judgement = ending(subject, status, seen, now)
     if judgement is not None:
         return _end(subject, status, judgement, seen, now)
+    assert subject.spec is not None  # or it has ended
     status = sealed(_progress_status(subject, status, now), seen)
     pod = health(seen.conductor, now)
     faults = due(subject, status, seen, now)
