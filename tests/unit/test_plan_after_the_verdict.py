@@ -247,6 +247,12 @@ def test_a_run_that_is_over_goes_when_its_time_has_come_and_never_by_itself(ttl)
     assert after(120, deleted=at(90), **finished).delete == ()
 
 
+def test_a_run_of_which_somebody_has_taken_away_when_it_ended_stays():
+    finished = {"phase": "Finished", "completionTime": None}
+    planned = after(500, spec={"ttlAfterFinished": "1m"}, status=finished)
+    assert (planned.delete, planned.wake_at) == ((), None)
+
+
 def test_nothing_is_left_once_the_namespace_is_gone():
     planned = after(75, status=COLLECTED, namespace=None)
     assert planned.status.phase == "Finished"

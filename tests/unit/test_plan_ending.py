@@ -11,7 +11,7 @@ from seatrial.plan.ending import ending
 from seatrial.plan.seen import NamespaceSeen, PodSeen, Refusal, Seen, Subject
 from seatrial.plan.status import read_status
 
-from tests.support.builders import a_run, a_service, a_summary, a_test, at
+from tests.support.builders import a_fault, a_run, a_service, a_summary, a_test, at
 from tests.support.simulation import Simulation
 
 PLAIN = {"services": [], "tests": [a_test(scenario=[{"expect": ["true"]}])]}
@@ -143,6 +143,7 @@ GOING = NamespaceSeen("namespace", "owner", deleting=True)
 UNDER_WAY = a_summary(finished=None)
 NO_IMAGE = {"reason": "ImagePullFailed", "message": "no such image", "service": "orders"}
 REFUSED = Refusal("QuotaExceeded", "The quota is full.")
+PROBED = {"probes": [{"name": "up", "http": {"get": "http://orders:8080/health"}}]}
 SUCCEEDED = replace(POD_SEEN, phase="Succeeded")
 
 
@@ -173,6 +174,24 @@ def ended(seconds, *, gate=None, told=None, spec=None, **seen):
         pytest.param(70, {"gate": GATE}, None, id="it-goes-on"),
         pytest.param(70, {"summary": None}, None, id="it-has-just-begun"),
         pytest.param(70, {"gate": GATE, "summary": a_summary()}, "AllPassed", id="finished"),
+        pytest.param(
+            70,
+            {"summary": a_summary(), "spec": {"tests": [a_test(), a_test("missed")]}},
+            "ResultsLost",
+            id="finished-without-a-test",
+        ),
+        pytest.param(
+            70,
+            {"summary": a_summary(), "spec": {"faults": [a_fault()]}},
+            "FaultsNotProven",
+            id="finished-without-a-fault",
+        ),
+        pytest.param(
+            70,
+            {"summary": a_summary(), "spec": PROBED},
+            "ProbeNotChecked",
+            id="finished-without-a-probe",
+        ),
         pytest.param(
             70,
             {"summary": a_summary(finished=None, environmentFailure=NO_IMAGE)},

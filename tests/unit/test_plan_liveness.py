@@ -62,8 +62,9 @@ def a_pod(age=0.0, **fields):
     ],
 )
 def test_a_conductor_in_trouble_ends_the_run_with_its_reason(pod, reason):
-    fatal = health(pod, NOW).fatal
-    assert (fatal.reason if fatal else None) == reason
+    found = health(pod, NOW)
+    assert (found.fatal.reason if found.fatal else None) == reason
+    assert not found.remove
 
 
 @pytest.mark.parametrize(

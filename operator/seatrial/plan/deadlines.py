@@ -48,8 +48,3 @@ def deadline(spec: RunSpec, status: RunStatus) -> Deadline:
 def backstop(spec: RunSpec, status: RunStatus) -> datetime:
     """Say when the operator ends a run that its conductor has not ended."""
     return deadline(spec, status).at + CONDUCTOR_GRACE
-
-
-def earliest(*moments: datetime | None) -> datetime | None:
-    """Give the first of the moments there are."""
-    return min((moment for moment in moments if moment is not None), default=None)
