@@ -76,19 +76,27 @@ def test_what_is_over_at_nearly_the_same_time_is_undone_together():
     other = a_fault("other", scale={"replicas": 0}, **{"for": "30s"})
     subject = a_subject(AWAY, other)
 
-    def at_once(until: float) -> int:
+    def at_once(until: float) -> tuple[int, datetime | None]:
         seen = seen_with(an_open_fault(until=at(40)), an_open_fault("other", until=at(40 + until)))
-        now = START + timedelta(seconds=40.5)
-        return len(due(subject, subject.status, seen, now).undo)
+        found = due(subject, subject.status, seen, START + timedelta(seconds=40.5))
+        return len(found.undo), found.look_again
 
-    assert at_once(0.3) == 2
-    assert at_once(0.31) == 1
+    assert at_once(0.3) == (2, None)
+    assert at_once(0.31) == (1, START + timedelta(seconds=40.81))
 
 
-def test_the_operator_looks_again_at_the_deadline():
-    subject = a_subject()
-    found = due(subject, subject.status, seen_with(an_open_fault(until=at(40))), START)
-    assert found.look_again == START + timedelta(seconds=40.5)
+def test_the_operator_looks_again_at_the_next_deadline():
+    ends = {"away": 40, "other": 60, "third": 50}
+    faults = [a_fault(name, scale={"replicas": 0}, **{"for": "30s"}) for name in ends]
+    subject = a_subject(*faults)
+    seen = seen_with(*(an_open_fault(name, until=at(end)) for name, end in ends.items()))
+
+    def look_again(seconds: float) -> datetime | None:
+        return due(subject, subject.status, seen, START + timedelta(seconds=seconds)).look_again
+
+    assert look_again(0) == START + timedelta(seconds=40.5)
+    assert look_again(45) == START + timedelta(seconds=50.5)
+    assert look_again(70) is None
 
 
 @pytest.mark.parametrize("ahead", [timedelta(minutes=7), timedelta(minutes=-7)])
