@@ -26,6 +26,7 @@ from seatrial.plan.undoing import Due, due, told
 
 from tests.support.builders import (
     a_fault,
+    a_fault_state,
     a_run,
     a_service,
     a_summary,
@@ -228,6 +229,11 @@ def test_a_fault_is_undone_when_all_that_it_changed_is(more, undone, expected):
     assert ours == (expected[1] == at(42))
     silent = state["message"] == "the operator undid it, because the conductor was silent"
     assert silent == (expected[0] == "Reverted")
+
+
+def test_a_fault_that_the_operator_could_not_undo_is_told_as_it_is():
+    state = a_fault_state("slow", kind="latency", state="Active", reverted=None)
+    assert told_of(state, {KEY_A: at(42)}) == state
 
 
 @pytest.mark.parametrize(

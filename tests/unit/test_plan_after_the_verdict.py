@@ -185,6 +185,18 @@ def test_faults_of_what_is_kept_are_undone_at_once_and_of_what_is_collected_in_t
     assert (collecting.undo, woken_at(collecting)) == ((), 100.5)
 
 
+def test_of_what_a_conductor_says_later_only_what_the_operator_has_undone_is_told():
+    spec = {"keepEnvironment": {"onSuccess": "1h"}}
+    faults = [{"name": "away", "state": "NotReverted"}, {"name": "other", "state": "NotReverted"}]
+    status = {**COLLECTED, "faults": faults}
+    undone = an_open_fault(until=at(50), state="Reverted", reverted=at(51), revertedBy="operator")
+    other = an_open_fault("other", until=at(50), state="Reverted", revertedBy="deadline")
+    planned = after(65, spec=spec, status=status, summary=a_summary(faults=[undone, other]))
+    assert [each.state for each in planned.status.faults] == ["Reverted", "NotReverted"]
+    silent = after(65, spec=spec, status=status, summary=None)
+    assert [each.state for each in silent.status.faults] == ["NotReverted", "NotReverted"]
+
+
 @pytest.mark.parametrize(
     ("situation", "budget"),
     [
