@@ -692,3 +692,27 @@ def test_a_secret_that_the_run_has_not_made_is_the_conductors():
     )
     subject = replace(a_subject(REMOVES), spares={"login": {}})
     assert due(subject, subject.status, seen_with(state), START + timedelta(seconds=50)).undo == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "spare"),
+    [
+        pytest.param("Secret", {}, {"a": "b"}, id="removed-as-a-whole"),
+        pytest.param("Secret", {"keys": ["a"]}, None, id="keys-of-it"),
+        pytest.param("ConfigMap", {}, None, id="a-ConfigMap-of-that-name"),
+    ],
+)
+@pytest.mark.parametrize("spares", [{"login": {"a": "b"}}, {}], ids=["known", "unknown"])
+def test_only_a_secret_that_was_removed_as_a_whole_is_made_of_what_is_known(
+    kind, more, spare, spares
+):
+    subject = replace(a_subject(REMOVES), spares=spares)
+    seen = seen_with(changed(kind, "login", **more))
+    found = due(subject, subject.status, seen, START + timedelta(seconds=50)).undo
+    expected = [] if spare and not spares else [spare]
+    assert [each.spare for each in found] == expected
+
+
+def test_what_its_conductor_could_not_undo_whole_is_undone():
+    state = {**changed(), "reverted": at(39), "revertedBy": "deadline"}
+    assert undone_at(50, seen_with(state)) == ["orders"]
