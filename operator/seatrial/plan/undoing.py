@@ -94,7 +94,7 @@ def told(seen: Seen, status: RunStatus) -> SummaryDoc | None:
         return None
     before = {fault.name: fault for fault in status.faults}
     faults = [_told(fault, seen, before.get(fault["name"])) for fault in summary["faults"]]
-    return {**summary, "faults": faults} if faults != summary["faults"] else summary
+    return {**summary, "faults": faults}
 
 
 def noted(status: RunStatus, summary: SummaryDoc | None) -> RunStatus:
@@ -150,7 +150,7 @@ def _to_undo(fault: FaultState, kinds: Mapping[str, str]) -> Iterator[ChangedDoc
     allowed = UNDONE_BY_OPERATOR.get(kinds.get(fault["name"], ""), ())
     if document is None or not _MARK.fullmatch(document["mark"]):
         return
-    if fault["reverted"] is not None and fault["revertedBy"] == OPERATOR:
+    if fault["revertedBy"] == OPERATOR:
         return
     for each in document["objects"][:MAX_OBJECTS]:
         names = (each["name"], each.get("kept", "kept"), each.get("restart", "none"))
@@ -160,13 +160,15 @@ def _to_undo(fault: FaultState, kinds: Mapping[str, str]) -> Iterator[ChangedDoc
 
 def _spare(changed: ChangedDoc, subject: Subject) -> Mapping[str, Any] | None:
     """Give the Secret that was removed as a whole; None if it was not, or is none of the run's."""
-    whole = changed["kind"] == "Secret" and not changed.get("keys")
-    return subject.spares.get(changed["name"]) if whole else None
+    return subject.spares.get(changed["name"]) if _is_whole(changed) else None
 
 
 def _can_be_made(changed: ChangedDoc, subject: Subject) -> bool:
-    whole = changed["kind"] == "Secret" and not changed.get("keys")
-    return not whole or _spare(changed, subject) is not None
+    return not _is_whole(changed) or _spare(changed, subject) is not None
+
+
+def _is_whole(changed: ChangedDoc) -> bool:
+    return changed["kind"] == "Secret" and not changed.get("keys")
 
 
 def _key(fault: FaultState, changed: ChangedDoc) -> UndoKey:
