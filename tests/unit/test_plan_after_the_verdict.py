@@ -9,7 +9,7 @@ from seatrial.api import names
 from seatrial.api.run import parse_metadata, parse_spec
 from seatrial.plan.conditions import Type, find
 from seatrial.plan.planner import plan
-from seatrial.plan.seen import NamespaceSeen, PodSeen, Seen, Subject
+from seatrial.plan.seen import NamespaceSeen, PodSeen, Seen, Subject, UndoKey
 from seatrial.plan.status import read_status
 
 from tests.support.builders import UID, a_fault, a_run, a_summary, an_open_fault, at
@@ -132,6 +132,8 @@ def test_a_conductor_that_has_not_ended_is_told_to_and_once(summary, told):
     status = {"message": "spec.timeout of 1m is over."}
     planned = after(70, summary=summary, status=status)
     assert planned.copy_report == summary["reportReady"]
+    # what it says in the very end is taken over
+    assert [each.name for each in planned.status.tests] == ([] if told else ["orders-answer"])
     assert [each.key.kind for each in planned.apply] == (["ConfigMap"] if told else [])
     if told:
         [control] = planned.apply
@@ -144,6 +146,11 @@ def test_a_conductor_that_has_not_ended_is_told_to_and_once(summary, told):
         assert again.apply == ()
 
 
+def test_a_report_of_a_run_that_its_user_deletes_is_not_waited_for():
+    planned = after(70, deleted=at(61))
+    assert (message(planned, Type.REPORT_AVAILABLE), len(planned.delete)) == (None, 1)
+
+
 @pytest.mark.parametrize(
     ("verdict", "kept"),
     [("Passed", 60 + 10), ("Failed", 60 + 20)],
@@ -153,6 +160,7 @@ def test_what_is_kept_goes_at_its_time(verdict, kept):
     status = {**COLLECTED, "verdict": verdict}
     early = after(kept - 1, spec=spec, status=status)
     assert (early.delete, woken_at(early)) == ((), kept)
+    assert early.status.phase == "Cleaning"
     assert message(early, Type.CLEANED_UP).startswith(f"Namespace {ENVIRONMENT} is kept until 2026")
     assert after(kept, spec=spec, status=status).delete
 
@@ -170,6 +178,7 @@ def test_what_is_kept_goes_before_its_time(situation, deletes):
     spec = {"keepEnvironment": {"onSuccess": "1h"}}
     planned = after(65, **{"spec": spec, "status": COLLECTED, **situation})
     assert find(planned.status.conditions, Type.CLEANED_UP).reason == "Deleting"
+    assert (planned.status.phase, planned.status.cleanup_time is None) == ("Cleaning", False)
     assert bool(planned.delete) == deletes
 
 
@@ -192,6 +201,11 @@ def test_of_what_a_conductor_says_later_only_what_the_operator_has_undone_is_tol
     undone = an_open_fault(until=at(50), state="Reverted", reverted=at(51), revertedBy="operator")
     other = an_open_fault("other", until=at(50), state="Reverted", revertedBy="deadline")
     planned = after(65, spec=spec, status=status, summary=a_summary(faults=[undone, other]))
+    assert [each.state for each in planned.status.faults] == ["Reverted", "NotReverted"]
+    on = a_summary(faults=[an_open_fault(until=at(50))])
+    key = UndoKey("away", "1", "Deployment", "orders")
+    spec = {**spec, "faults": [a_fault("away", outage={}, **{"for": "30s"})]}
+    planned = after(65, spec=spec, status=status, summary=on, undone={key: at(51)})
     assert [each.state for each in planned.status.faults] == ["Reverted", "NotReverted"]
     silent = after(65, spec=spec, status=status, summary=None)
     assert [each.state for each in silent.status.faults] == ["NotReverted", "NotReverted"]
@@ -253,7 +267,7 @@ def test_a_run_that_is_over_goes_when_its_time_has_come_and_never_by_itself(ttl)
     spec = {"ttlAfterFinished": "1m"} if ttl else {}
     finished = {"spec": spec, "status": {"phase": "Finished", "cleanupTime": at(80)}}
     early, late = after(119, **finished), after(120, **finished)
-    assert early.delete == ()
+    assert (early.delete, early.status.observed_generation) == ((), 1)
     assert early.wake_at == (datetime.fromisoformat(at(120)) if ttl else None)
     assert [each.kind for each in late.delete] == (["IntegrationTestRun"] if ttl else [])
     assert after(120, deleted=at(90), **finished).delete == ()

@@ -93,16 +93,13 @@ def _report(subject: Subject, seen: Seen, now: datetime) -> Claim | None:
 
 def _collect(subject: Subject, seen: Seen) -> Plan:
     """Wait for the report, or copy it; a conductor that has not ended by itself is told to."""
-    status = subject.status
-    if seen.summary is not None and seen.summary["finished"] is not None:
+    status, summary = subject.status, seen.summary
+    assert summary is not None  # of a conductor that never began no report is waited for
+    if summary["finished"] is not None:
         # What the conductor noted in the very end, such as the last fault's recovery.
-        status = progress(status, seen.summary)
-    plan = Plan(
-        status,
-        copy_report=seen.summary is not None and seen.summary["reportReady"],
-        wake_at=_collecting_end(subject),
-    )
-    if seen.summary is None or seen.summary["finished"] is not None:
+        status = progress(status, summary)
+    plan = Plan(status, copy_report=summary["reportReady"], wake_at=_collecting_end(subject))
+    if summary["finished"] is not None:
         return plan
     assert status.namespace is not None
     control = control_manifest(
