@@ -7,12 +7,14 @@ from datetime import datetime, timedelta
 import pytest
 from seatrial.api import names
 from seatrial.api.run import parse_metadata, parse_spec
+from seatrial.plan.conditions import Type, find
 from seatrial.plan.ending import ending
+from seatrial.plan.planner import plan
 from seatrial.plan.seen import NamespaceSeen, PodSeen, Refusal, Seen, Subject
 from seatrial.plan.status import read_status
 
-from tests.support.builders import a_fault, a_run, a_service, a_summary, a_test, at
-from tests.support.simulation import Simulation
+from tests.support.builders import UID, a_fault, a_run, a_service, a_summary, a_test, at
+from tests.support.simulation import SETTINGS, Simulation
 
 PLAIN = {"services": [], "tests": [a_test(scenario=[{"expect": ["true"]}])]}
 WHOLE = {"services": [a_service("orders")], "tests": [a_test()]}
@@ -433,3 +435,29 @@ def test_what_an_operator_makes_that_knows_only_what_was_long_ago_goes_again():
     assert simulation.status() == before
     assert simulation.cluster.in_namespace(ENVIRONMENT) == []
     assert ("Namespace", "", ENVIRONMENT) not in simulation.cluster.objects
+
+
+def planned_when_deleted(*, finalizers, status):
+    body = a_run(status=status, deleted=at(50))
+    body["metadata"]["finalizers"] = finalizers
+    subject = Subject(parse_metadata(body), read_status(body), parse_spec(body))
+    seen = Seen(namespace=NamespaceSeen("namespace", UID))
+    return plan(subject, seen, now=datetime.fromisoformat(at(50)), settings=SETTINGS)
+
+
+@pytest.mark.parametrize(("finalizers", "lets_go"), [([names.FINALIZER], False), ([], None)])
+def test_a_run_that_is_deleted_in_the_queue_goes_at_once(finalizers, lets_go):
+    planned = planned_when_deleted(finalizers=finalizers, status={})
+    assert planned.finalizer is lets_go
+    assert planned.status.verdict is None
+    assert planned.apply == planned.delete == ()
+
+
+@pytest.mark.parametrize("gate", [{}, {"gateTime": at(2)}], ids=["before-the-gate", "after-it"])
+def test_a_run_that_is_deleted_before_its_end_is_aborted(gate):
+    status = {"startTime": at(0), "namespace": ENVIRONMENT, "phase": "Provisioning", **gate}
+    planned = planned_when_deleted(finalizers=[names.FINALIZER], status=status)
+    finished = find(planned.status.conditions, Type.FINISHED)
+    assert (planned.status.verdict, finished.reason) == ("Aborted", "RunDeleted")
+    assert planned.status.message == "The run was deleted before its end."
+    assert planned.finalizer is not False
