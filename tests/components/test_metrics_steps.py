@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -90,6 +91,46 @@ def test_a_server_is_asked_in_promql(prometheus: int) -> None:
     assert PASSWORD not in result.details
     result = run(metrics("value > 5.0", url=url, query="nothing_total"))
     assert "nothing_total has no result" in result.message
+
+
+def test_a_query_is_compared_with_before_the_first_step(shop: Shop, prometheus: int) -> None:
+    url = f"http://{USER}:{PASSWORD}@127.0.0.1:{prometheus}"
+    # What a busy machine did not let it fetch in time, it takes for gone.
+    paid = "last_over_time(orders_total{outcome='paid'}[5m])"
+    total = "sum(last_over_time({{ 'orders_total' }}[5m]))"
+    scraped = {**metrics("value == 5.0", url=url, query=total), "eventually": {"within": "30s"}}
+    assert run(scraped).outcome == "passed"
+
+    def three_orders(at: datetime, host: str) -> None:
+        if host == "shop":
+            shop.orders.labels("paid").inc(3)
+
+    result = run(
+        {"http": {"get": "http://shop:8080/metrics"}},
+        {
+            **metrics("value == 3.0", url=url, query=total, of="change"),
+            "eventually": {"within": "30s"},
+        },
+        metrics("value == 3.0", "samples[0].value == 8.0", url=url, query=paid, of="change"),
+        metrics("value > 0.0", url=url, query=total, of="rate"),
+        # It is a difference, and not a counter that begins anew.
+        metrics("value == -3.0", url=url, query=f"100 - {total}", of="change"),
+        metrics("value == 8.0", url=url, query=total, of="change"),
+        port=shop.port,
+        on_request=three_orders,
+    )
+    assert "step 6 of 6" in result.message
+    assert "expected value == 8.0, but value is 3" in result.message
+
+
+def test_a_query_of_a_change_that_no_server_can_answer_is_told_at_once(prometheus: int) -> None:
+    url = f"http://{USER}:{PASSWORD}@127.0.0.1:{prometheus}"
+    result = run({"expect": ["false"]}, metrics(url=url, query="up{", of="change"))
+    assert result.message.startswith("before the first step: ")
+    assert "answers 400: invalid parameter" in result.message
+    result = run({"set": {"job": "'shop'"}}, metrics(url=url, query="{{ job }}", of="change"))
+    assert result.message.startswith("before the first step: ")
+    assert "job" in result.message
 
 
 @pytest.mark.parametrize(

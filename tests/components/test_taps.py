@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 from seatrial.api.report import messages_text
+from seatrial.api.taps import Tap
 
+from tests.support.broker_admin import prepare
 from tests.support.brokers import BrokerProcess
 from tests.support.conducted import a_conductor, a_run_doc, a_scenario, order, verdict
+from tests.support.message_cases import CASES, Way
 from tests.support.run_namespace import RunNamespace
 from tests.support.virtual_time import in_virtual_time
 
@@ -54,6 +57,33 @@ def test_what_nobody_waits_for_is_in_the_report(
     assert [each["topic"] for each in log["messages"]] == ["tapped"]
     assert "hunter2" not in json.dumps(log)
     assert "Messages recorded: 2" in messages_text(orders)  # type: ignore[arg-type]
+
+
+# What is tapped has no copy where it is a queue; what was published before the run is there where
+# it is kept.
+TAPPED = {name: case for name, case in CASES.items() if "queue" not in case.source}
+KEPT_BEFORE = {"kafka", "jetstream", "redis"}
+
+
+@pytest.mark.parametrize("name", TAPPED)
+def test_every_broker_can_be_tapped(
+    name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    way = Way(TAPPED[name], request.getfixturevalue(TAPPED[name].fixture))
+    prepare(way)
+    assert way.run(way.to({"id": 0})).outcome == "passed"
+    monkeypatch.setenv("SEATRIAL_CONNECTIONS", json.dumps({"events": way.broker.url}))
+    tap = Tap.model_validate({"name": "orders", "from": "events", **way.source})
+    namespace = conducted(
+        taps=[{"name": "orders", **tap.as_step().model_dump(by_alias=True, exclude_unset=True)}],
+        tests=[a_scenario("publishes", way.to({"id": 1}), way.to({"id": 2}))],
+    )
+    assert verdict(namespace) == "Passed"
+    assert namespace.summary().get("lostEvidence", []) == []
+    [orders] = records_of(namespace)
+    first = 0 if name in KEPT_BEFORE else 1
+    assert [json.loads(each["text"])["id"] for each in orders["messages"]] == [*range(first, 3)]
+    assert all(way.name in each["topic"] for each in orders["messages"])
 
 
 def test_a_tap_that_cannot_listen_is_told_and_fails_nothing(

@@ -46,6 +46,12 @@ _MYSQL = {
     OTHER: "x: mysql://HOST:PORT/app: no MySQL answers there: Packet sequence number wrong - got"
     " 45 expected 0 (invalidData)",
 }
+_SQLITE = {
+    REFUSES: "x: sqlite:///FILE: permission denied (accessDenied, SQLITE_CANTOPEN)",
+    DOWN: "x: sqlite:///FILE: its folder is not there (unavailable, SQLITE_CANTOPEN)",
+    SILENT: "x: database is locked (lockTimeout, SQLITE_BUSY)",
+    OTHER: "x: sqlite:///FILE: file is not a database (invalidData, SQLITE_NOTADB)",
+}
 _REDIS = {
     REFUSES: "x: invalid username-password pair or user is disabled. (accessDenied, WRONGPASS)",
     DOWN: "x: redis://HOST:PORT/0: Error 111 connecting to HOST:PORT. Connection refused."
@@ -57,7 +63,7 @@ _REDIS = {
 _MONGO = {
     REFUSES: "x: Authentication failed. (accessDenied, 18)",
     DOWN: "x: mongodb://HOST:PORT/app: HOST:PORT: [Errno 111] Connection refused (unavailable)",
-    SILENT: "x: mongodb://HOST:PORT/app: no answer in time (unavailable)",
+    SILENT: "x: mongodb://HOST:PORT/app: no answer in time (timeout)",
     OTHER: "x: mongodb://HOST:PORT/app: no MongoDB answers there: …",
 }
 
@@ -126,16 +132,12 @@ TOLD: dict[str, dict[Situation, str]] = {
     },
     "sql, PostgreSQL": _POSTGRESQL,
     "sql, MySQL": _MYSQL,
-    "sql, SQLite": {
-        REFUSES: "x: sqlite:///FILE: unable to open database file (unavailable, SQLITE_CANTOPEN)",
-        DOWN: "x: sqlite:///FILE: unable to open database file (unavailable, SQLITE_CANTOPEN)",
-        SILENT: "x: database is locked (lockTimeout, SQLITE_BUSY)",
-        OTHER: "x: sqlite:///FILE: file is not a database (invalidData, SQLITE_NOTADB)",
-    },
+    "sql, SQLite": _SQLITE,
     "redis": _REDIS,
     "mongo": _MONGO,
     "data, PostgreSQL": _POSTGRESQL,
     "data, MySQL": _MYSQL,
+    "data, SQLite": _SQLITE,
     "data, Redis": _REDIS,
     "data, MongoDB": _MONGO,
     "message, Kafka": _broker("Kafka", _CLOSES.format("Kafka")),
@@ -163,14 +165,15 @@ TOLD: dict[str, dict[Situation, str]] = {
 }
 # Without another side that they would have to reach.
 ALONE = frozenset({"set", "steps", "parallel", "scenario", "fault", "webhook"})
-# Said before a message where the test's time was over, too.
+# What a message begins with: where it was, and that the test's time was over, too.
+_BEFORE = re.compile(r"^before the first step: |^.*?\): ")
 _OVER = re.compile(r"^the test's time \([^)]*\) is over: ")
 _TIME = re.compile(r"\b\d+(?:\.\d+)? ?s\b")
 
 
 def told(message: str, port: int, *, file: str = "") -> str:
     """Give what a failure says, without the step, and with names for what differs by machine."""
-    text = _OVER.sub("", message.partition("): ")[2])
+    text = _OVER.sub("", _BEFORE.sub("", message, count=1))
     text = text.replace(f"127.0.0.1:{port}", "HOST:PORT")
     return text.replace(file, "FILE") if file else text
 

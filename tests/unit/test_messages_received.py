@@ -157,6 +157,16 @@ def test_at_least_takes_what_is_there(run):
     assert "only 3 of 4 messages" in run(*published, from_(atLeast=4, within="10ms")).message
 
 
+def test_what_follows_while_it_settles_is_taken_too(run, broker):
+    def late(receiver):
+        asyncio.get_running_loop().call_later(0.05, receiver.deliver, [Arrived("orders", b"2")])
+
+    broker.on_subscribe = late
+    two = ["size(messages) == 2", "message.json == 2"]
+    result = run(to(json_=1), from_(atLeast=1, settle="1s", expect=two))
+    assert result.outcome == "passed", result.message
+
+
 def test_none_may_come(run):
     assert run(to(json_=1), from_(), from_(count=0, within="20ms")).outcome == "passed"
     result = run(to(json_={"id": 1}), from_(where="message.json.id == 1", count=0, within="1h"))

@@ -213,6 +213,29 @@ def test_a_number_is_a_value(service: Loopback) -> None:
     assert run(service, metrics(query="42", expect=("value == 42.0",))).outcome == "passed"
 
 
+def test_the_change_of_a_query_is_a_difference(service: Loopback) -> None:
+    time = FakeTime()
+    service.answer("GET /pay", json={}, before=lambda: time.sleep(10))
+    for value in ("50", "20"):
+        answers(service, "vector", [series(value, job="orders")])
+    steps = [
+        {"http": {"get": "http://orders:8080/pay"}},
+        metrics(query="up", of="change", expect=("value == -30.0", "samples[0].value == 20.0")),
+        metrics(query="up", of="rate", expect=("value == -3.0",)),
+    ]
+    result = run(service, *steps, time=time)
+    assert (result.outcome, result.message) == ("passed", "")
+    queries = ["/api/v1/query", "/pay", "/api/v1/query", "/api/v1/query"]
+    assert [each.path for each in service.asked] == queries
+
+
+def test_a_series_that_was_not_there_has_grown_from_nothing(service: Loopback) -> None:
+    answers(service, "vector", [])
+    answers(service, "vector", [series("4", job="orders")])
+    step = metrics(query="up", of="change", expect=("value == 4.0",))
+    assert run(service, step).outcome == "passed"
+
+
 @pytest.mark.parametrize(
     ("kind", "result", "says"),
     [

@@ -105,6 +105,13 @@ class Message(Model):
         ),
         one_of("count", "atLeast", required=False),
         Rule(
+            "settle goes with count, atLeast, unique or ordered: a single message ends the wait",
+            check=lambda self: (
+                not self.given("settle")
+                or any(map(self.given, ("count", "atLeast", "unique", "ordered")))
+            ),
+        ),
+        Rule(
             "count: 0 waits for messages that must not come: it goes with from, and with neither"
             " unique, ordered nor settle",
             f"!has(self.count) || self.count > 0 || (has(self.from) && !({_any(_SEVERAL)}))",
@@ -178,7 +185,7 @@ class Message(Model):
     )
     settle: Grace | None = Field(
         None,
-        description="With count, unique or ordered: for how long none may follow. Default: 250ms.",
+        description="How long to go on listening. Default: 250ms; atLeast alone: 0s.",
     )
     unique: CEL | None = Field(
         None, description="No two messages may be equal in this: message.json.id."

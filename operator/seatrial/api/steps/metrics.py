@@ -27,9 +27,9 @@ class MetricQuery(Model):
         one_of("service", "url", required=True),
         one_of("name", "query", required=True),
         Rule(
-            "labels and of go with name: a query says it itself",
-            "!has(self.query) || (!has(self.labels) && self.of == 'value')",
-            lambda self: not self.query or (self.labels is None and self.of == "value"),
+            "labels go with name: a query says it itself",
+            "!has(self.query) || !has(self.labels)",
+            lambda self: not self.query or self.labels is None,
         ),
         Rule(
             "port goes with service",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from pathlib import Path
 
 from seatrial_runner.scenario.action import Call, SeenError, StepFailure
 from seatrial_runner.scenario.answered import answered_failure
@@ -102,7 +104,27 @@ def _as_failure(asked: Asked, error: Exception, address: str) -> Exception:
         text = f"{asked.where}: the engine broke: {type(raised).__name__}"
         return StepFailure(text, asked.shown, "error", permanent=True)
     seen = seen_error(raised, asked.dialect)
+    path = address.removeprefix("sqlite:///")
+    if seen.code == "SQLITE_CANTOPEN" and not path.startswith("file:"):
+        seen = _of_the_file(seen, path)
     if seen.name in _OF_THE_ADDRESS or is_of_connecting(raised):
         text = tls_problem(seen.message, "the server") or seen.message
         seen = SeenError(seen.name, f"{address}: {text}", seen.code, seen.details)
     return asked.failure(seen)
+
+
+def _of_the_file(seen: SeenError, path: str) -> SeenError:
+    """Say why a file cannot be opened, where the system tells: SQLite says only that it cannot."""
+    try:
+        # A pipe would keep whoever opens it waiting for the other end.
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+    except PermissionError:
+        return replace(seen, name="accessDenied", message="permission denied")
+    except FileNotFoundError:
+        if not Path(path).parent.is_dir():
+            return replace(seen, message="its folder is not there")
+        # It would have been made.
+        return replace(seen, name="accessDenied", message="permission denied")
+    except OSError:
+        return seen
+    return seen

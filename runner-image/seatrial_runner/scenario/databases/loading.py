@@ -8,7 +8,7 @@ from datetime import date, datetime, time
 from itertools import islice
 from typing import Any
 
-_BATCH = 1000
+BATCH = 1000  # rows of a statement
 _JSON_TYPES = (114, 3802)  # json and jsonb, as PostgreSQL numbers them
 
 
@@ -45,7 +45,7 @@ def load(
             marks = ", ".join(["?" if dialect == "sqlite" else "%s"] * len(columns))
             statement = f"insert into {into} values ({marks})"
             plain = (tuple(map(_plain, row)) for row in counted)
-            while batch := list(islice(plain, _BATCH)):
+            while batch := list(islice(plain, BATCH)):
                 with_cursor.executemany(statement, batch)
     finally:
         with_cursor.close()

@@ -59,10 +59,21 @@ def before_first_step(documents: list[dict[str, Any]], call: Call) -> None:
 
 def act(document: dict[str, Any], call: Call) -> Observation:
     """Read it once."""
-    if query := document.get("query"):
-        return _asked(document, call.text(query), call)
     first = _first(document, call) if document.get("of", "value") != "value" else None
     now = call.tools.world.monotonic()
+    found, why_none = (_asked if "query" in document else _exposed)(document, call)
+    if why_none:
+        return _seen(None, found[:MAX_SAMPLES], why_none)
+    value = sum(each.value for each in found)
+    if first is not None:
+        value = sum(_grown(each, first, document) for each in found)
+        if document["of"] == "rate":
+            value /= max(now - first.at, 1e-3)
+    return _seen(value, found)
+
+
+def _exposed(document: dict[str, Any], call: Call) -> tuple[list[Sample], str]:
+    """Give the samples of a name, and why they are no value."""
     samples = list(_scrape(document, call))
     labels = {key: call.text(text) for key, text in (document.get("labels") or {}).items()}
     name = call.text(document["name"])
@@ -70,32 +81,29 @@ def act(document: dict[str, Any], call: Call) -> Observation:
     if len(found) > MAX_SAMPLES:
         text = f"{len(found)} samples are more than the {MAX_SAMPLES} that a scenario takes"
         raise StepFailure(f"{text}: choose with labels", permanent=True)
-    if not found:
-        notes = {"value": _why_none(name, labels, samples)}
-        return Observation({"value": None, "samples": []}, notes["value"], notes)
-    value = sum(each.value for each in found)
-    if first is not None:
-        value = sum(_grown(each, first) for each in found)
-        if document["of"] == "rate":
-            value /= max(now - first.at, 1e-3)
-    return _seen(value, found)
+    return found, "" if found else _why_none(name, labels, samples)
 
 
-def _seen(value: float | None, samples: list[Sample]) -> Observation:
+def _seen(value: float | None, samples: list[Sample], why_none: str = "") -> Observation:
+    notes = {"value": why_none} if why_none else {}
+    if not samples:
+        return Observation({"value": value, "samples": []}, why_none, notes)
     shown = [
         {"name": e.name, "labels": dict(e.labels), "value": e.value, "instance": e.instance}
         for e in samples
     ]
     lines = [f"{_series(e.name, e.labels)} {e.value:g}  ({e.instance})" for e in samples[:40]]
-    return Observation(
-        {"value": value, "samples": shown}, "\n".join([f"value {value}", "of:", *lines])
-    )
+    text = "\n".join([f"value {value}", "of:", *lines])
+    return Observation({"value": value, "samples": shown}, text, notes)
 
 
-def _grown(sample: Sample, first: _First) -> float:
-    """Tell by how much a sample has grown; one that is less than before has begun anew."""
+def _grown(sample: Sample, first: _First, document: dict[str, Any]) -> float:
+    """Tell by how much a sample has grown."""
     before = first.samples.get(sample.series, 0.0)
-    return sample.value - before if sample.value >= before else sample.value
+    # A counter that is less than before has begun anew. What a query computes may be no counter,
+    # and the sum of several does not begin anew because one of them does.
+    anew = sample.value < before and "query" not in document
+    return sample.value if anew else sample.value - before
 
 
 def _first(document: dict[str, Any], call: Call) -> _First:
@@ -103,10 +111,12 @@ def _first(document: dict[str, Any], call: Call) -> _First:
 
     def read() -> _First:
         at = call.tools.world.monotonic()
-        return _First(at, {each.series: each.value for each in _scrape(document, call)})
+        samples = _asked(document, call)[0] if query else _scrape(document, call)
+        return _First(at, {each.series: each.value for each in samples})
 
+    query = call.text(document.get("query", ""))
     where = tuple(str(document.get(key)) for key in ("service", "port", "url", "path"))
-    return call.tools.resources.get(("metrics", *where), read, lambda first: None)
+    return call.tools.resources.get(("metrics", query, *where), read, lambda first: None)
 
 
 def _scrape(document: dict[str, Any], call: Call) -> Iterator[Sample]:
@@ -222,7 +232,9 @@ def _answer(url: str, document: dict[str, Any], call: Call) -> Response:
     return response
 
 
-def _asked(document: dict[str, Any], query: str, call: Call) -> Observation:
+def _asked(document: dict[str, Any], call: Call) -> tuple[list[Sample], str]:
+    """Give the results of a query, and why they are no value."""
+    query = call.text(document["query"])
     base = call.text(document.get("url") or "") or _service_url(document, call)
     url = f"{base.rstrip('/')}/api/v1/query?{urlencode({'query': query})}"
     response = _answer(url, document, call)
@@ -233,13 +245,10 @@ def _asked(document: dict[str, Any], query: str, call: Call) -> Observation:
         text = f"{base} does not answer as a Prometheus server does"
         raise StepFailure(text, cut(response.text, 2000)) from error
     if not samples:
-        notes = {"value": f"{query} has no result"}
-        return Observation({"value": None, "samples": []}, notes["value"], notes)
+        return samples, f"{query} has no result"
     if len(samples) > 1:
-        seen = _seen(None, samples[:MAX_SAMPLES])
-        notes = {"value": f"{query} has {len(samples)} results: use samples, or sum(...)"}
-        return Observation(seen.values, seen.text, notes)
-    return _seen(samples[0].value, samples)
+        return samples, f"{query} has {len(samples)} results: use samples, or sum(...)"
+    return samples, ""
 
 
 def _results(data: Mapping[str, Any], instance: str) -> Iterator[Sample]:

@@ -41,6 +41,7 @@ class Wanted:
     Attributes:
         count: Exactly so many; None if it does not say.
         at_least: So many, or more.
+        settle: How long it goes on listening once there are enough.
         expect: Of the step: without ``where``, a message must meet it to be the one.
     """
 
@@ -48,7 +49,7 @@ class Wanted:
     within: float = WITHIN_S
     count: int | None = None
     at_least: int | None = None
-    settle: float = SETTLE_S
+    settle: float = 0.0
     unique: str | None = None
     ordered: dict[str, str] | None = None
     schema: Any = None
@@ -58,12 +59,13 @@ class Wanted:
     def of(cls, document: dict[str, Any], expect: Sequence[str]) -> Wanted:
         """Read a step's document."""
         none = document.get("count") == 0
+        follows = any(key in document for key in ("count", "unique", "ordered"))
         return cls(
             document.get("where"),
             _seconds(document, "within", NONE_WITHIN_S if none else WITHIN_S),
             document.get("count"),
             document.get("atLeast"),
-            _seconds(document, "settle", SETTLE_S),
+            _seconds(document, "settle", SETTLE_S if follows else 0.0),
             document.get("unique"),
             document.get("ordered"),
             document.get("schema"),
@@ -151,20 +153,19 @@ class Receiving:
     def _several(self) -> Observation:
         wanted = self.wanted
         exact = wanted.count is not None
-        settle = wanted.settle if exact or wanted.unique or wanted.ordered else 0.0
         while True:
             self._look()
             if exact and len(self._matched) > wanted.enough:
                 break
             if len(self._matched) < wanted.enough:
                 rest = self._time()
-            elif self.feed.away and settle and self._time() > 0:
+            elif self.feed.away and wanted.settle and self._time() > 0:
                 self.feed.wait_until_back(self._time())
                 continue
             else:
                 # What has been there for longer than that need not be waited for again.
                 came = max(self.feed.read(self._matched[-1]).came, self.feed.back)
-                rest = min(came + settle - self.clock(), self.left())
+                rest = min(came + wanted.settle - self.clock(), self.left())
             if rest <= 0 or self.feed.ended:
                 break
             self._wait(rest)

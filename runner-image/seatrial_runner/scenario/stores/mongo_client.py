@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 _SETTINGS = re.compile(r" ?\(configured timeouts: [^)]*\)")
+_UNANSWERED = "no answer in time"
 # What the driver says of an answer whose header is none.
 _OF_OTHERS = re.compile(r"Got response id|Message length|Unknown opcode")
 
@@ -45,7 +46,7 @@ def _unreached(text: str) -> str:
     """Say why no server was found, without what the driver says of its settings."""
     text = _SETTINGS.sub("", text)
     if text == "No servers found yet":
-        return "no answer in time"
+        return _UNANSWERED
     return f"no MongoDB answers there: {text}" if _OF_OTHERS.search(text) else text
 
 
@@ -69,7 +70,8 @@ def failure(
         case errors.OperationFailure() if not error.timeout:
             seen = seen_error(error)
         case errors.ServerSelectionTimeoutError():
-            seen = SeenError("unavailable", f"{address}: {_unreached(text)}")
+            name = "timeout" if (why := _unreached(text)) == _UNANSWERED else "unavailable"
+            seen = SeenError(name, f"{address}: {why}")
         case errors.PyMongoError() if error.timeout:
             seen = SeenError("timeout", f"no answer within {show_duration(elapsed)}")
         case errors.ConnectionFailure():
