@@ -169,8 +169,7 @@ class System:
     def by_pytest(self) -> str:
         """Run its tests as a user does; gives what pytest says."""
         services = [f"--service={name}={each.url}" for name, each in self.services.items()]
-        connections = [f"--connection={name}={url}" for name, url in self.connections.items()]
-        return pytest_of(self.example, *services, *connections)
+        return pytest_of(self.example, *services, *connected(self.connections))
 
     def under_faults(self) -> Iterator[InstanceResult]:
         """Run the tests that are tagged ``faults``, one after another."""
@@ -269,12 +268,27 @@ class _Beside:
 
 def pytest_of(example: str, *options: str) -> str:
     """Run the scenarios of an example by pytest; gives what it says."""
-    file = EXAMPLES / example / "run.yaml"
+    return by_pytest(EXAMPLES / example / "run.yaml", *options)
+
+
+def by_pytest(file: Path, *options: str) -> str:
+    """Run the scenarios of a file by pytest, as a user does; gives what it says."""
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rA", "-v", str(file)]
     done = subprocess.run(
         [*command, *options], capture_output=True, text=True, check=False, cwd="/"
     )
     return done.stdout + done.stderr
+
+
+def connected(urls: Mapping[str, str]) -> list[str]:
+    """Give the options by which a user tells pytest the URLs of databases and brokers."""
+    return [f"--connection={name}={url}" for name, url in urls.items()]
+
+
+def outcomes_by_name(said: str) -> dict[str, str]:
+    """Read the outcomes by test in what pytest said."""
+    print(said)
+    return dict(re.findall(r"^\S+::(\S+) (PASSED|FAILED|ERROR|SKIPPED)\b", said, re.MULTILINE))
 
 
 def outcomes(example: str, said: str) -> dict[str, str]:
@@ -283,8 +297,7 @@ def outcomes(example: str, said: str) -> dict[str, str]:
 
     Those that are tagged ``faults`` are left out: they must have been skipped, and no others.
     """
-    print(said)
-    found = dict(re.findall(r"^\S+::(\S+) (PASSED|FAILED|ERROR|SKIPPED)\b", said, re.MULTILINE))
+    found = outcomes_by_name(said)
     tagged = {
         test["name"]
         for test in run_of(example)["spec"]["tests"]
