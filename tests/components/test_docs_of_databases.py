@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from seatrial.api.run import parse_spec
 from seatrial_runner.scenario.files import GivenFiles
 
 from tests.support.documented import runs_of
+from tests.support.laptop import by_pytest, connected, outcomes_by_name
 from tests.support.scenarios import a_world, run_steps
 
 Files = dict[str, str]
@@ -40,3 +43,15 @@ def test_an_example_does_what_it_says(
     connections = {"db": postgresql_url, "cache": redis_url, "docs": mongo_url}
     result = run_steps(test["scenario"], a_world(connections=connections, files=GivenFiles(files)))
     assert result.outcome == "passed", result.details
+
+
+@pytest.mark.parametrize("page", ["test-databases.md", "make-data.md"])
+def test_the_runs_of_a_page_pass_by_pytest(
+    page: str, tmp_path: Path, postgresql_url: str, redis_url: str, mongo_url: str
+) -> None:
+    urls = connected({"db": postgresql_url, "cache": redis_url, "docs": mongo_url})
+    for run in runs_of(page):
+        file = tmp_path / "run.yaml"
+        file.write_text(yaml.safe_dump(run))
+        tests = [test["name"] for test in run["spec"]["tests"]]
+        assert outcomes_by_name(by_pytest(file, *urls)) == dict.fromkeys(tests, "PASSED")

@@ -24,7 +24,6 @@ from tests.support.scenarios import run_steps
         ("postgres", 4, set()),
         ("postgres-broken", 4, {"a-transfer-is-whole-or-not-at-all"}),
         ("event-sourcing-broken", 3, {"of-writers-in-conflict-one-is-first"}),
-        ("cache-restart", 2, set()),
         ("pool-exhausted", 1, set()),
     ],
 )

@@ -1,24 +1,15 @@
-"""The scenarios that pass in the cluster pass on a laptop; the broken one fails for its reason."""
+"""The scenarios that pass in the cluster pass by pytest; the broken one fails for its reason."""
 
 from __future__ import annotations
 
 import pytest
-from seatrial_runner.scenario import World, expand, run_instance
 
-from tests.support.message_file import BROKEN, BROKERS, TOLD, message_tests
+from tests.support.laptop import by_pytest, connected, outcomes_by_name
+from tests.support.message_file import BROKEN, BROKERS, FILE, TOLD
 
 
-@pytest.fixture
-def world(request):
+def test_the_same_scenarios_end_as_in_the_cluster(request: pytest.FixtureRequest) -> None:
     urls = {name: request.getfixturevalue(name).url for name in BROKERS}
-    return World(connections=urls)
-
-
-def test_the_same_scenarios_end_as_in_the_cluster(world):
-    for test in message_tests():
-        [instance] = expand(test)
-        result = run_instance(instance, world)
-        if test["name"] == BROKEN:
-            assert TOLD in result.message
-        else:
-            assert result.outcome == "passed", result.details
+    said = by_pytest(FILE, *connected(urls))
+    assert outcomes_by_name(said) == {**dict.fromkeys(BROKERS, "PASSED"), BROKEN: "FAILED"}
+    assert TOLD in said

@@ -14,6 +14,7 @@ drop table if exists accounts;
 create table accounts (id int primary key, owner varchar(20), balance int not null);
 insert into accounts values (1, 'ada', 100), (2, 'grace', 100);
 """
+AGAIN = "insert into accounts values (1, 'again', 0)"
 BOTH = "select sum(balance) as total from accounts"
 
 
@@ -71,14 +72,13 @@ def test_what_is_rolled_back_or_left_open_never_was(run: Run, product: str) -> N
 def test_a_violated_constraint_dooms_the_transaction_or_undoes_the_statement(
     run: Run, product: str
 ) -> None:
-    again = "insert into accounts values (1, 'again', 0)"
     ends = {"sql": {"commit": "t"}}
     if product == "postgresql":
         # MariaDB undoes the statement, PostgreSQL dooms the transaction.
         ends["expectError"] = ["error.name == 'transactionAborted'", "error.code == '25P02'"]
     result = run(
         {"sql": sql(add(1, -30), "t")},
-        {"sql": sql(again, "t"), "expectError": ["error.name == 'uniqueViolation'"]},
+        {"sql": sql(AGAIN, "t"), "expectError": ["error.name == 'uniqueViolation'"]},
         ends,
         {
             "sql": sql(BOTH),
@@ -86,6 +86,17 @@ def test_a_violated_constraint_dooms_the_transaction_or_undoes_the_statement(
         },
     )
     passed(result)
+
+
+def test_what_is_rolled_back_after_a_violated_constraint_leaves_no_partial_state(run: Run) -> None:
+    passed(
+        run(
+            {"sql": sql(add(1, -30), "t")},
+            {"sql": sql(AGAIN, "t"), "expectError": ["error.name == 'uniqueViolation'"]},
+            {"sql": {"rollback": "t"}},
+            {"sql": sql(BOTH), "expect": ["row.total == 200"]},
+        )
+    )
 
 
 def test_a_statement_after_a_failed_one_says_what_to_do(run: Run, product: str) -> None:

@@ -15,7 +15,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,7 +32,7 @@ from localcluster.progress import Progress
 from tests.support import brokers
 from tests.support.postgres import client, postgres
 from tests.support.redis_server import PASSWORD as REDIS_PASSWORD
-from tests.support.redis_server import redis_server
+from tests.support.redis_server import redis_answers
 from tests.support.started import until
 
 Json = dict[str, Any]
@@ -70,9 +70,9 @@ class Service:
 
     def ready(self) -> None:
         """Wait until it serves."""
-        until(self._serves, self._process, self._log)
+        until(self.serves, self._process, self._log)
 
-    def _serves(self) -> bool:
+    def serves(self) -> bool:
         try:
             urllib.request.urlopen(f"{self.url}/health").close()
         except OSError:
@@ -82,6 +82,20 @@ class Service:
     def end(self, how: int = signal.SIGTERM) -> None:
         self._process.send_signal(how)
         self._process.wait(timeout=60)
+
+
+class Redis(Service):
+    """As the preset runs it: what it knew it knows when it is started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._port = free_port()
+        words = ["--port", str(self._port), "--bind", "127.0.0.1", "--requirepass", REDIS_PASSWORD]
+        keeps = ["--dir", str(folder), "--appendonly", "yes"]
+        super().__init__(["redis-server", *words, *keeps], self._port, folder / "redis.log")
+        self.url = f"redis://:{REDIS_PASSWORD}@127.0.0.1:{self._port}/0"
+
+    def serves(self) -> bool:
+        return redis_answers(self._port)
 
 
 def _url(port: int) -> str:
@@ -105,7 +119,7 @@ def shop(service: str, **environ: str) -> Iterator[str]:
 
 
 class FaultsByHand:
-    """``scale`` to no pods ends a service until the fault is stopped, ``kill`` for a moment."""
+    """``scale`` to no pods and ``outage`` last until the fault is stopped, ``kill`` a moment."""
 
     def __init__(self, faults: Sequence[Json], services: Mapping[str, Service]) -> None:
         self._faults = {each["name"]: each for each in faults}
@@ -117,7 +131,7 @@ class FaultsByHand:
             self._service(name).end(signal.SIGKILL)
             self._begin_again(name)
         else:
-            assert self._faults[name]["scale"] == {"replicas": 0}
+            assert self._faults[name].get("scale", {"replicas": 0}) == {"replicas": 0}
             self._service(name).end()
             self._active.add(name)
 
@@ -144,17 +158,18 @@ class System:
     Attributes:
         services: By name, without those with a preset.
         connections: URLs of those with a preset.
+        stores: Those of them that a fault can end.
     """
 
     example: str
     services: Mapping[str, Service]
     connections: Mapping[str, str]
+    stores: Mapping[str, Service]
 
     def by_pytest(self) -> str:
         """Run its tests as a user does; gives what pytest says."""
         services = [f"--service={name}={each.url}" for name, each in self.services.items()]
-        connections = [f"--connection={name}={url}" for name, url in self.connections.items()]
-        return pytest_of(self.example, *services, *connections)
+        return pytest_of(self.example, *services, *connected(self.connections))
 
     def under_faults(self) -> Iterator[InstanceResult]:
         """Run the tests that are tagged ``faults``, one after another."""
@@ -162,7 +177,7 @@ class System:
         world = World(
             base_urls={name: each.url for name, each in self.services.items()},
             connections=self.connections,
-            faults=FaultsByHand(spec["faults"], self.services),
+            faults=FaultsByHand(spec["faults"], {**self.services, **self.stores}),
         )
         for test in spec["tests"]:
             if "faults" in test.get("tags", []):
@@ -181,7 +196,7 @@ def system_of(example: str, **connections: str) -> Iterator[System]:
     presets = {name: each["preset"] for name, each in described.items() if "preset" in each}
     ports = {name: free_port() for name in described if name not in presets}
     with TemporaryDirectory() as folder, ExitStack() as stack:
-        beside = _Beside(stack)
+        beside = _Beside(stack, Path(folder))
         for name, preset in presets.items():
             if name not in connections:
                 connections[name] = beside.url(preset, described[name])
@@ -194,7 +209,7 @@ def system_of(example: str, **connections: str) -> Iterator[System]:
             stack.callback(services[name].end, signal.SIGKILL)
         for service in services.values():
             service.ready()
-        yield System(example, services, connections)
+        yield System(example, services, connections, beside.stores)
 
 
 def _environ_of(service: Json, told: Mapping[str, str], ports: Mapping[str, int]) -> Json:
@@ -222,6 +237,8 @@ class _Beside:
     """Databases and brokers of a system, which end with it."""
 
     stack: ExitStack
+    folder: Path
+    stores: dict[str, Service] = field(default_factory=dict)
 
     def url(self, preset: str, service: Json) -> str:
         """Start a service with a preset; gives its URL."""
@@ -229,8 +246,10 @@ class _Beside:
             case "postgres":
                 return self._database(service)
             case "redis":
-                port = self.stack.enter_context(redis_server())
-                return f"redis://:{REDIS_PASSWORD}@127.0.0.1:{port}/0"
+                store = self.stores[service["name"]] = Redis(self.folder)
+                self.stack.callback(store.end, signal.SIGKILL)
+                store.ready()
+                return store.url
             case "nats":
                 return self.stack.enter_context(brokers.running(brokers.Nats())).url
         raise AssertionError(f"nobody knows how to start {preset} here")
@@ -249,12 +268,27 @@ class _Beside:
 
 def pytest_of(example: str, *options: str) -> str:
     """Run the scenarios of an example by pytest; gives what it says."""
-    file = EXAMPLES / example / "run.yaml"
+    return by_pytest(EXAMPLES / example / "run.yaml", *options)
+
+
+def by_pytest(file: Path, *options: str) -> str:
+    """Run the scenarios of a file by pytest, as a user does; gives what it says."""
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rA", "-v", str(file)]
     done = subprocess.run(
         [*command, *options], capture_output=True, text=True, check=False, cwd="/"
     )
     return done.stdout + done.stderr
+
+
+def connected(urls: Mapping[str, str]) -> list[str]:
+    """Give the options by which a user tells pytest the URLs of databases and brokers."""
+    return [f"--connection={name}={url}" for name, url in urls.items()]
+
+
+def outcomes_by_name(said: str) -> dict[str, str]:
+    """Read the outcomes by test in what pytest said."""
+    print(said)
+    return dict(re.findall(r"^\S+::(\S+) (PASSED|FAILED|ERROR|SKIPPED)\b", said, re.MULTILINE))
 
 
 def outcomes(example: str, said: str) -> dict[str, str]:
@@ -263,8 +297,7 @@ def outcomes(example: str, said: str) -> dict[str, str]:
 
     Those that are tagged ``faults`` are left out: they must have been skipped, and no others.
     """
-    print(said)
-    found = dict(re.findall(r"^\S+::(\S+) (PASSED|FAILED|ERROR|SKIPPED)\b", said, re.MULTILINE))
+    found = outcomes_by_name(said)
     tagged = {
         test["name"]
         for test in run_of(example)["spec"]["tests"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-_FILE = Path(__file__).parents[1] / "e2e/inside/messages.yaml"
+FILE = Path(__file__).parents[1] / "e2e/inside/messages.yaml"
 BROKERS = ("kafka", "rabbitmq", "nats", "redis", "mosquitto")
 BROKEN = "broken"
 TOLD = "of the one that came: expected message.json.order == 7, but message.json.order is 6"
@@ -15,5 +15,5 @@ TOLD = "of the one that came: expected message.json.order == 7, but message.json
 
 def message_tests() -> list[dict[str, Any]]:
     """Load them."""
-    loaded: list[dict[str, Any]] = yaml.safe_load(_FILE.read_text())["tests"]
+    loaded: list[dict[str, Any]] = yaml.safe_load(FILE.read_text())["tests"]
     return loaded

@@ -22,11 +22,12 @@ def redis_server(*options: str, port: int = 0) -> Iterator[int]:
     folder = Path(tempfile.mkdtemp(prefix="seatrial-redis-"))
     words = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
     command = ["redis-server", *words, "--requirepass", PASSWORD, *options]
-    with serving(command, folder, lambda: _answers(port)):
+    with serving(command, folder, lambda: redis_answers(port)):
         yield port
 
 
-def _answers(port: int) -> bool:
+def redis_answers(port: int) -> bool:
+    """Tell whether a server is there, with ``PASSWORD``, that serves."""
     import redis
 
     try:

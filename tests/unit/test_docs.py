@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 import yaml
 from seatrial.api.families import KINDS
 from seatrial.api.names import KIND
 from seatrial.api.reasons import Reason
-from seatrial.api.run import parse_run
+from seatrial.api.run import parse_run, parse_spec
 from seatrial.api.spec import PodSecurity
 from seatrial.plan.settings import FaultCeiling
 from seatrial.plan.validation import Limits, validate
@@ -21,6 +24,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("exam
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 EXAMPLES = sorted(ROOT.glob("examples/*/run.yaml"))
 ALL_ALLOWED = Limits(frozenset(PodSecurity), FaultCeiling(delegated=None))
+VALUES = json.loads((ROOT / "helm/seatrial/values.schema.json").read_text())
 FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)#\s]*)(#[^)\s]*)?\)")
 
@@ -31,6 +35,10 @@ def page_id(page: Path) -> str:
 
 def blocks(page: Path, language: str) -> list[str]:
     return [m[3] for m in FENCE.finditer(page.read_text()) if m[2] == language]
+
+
+def port(number: int) -> dict[str, Any]:
+    return {"name": f"p{number}", "port": number}
 
 
 def runs(text: str) -> list[dict[str, Any]]:
@@ -48,6 +56,47 @@ def test_every_yaml_example_of_a_page_is_valid(page: Path) -> None:
         for run in runs(text):
             problems = validate(parse_run(run).spec, None, ALL_ALLOWED)
             assert [str(problem) for problem in problems] == []
+
+
+PARTS = [
+    pytest.param(page, text, id=f"{page.stem}-{number}")
+    for page in PAGES
+    if page != ROOT / "docs/reference/scenario.md"  # whose examples are carried out
+    for number, text in enumerate(blocks(page, "yaml"))
+    if not runs(text)
+]
+# The services that parts of runs speak of.
+AROUND = [
+    {"name": "orders", "image": "x", "ports": [port(8080), port(8443), port(50051)]},
+    *({"name": each, "image": "x", "ports": [port(8080)]} for each in ("login", "chat")),
+    {"name": "db", "preset": "postgres"},
+    {"name": "cache", "preset": "redis"},
+    {"name": "events", "preset": "rabbitmq"},
+]
+
+
+@pytest.mark.parametrize(("page", "text"), PARTS)
+def test_every_part_of_a_run_or_of_helm_values_that_a_page_shows_is_valid(
+    page: Path, text: str
+) -> None:
+    part = yaml.safe_load(text)
+    if page.stem == "install":
+        jsonschema_rs.validate(VALUES, part)
+        return
+    if isinstance(part, list):
+        part = {"scenario": part}
+    if "scenario" in part:
+        part = {"tests": [{"name": "shown", **part}]}
+    holds = {"tests": [{"name": "holds", "scenario": [{"expect": ["true"]}]}]}
+    spec = parse_spec({"spec": {"services": AROUND, **holds, **part}})
+    assert [str(problem) for problem in validate(spec, None, ALL_ALLOWED)] == []
+
+
+def test_there_are_such_parts() -> None:
+    pages = Counter(each.values[0].stem for each in PARTS)
+    assert pages["test-web-apis"] >= 9
+    assert pages["install"] >= 9
+    assert {"test-databases", "test-messages", "break-something"} <= set(pages)
 
 
 def test_the_page_of_faults_shows_every_kind() -> None:

@@ -18,6 +18,8 @@ TIMEOUT_S = 10  # with a busy machine
 
 
 class Client:
+    refusal = ""  # what its error, or its log, says of a wrong password
+
     def __init__(self, look_up):
         self.look_up = look_up  # gives the URL
 
@@ -32,6 +34,8 @@ class Client:
 
 
 class Postgres(Client):
+    refusal = "password authentication failed"
+
     def _all(self, *statement):
         import psycopg
 
@@ -47,6 +51,8 @@ class Postgres(Client):
 
 
 class Mysql(Client):
+    refusal = "Access denied for user"
+
     def _all(self, *statement):
         import pymysql
 
@@ -69,6 +75,8 @@ class Mysql(Client):
 
 
 class Redis(Client):
+    refusal = "invalid username-password pair"
+
     def _client(self):
         import redis
 
@@ -86,6 +94,8 @@ class Redis(Client):
 
 
 class Mongodb(Client):
+    refusal = "Authentication failed"
+
     def _kept(self):
         import pymongo
 
@@ -104,6 +114,8 @@ class Mongodb(Client):
 
 class Minio(Client):
     """Objects of a bucket, by requests that are signed as S3 wants them."""
+
+    refusal = "403 Forbidden"
 
     def _ask(self, method, path):
         parts = self.parts
@@ -158,6 +170,8 @@ class Async(Client):
 class Rabbitmq(Async):
     """A queue that lasts, with messages that do; each is confirmed."""
 
+    refusal = "Login was refused"
+
     async def _channel(self):
         import aiormq
 
@@ -189,6 +203,8 @@ class Rabbitmq(Async):
 
 
 class Kafka(Async):
+    refusal = "Authentication failed"
+
     def _options(self):
         parts = self.parts
         user, password = self.login
@@ -233,6 +249,8 @@ class Kafka(Async):
 class Nats(Async):
     """A stream of JetStream."""
 
+    refusal = "Authorization Violation"
+
     async def _stream(self):
         import nats
 
@@ -262,6 +280,8 @@ class Nats(Async):
 
 class Mosquitto(Client):
     """Messages that are retained, each under a topic of its own."""
+
+    refusal = "Not authorized"
 
     def connect(self, on_message=None):
         import paho.mqtt.client as mqtt

@@ -71,12 +71,14 @@ def test_it_is_ready_when_the_tests_begin(name, connections):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_wrong_password_is_refused(name, connections):
+def test_a_wrong_password_is_refused(name, connections, caplog):
     parts = urlsplit(connections[name])
     host = f"{parts.username}:wrong@{parts.hostname}:{parts.port}"
     client = CLIENTS[name](lambda: urlunsplit(parts._replace(netloc=host)))
-    with pytest.raises(Exception):  # noqa: B017, PT011 - of any driver
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - of any driver
         client.put(-1)
+    assert client.refusal
+    assert client.refusal in f"{caught.value}\n{caplog.text}"  # Kafka's driver only logs why
     assert -1 not in CLIENTS[name](lambda: connections[name]).held()
 
 
