@@ -13,6 +13,7 @@ import pytest
 from seatrial.api.errors import ConflictError, ForbiddenError
 from seatrial.api.journal import ChangedDoc, FaultState
 from seatrial.api.run import parse_metadata, parse_spec
+from seatrial.api.status import FaultStatus, RunStatus
 from seatrial.api.undoing import RESTORED, kept_key, mark_key, note_key
 from seatrial.cluster.client import Client
 from seatrial.cluster.errors import InvalidObjectError
@@ -21,10 +22,11 @@ from seatrial.cluster.undoing import undo
 from seatrial.plan.result import Undo
 from seatrial.plan.seen import Seen, Subject, UndoKey
 from seatrial.plan.status import read_status
-from seatrial.plan.undoing import due, told
+from seatrial.plan.undoing import Due, due, told
 
 from tests.support.builders import (
     a_fault,
+    a_fault_state,
     a_run,
     a_service,
     a_summary,
@@ -75,19 +77,27 @@ def test_what_is_over_at_nearly_the_same_time_is_undone_together():
     other = a_fault("other", scale={"replicas": 0}, **{"for": "30s"})
     subject = a_subject(AWAY, other)
 
-    def at_once(until: float) -> int:
+    def at_once(until: float) -> tuple[int, datetime | None]:
         seen = seen_with(an_open_fault(until=at(40)), an_open_fault("other", until=at(40 + until)))
-        now = START + timedelta(seconds=40.5)
-        return len(due(subject, subject.status, seen, now).undo)
+        found = due(subject, subject.status, seen, START + timedelta(seconds=40.5))
+        return len(found.undo), found.look_again
 
-    assert at_once(0.3) == 2
-    assert at_once(0.31) == 1
+    assert at_once(0.3) == (2, None)
+    assert at_once(0.31) == (1, START + timedelta(seconds=40.81))
 
 
-def test_the_operator_looks_again_at_the_deadline():
-    subject = a_subject()
-    found = due(subject, subject.status, seen_with(an_open_fault(until=at(40))), START)
-    assert found.look_again == START + timedelta(seconds=40.5)
+def test_the_operator_looks_again_at_the_next_deadline():
+    ends = {"away": 40, "other": 60, "third": 50}
+    faults = [a_fault(name, scale={"replicas": 0}, **{"for": "30s"}) for name in ends]
+    subject = a_subject(*faults)
+    seen = seen_with(*(an_open_fault(name, until=at(end)) for name, end in ends.items()))
+
+    def look_again(seconds: float) -> datetime | None:
+        return due(subject, subject.status, seen, START + timedelta(seconds=seconds)).look_again
+
+    assert look_again(0) == START + timedelta(seconds=40.5)
+    assert look_again(45) == START + timedelta(seconds=50.5)
+    assert look_again(70) is None
 
 
 @pytest.mark.parametrize("ahead", [timedelta(minutes=7), timedelta(minutes=-7)])
@@ -117,6 +127,10 @@ def changed(kind: str = "Deployment", name: str = "orders", **more: Any) -> Any:
     return an_open_fault(until=at(40), toUndo={"until": at(40), "mark": "1", "objects": objects})
 
 
+def marked(mark: str) -> Any:
+    return changed() | {"toUndo": {**changed()["toUndo"], "mark": mark}}
+
+
 @pytest.mark.parametrize(
     "state",
     [
@@ -126,10 +140,115 @@ def changed(kind: str = "Deployment", name: str = "orders", **more: Any) -> Any:
         pytest.param(changed(name="../../secrets"), id="no-name"),
         pytest.param(changed(kept="a/b"), id="no-name-of-what-is-kept"),
         pytest.param(changed(restart="orders,a!=b"), id="no-name-of-a-service"),
+        pytest.param(marked("1,a!=b"), id="no-mark"),
+        pytest.param(
+            {**changed(), "reverted": at(41), "revertedBy": "operator"}, id="what-is-told-undone"
+        ),
     ],
 )
 def test_only_what_such_a_fault_can_have_changed_is_touched(state):
     assert undone_at(50, seen_with(state)) == []
+
+
+def test_of_very_many_objects_most_are_the_conductors():
+    objects = [{"kind": "Deployment", "name": f"orders-{i}", "uid": ""} for i in range(21)]
+    state = an_open_fault(until=at(40), toUndo={"until": at(40), "mark": "1", "objects": objects})
+    assert len(undone_at(50, seen_with(state))) == 20
+
+
+def test_what_an_undoing_tells_is_the_time_by_the_clock_that_is_read():
+    subject, ahead = a_subject(), timedelta(minutes=7)
+    until = START + timedelta(seconds=40) + ahead
+    seen = seen_with(an_open_fault(until=until.isoformat()), ahead=ahead)
+    [each] = due(subject, subject.status, seen, START + timedelta(seconds=50)).undo
+    assert datetime.fromisoformat(each.at) == START + timedelta(seconds=50) + ahead
+
+
+def test_when_all_is_undone_there_is_nothing_to_look_at_again():
+    subject, seen = a_subject(), seen_with(an_open_fault(until=at(40)))
+    assert due(subject, subject.status, seen, START, all_=True).look_again is None
+
+
+@pytest.mark.parametrize(
+    ("subject", "seen"),
+    [
+        pytest.param({"spec": None}, {}, id="a-spec-that-cannot-be-read"),
+        pytest.param({"status": RunStatus(start_time=START)}, {}, id="no-environment"),
+        pytest.param({}, {"summary": None}, id="a-conductor-that-has-said-nothing"),
+    ],
+)
+def test_where_nothing_can_be_known_of_faults_nothing_is_undone(subject, seen):
+    run = replace(a_subject(), **subject)
+    whole = replace(seen_with(an_open_fault(until=at(40))), **seen)
+    assert due(run, run.status, whole, START + timedelta(seconds=50)) == Due()
+
+
+BOTH = {
+    "until": at(40),
+    "mark": "1",
+    "objects": [{"kind": "Deployment", "name": name, "uid": ""} for name in ("a", "b")],
+}
+KEY_A, KEY_B = (UndoKey("away", "1", "Deployment", name) for name in ("a", "b"))
+
+
+def told_of(state: Any, undone: dict[UndoKey, str], /, **before: Any) -> FaultState:
+    """Give a fault's state as it is told; ``before`` is what its status was."""
+    faults = [FaultStatus.model_validate({"name": "away", **before})] if before else []
+    summary = told(seen_with(state, undone=undone), RunStatus(faults=faults))
+    assert summary is not None
+    return summary["faults"][0]
+
+
+@pytest.mark.parametrize(
+    ("more", "undone", "expected"),
+    [
+        pytest.param({}, {KEY_A: at(42), KEY_B: at(41)}, ("Reverted", at(42)), id="the-last-of-it"),
+        pytest.param({}, {KEY_A: at(42)}, ("Active", None), id="the-other-is-not"),
+        pytest.param({}, {KEY_A: at(42), KEY_B: ""}, ("Active", None), id="not-all-by-us"),
+        pytest.param(
+            {"state": "Requested"},
+            {KEY_A: at(42), KEY_B: at(41)},
+            ("Requested", at(42)),
+            id="what-never-was-in-effect-proves-nothing",
+        ),
+        pytest.param(
+            {"state": "Recovered", "reverted": at(40)},
+            {KEY_A: at(42), KEY_B: at(41)},
+            ("Recovered", at(40)),
+            id="a-conductor-has-told-of-it",
+        ),
+        pytest.param(
+            {"toUndo": {**BOTH, "objects": []}}, {}, ("Active", None), id="nothing-was-changed"
+        ),
+    ],
+)
+def test_a_fault_is_undone_when_all_that_it_changed_is(more, undone, expected):
+    state = told_of(an_open_fault(**{"until": at(40), "toUndo": BOTH, **more}), undone)
+    assert (state["state"], state["reverted"]) == expected
+    ours = state["revertedBy"] == "operator"
+    assert ours == (expected[1] == at(42))
+    silent = state["message"] == "the operator undid it, because the conductor was silent"
+    assert silent == (expected[0] == "Reverted")
+
+
+def test_a_fault_that_the_operator_could_not_undo_is_told_as_it_is():
+    state = a_fault_state("slow", kind="latency", state="Active", reverted=None)
+    assert told_of(state, {KEY_A: at(42)}) == state
+
+
+@pytest.mark.parametrize(
+    ("before", "reverted"),
+    [
+        ({"revertedBy": "operator", "reverted": at(42), "requested": at(10)}, at(42)),
+        ({"revertedBy": "deadline", "reverted": at(42), "requested": at(10)}, None),
+        ({"revertedBy": "operator", "requested": at(10)}, None),
+        ({"revertedBy": "operator", "reverted": at(42), "requested": at(9)}, None),
+        ({"revertedBy": "operator", "reverted": at(42)}, None),
+    ],
+)
+def test_what_an_operator_before_has_undone_is_told_of_the_same_time_only(before, reverted):
+    state = told_of(an_open_fault(until=at(40)), {}, kind="outage", state="Reverted", **before)
+    assert state["reverted"] == reverted
 
 
 def test_what_was_undone_is_told_until_a_conductor_does():

@@ -1,17 +1,25 @@
 """What ends a run that its conductor does not end."""
 
+import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 from seatrial.api import names
+from seatrial.api.run import parse_metadata, parse_spec
+from seatrial.plan.ending import ending
+from seatrial.plan.seen import NamespaceSeen, PodSeen, Refusal, Seen, Subject
+from seatrial.plan.status import read_status
 
-from tests.support.builders import a_service, a_test
+from tests.support.builders import a_fault, a_run, a_service, a_summary, a_test, at
 from tests.support.simulation import Simulation
 
 PLAIN = {"services": [], "tests": [a_test(scenario=[{"expect": ["true"]}])]}
 WHOLE = {"services": [a_service("orders")], "tests": [a_test()]}
 ENVIRONMENT = "itr-checkout-00000001"
 POD = ("Pod", ENVIRONMENT, "seatrial-conductor")
+JOURNAL = ("ConfigMap", ENVIRONMENT, "seatrial-journal")
+MANIFESTS = ("ConfigMap", "shop", "orders")
 
 
 def seconds(status):
@@ -28,6 +36,226 @@ def test_a_spec_that_is_edited_until_it_cannot_be_read_ends_the_run(phase):
     assert simulation.status()["verdict"] == "Error"
     assert simulation.condition("Finished")["reason"] == "InvalidSpec"
     assert simulation.status()["message"].startswith("spec.timeout")
+
+
+# The API server refuses such an edit of a run that has started, as long as the CRD's rules are
+# there. One of a run in the queue it takes, at any moment.
+MISSPELT = {"tests": [a_test(scenario=[{"expect": ["status =="]}])]}
+MISSING = {"services": [a_service("orders", manifests={"configMap": "orders"})]}
+
+
+@pytest.mark.parametrize("spec", [MISSPELT, MISSING], ids=["by-itself", "for-what-it-names"])
+def test_a_run_that_is_edited_before_the_gate_until_it_cannot_work_ends(spec):
+    simulation = Simulation(**WHOLE)
+    simulation.until("Provisioning")
+    simulation.cluster.edit(simulation.runs[0], **spec)
+    simulation.settle()
+    assert simulation.status()["verdict"] == "Error"
+    assert simulation.condition("Finished")["reason"] == "InvalidSpec"
+    assert simulation.status()["message"].startswith(f"spec.{next(iter(spec))}[0].")
+    assert simulation.cluster.in_namespace(ENVIRONMENT) == []
+
+
+@pytest.mark.parametrize("restarts", [True, False])
+def test_tests_that_have_begun_go_on_whatever_becomes_of_what_they_began_with(restarts):
+    simulation = Simulation(**WHOLE)
+    simulation.until("Running")
+    simulation.cluster.edit(simulation.runs[0], **MISSPELT)
+    if restarts:
+        simulation.start_operator()
+    simulation.settle()
+    assert simulation.status()["verdict"] == "Passed"
+
+
+def with_manifests():
+    """Make a run whose service is in a ConfigMap."""
+    simulation = Simulation(**{**PLAIN, **MISSING})
+    manifest = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "orders"},
+        "spec": {"template": {"spec": {"containers": [{"name": "orders", "image": "orders:1"}]}}},
+    }
+    labels = {names.LABEL_READABLE: names.LABEL_READABLE_VALUE}
+    body = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "orders", "namespace": "shop", "labels": labels, "uid": "orders"},
+        "data": {"orders.yaml": json.dumps(manifest)},
+    }
+    simulation.cluster.objects[MANIFESTS] = body
+    return simulation
+
+
+def test_an_operator_that_is_new_refuses_what_it_cannot_make_any_more():
+    simulation = with_manifests()
+    simulation.until("Provisioning")
+    del simulation.cluster.objects[MANIFESTS]
+    simulation.start_operator()
+    simulation.settle()
+    assert simulation.condition("Finished")["reason"] == "InvalidSpec"
+    assert simulation.status()["message"].startswith("spec.services[0].manifests.configMap")
+
+
+def test_what_a_run_is_made_from_is_read_once_although_what_may_change_of_it_does():
+    simulation = with_manifests()
+    simulation.until("Provisioning")
+    del simulation.cluster.objects[MANIFESTS]
+    simulation.cluster.edit(simulation.runs[0], suspend=True, priority=3)
+    simulation.settle()
+    assert simulation.status()["verdict"] == "Passed"
+
+
+def is_open(simulation):
+    """Tell whether the conductor has opened the gate; the operator may not have heard of it."""
+    data = simulation.cluster.objects.get(JOURNAL, {}).get("data") or {}
+    return bool(json.loads(data.get(names.SUMMARY_KEY, "{}")).get("gateOpenedAt"))
+
+
+def test_a_new_operator_hears_that_the_gate_is_open_before_it_refuses():
+    simulation = with_manifests()
+    simulation.until("Provisioning")
+    del simulation.cluster.objects[MANIFESTS]
+    while not is_open(simulation):
+        simulation.deliver()
+        simulation.look()
+        simulation.conduct()
+    simulation.start_operator()
+    simulation.settle()
+    assert simulation.status()["verdict"] == "Passed"
+
+
+def test_a_run_that_is_edited_while_it_is_admitted_is_made_as_it_was_edited():
+    edited = a_test("edited", scenario=[{"expect": ["true"]}])
+    simulation = Simulation(**PLAIN)
+    simulation.deliver()
+    simulation.cluster.edit(simulation.runs[0], tests=[edited])
+    simulation.look()  # it has worked out what to make, and learns that this is no longer so
+    simulation.until("Running")
+    run = simulation.cluster.objects["ConfigMap", ENVIRONMENT, "seatrial-run"]
+    assert [each["name"] for each in json.loads(run["data"]["run.json"])["tests"]] == ["edited"]
+
+
+GATE = at(60)
+POD_SEEN = PodSeen("pod", datetime.fromisoformat(at(0)), phase="Running")
+NAMESPACE_SEEN = NamespaceSeen("namespace", "owner")
+GOING = NamespaceSeen("namespace", "owner", deleting=True)
+UNDER_WAY = a_summary(finished=None)
+NO_IMAGE = {"reason": "ImagePullFailed", "message": "no such image", "service": "orders"}
+REFUSED = Refusal("QuotaExceeded", "The quota is full.")
+PROBED = {"probes": [{"name": "up", "http": {"get": "http://orders:8080/health"}}]}
+SUCCEEDED = replace(POD_SEEN, phase="Succeeded")
+
+
+def told_at(seconds):
+    """Make the condition of a run that was told to abort then."""
+    return {
+        "type": "Aborting",
+        "status": "True",
+        "reason": "Replaced",
+        "message": "Run newer of its group took its place.",
+        "lastTransitionTime": at(seconds),
+    }
+
+
+def ended(seconds, *, gate=None, told=None, spec=None, **seen):
+    """Judge a run that started at 0 so many seconds later; give the reason, if it has ended."""
+    status = {"startTime": at(0), "gateTime": gate, "namespace": ENVIRONMENT}
+    status["conditions"] = [] if told is None else [told_at(told)]
+    body = a_run(**{**WHOLE, **(spec or {})}, status=status)
+    subject = Subject(parse_metadata(body), read_status(body), parse_spec(body))
+    whole = {"namespace": NAMESPACE_SEEN, "conductor": POD_SEEN, "summary": UNDER_WAY, **seen}
+    return ending(subject, subject.status, Seen(**whole), datetime.fromisoformat(at(seconds)))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "situation", "reason"),
+    [
+        pytest.param(70, {"gate": GATE}, None, id="it-goes-on"),
+        pytest.param(70, {"summary": None}, None, id="it-has-just-begun"),
+        pytest.param(70, {"gate": GATE, "summary": a_summary()}, "AllPassed", id="finished"),
+        pytest.param(
+            70,
+            {"summary": a_summary(), "spec": {"tests": [a_test(), a_test("missed")]}},
+            "ResultsLost",
+            id="finished-without-a-test",
+        ),
+        pytest.param(
+            70,
+            {"summary": a_summary(), "spec": {"faults": [a_fault()]}},
+            "FaultsNotProven",
+            id="finished-without-a-fault",
+        ),
+        pytest.param(
+            70,
+            {"summary": a_summary(), "spec": PROBED},
+            "ProbeNotChecked",
+            id="finished-without-a-probe",
+        ),
+        pytest.param(
+            70,
+            {"summary": a_summary(finished=None, environmentFailure=NO_IMAGE)},
+            "ImagePullFailed",
+            id="no-environment",
+        ),
+        pytest.param(
+            70,
+            {"gate": GATE, "summary": a_summary(), "told": 69},
+            "Replaced",
+            id="finished-as-it-was-told",
+        ),
+        pytest.param(70, {"gate": GATE, "told": 56}, None, id="it-may-undo-its-faults"),
+        pytest.param(70, {"gate": GATE, "told": 55}, "Replaced", id="but-no-longer-than-15-s"),
+        pytest.param(70, {"summary": None, "told": 70}, "Replaced", id="nothing-to-undo"),
+        pytest.param(70, {"told": 70}, None, id="a-conductor-that-makes-the-environment"),
+        pytest.param(
+            70, {"gate": GATE, "summary": None, "told": 70}, None, id="a-summary-that-was-deleted"
+        ),
+        pytest.param(70, {"refusal": REFUSED}, "QuotaExceeded", id="refused"),
+        pytest.param(70, {"namespace": None}, None, id="gone-and-made-again-before-the-gate"),
+        pytest.param(70, {"namespace": GOING}, None, id="going-before-the-gate"),
+        pytest.param(
+            70, {"gate": GATE, "namespace": GOING}, "EnvironmentLost", id="going-after-the-gate"
+        ),
+        pytest.param(
+            70, {"gate": GATE, "namespace": None}, "EnvironmentLost", id="gone-after-the-gate"
+        ),
+        pytest.param(70, {"gate": GATE, "conductor": SUCCEEDED}, "ConductorFailed", id="silence"),
+        pytest.param(
+            70,
+            {"gate": GATE, "conductor": SUCCEEDED, "namespace": GOING},
+            "EnvironmentLost",
+            id="what-took-the-conductor-too-comes-first",
+        ),
+        pytest.param(
+            700,
+            {"gate": GATE, "conductor": SUCCEEDED, "spec": {"timeouts": {"tests": "1m"}}},
+            "ConductorFailed",
+            id="what-made-it-late-comes-before-that-it-is",
+        ),
+    ],
+)
+def test_a_run_that_has_started_ends_when_it_must_and_not_before(seconds, situation, reason):
+    judgement = ended(seconds, **situation)
+    assert (judgement.reason if judgement else None) == reason
+
+
+@pytest.mark.parametrize(
+    ("situation", "message"),
+    [
+        ({"told": 55}, "Run newer of its group took its place."),
+        ({"refusal": REFUSED}, "The quota is full."),
+        ({"namespace": GOING}, f"Namespace {ENVIRONMENT} was deleted while the tests ran."),
+        (
+            {"spec": {"timeout": "1m"}},
+            "spec.timeout of 1m is over. Raise it, or see in status.services and status.tests what"
+            " took so long. The conductor runs, but has said nothing since"
+            f" {UNDER_WAY['updatedAt']}: see the log of pod seatrial-conductor.",
+        ),
+    ],
+)
+def test_what_ends_a_run_is_said_in_its_message(situation, message):
+    assert ended(70, gate=GATE, **situation).message == message
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import TypeVar
 from seatrial.api import names
 from seatrial.api.errors import ClusterError, ConflictError, InvalidSpecError
 from seatrial.api.run import Metadata, parse_spec
-from seatrial.api.spec import RunSpec
+from seatrial.api.spec import MUTABLE, RunSpec
 from seatrial.api.status import RunStatus
 from seatrial.api.verdict import Phase
 from seatrial.app.metrics import Metrics
@@ -188,8 +188,10 @@ class Reconciler:
         if metadata.generation != entry.generation:
             entry.is_small = len(json.dumps(entry.record.run.get("spec"))) <= _SMALL
             read = partial(_spec, entry.record.run, self.settings, check=not status.start_time)
-            entry.spec, entry.problem = await self._aside(entry, read)
-            entry.generation = metadata.generation
+            spec, entry.problem = await self._aside(entry, read)
+            if _is_another(spec, entry.spec):
+                entry.blueprint = None
+            entry.spec, entry.generation = spec, metadata.generation
         if self._needs_blueprint(uid, metadata, status, entry):
             entry.blueprint, entry.problem = await self._draw(metadata, entry)
         elif status.gate_time is not None or status.verdict is not None:
@@ -324,6 +326,15 @@ def _spec(
         return None, error
     problems = validate(spec, None, limits(settings)) if check else []
     return spec, InvalidSpecError(problems) if problems else None
+
+
+def _is_another(spec: RunSpec | None, before: RunSpec | None) -> bool:
+    """Tell whether more has changed than may change once a run has started."""
+    return any(
+        getattr(spec, name, None) != getattr(before, name, None)
+        for name, info in RunSpec.model_fields.items()
+        if info.alias not in MUTABLE
+    )
 
 
 def _ends_unheard(subject: Subject, planned: Plan, entry: Entry) -> bool:

@@ -45,11 +45,6 @@ def deadline(spec: RunSpec, status: RunStatus) -> Deadline:
     return min(phase, whole, key=lambda each: each.at)
 
 
-def backstop(spec: RunSpec | None, status: RunStatus) -> datetime | None:
+def backstop(spec: RunSpec, status: RunStatus) -> datetime:
     """Say when the operator ends a run that its conductor has not ended."""
-    return deadline(spec, status).at + CONDUCTOR_GRACE if spec else None
-
-
-def earliest(*moments: datetime | None) -> datetime | None:
-    """Give the first of the moments there are."""
-    return min((moment for moment in moments if moment is not None), default=None)
+    return deadline(spec, status).at + CONDUCTOR_GRACE

@@ -9,7 +9,7 @@ from seatrial.api.spec import RunSpec
 from seatrial.api.status import Condition, RunStatus
 from seatrial.api.verdict import Cause, Judgement, judge
 from seatrial.plan.conditions import Type, find
-from seatrial.plan.deadlines import ABORT_GRACE, CONDUCTOR_GRACE, deadline
+from seatrial.plan.deadlines import ABORT_GRACE, backstop, deadline
 from seatrial.plan.liveness import describe, health
 from seatrial.plan.seen import Seen, Subject
 from seatrial.plan.selection import selected
@@ -17,13 +17,16 @@ from seatrial.plan.selection import selected
 
 def aborting(status: RunStatus) -> Condition | None:
     """Give the condition that says that, since when and why the run is being aborted."""
-    condition = find(status.conditions, Type.ABORTING)
-    return condition if condition is not None and condition.status == "True" else None
+    return find(status.conditions, Type.ABORTING)
 
 
 def ending(subject: Subject, status: RunStatus, seen: Seen, now: datetime) -> Judgement | None:
     """
     Judge a started run if it has come to its end; None while it goes on.
+
+    First, what cannot be made or judged as written: by the API server a spec stays as it is once
+    the run has started, but an operator that is new, or set otherwise, may find more in it, or
+    what it names may be gone. Once the gate is open there is nothing left to make.
 
     1. The conductor says that the tests have ended, or that there is no environment to test.
     2. Something ends the run that the conductor cannot know of, or is not there to say.
@@ -31,8 +34,7 @@ def ending(subject: Subject, status: RunStatus, seen: Seen, now: datetime) -> Ju
     """
     spec = subject.spec
     if spec is None or (subject.problem is not None and status.gate_time is None):
-        problem = subject.problem or "spec: cannot be read."
-        return judge(seen.summary, error=Cause(Reason.INVALID_SPEC, str(problem)))
+        return judge(seen.summary, error=Cause(Reason.INVALID_SPEC, str(subject.problem)))
     abort = _abort(status, seen, now)
     summary = seen.summary
     if summary and (summary["finished"] or summary["environmentFailure"]):
@@ -90,7 +92,7 @@ def _lost(status: RunStatus, seen: Seen) -> Cause | None:
 
 
 def _late(spec: RunSpec, status: RunStatus, seen: Seen, now: datetime) -> Cause | None:
-    end = deadline(spec, status)
-    if now < end.at + CONDUCTOR_GRACE:
+    if now < backstop(spec, status):
         return None
-    return Cause(Reason.TIMED_OUT, end.message + describe(seen.conductor, seen.summary))
+    message = deadline(spec, status).message + describe(seen.conductor, seen.summary)
+    return Cause(Reason.TIMED_OUT, message)

@@ -11,7 +11,7 @@ from seatrial.api.status import RunStatus
 from seatrial.api.verdict import Cause, Judgement, Phase, judge
 from seatrial.plan import cleanup, conditions
 from seatrial.plan.conditions import Claim, Type
-from seatrial.plan.deadlines import ABORT_GRACE, backstop, earliest
+from seatrial.plan.deadlines import ABORT_GRACE, backstop
 from seatrial.plan.ending import aborting, ending
 from seatrial.plan.liveness import Health, health
 from seatrial.plan.queueing import before_start
@@ -68,22 +68,21 @@ def _started(subject: Subject, seen: Seen, now: datetime, settings: PlanSettings
     judgement = ending(subject, status, seen, now)
     if judgement is not None:
         return _end(subject, status, judgement, seen, now)
+    assert subject.spec is not None  # or it has ended
     status = sealed(_progress_status(subject, status, now), seen)
     pod = health(seen.conductor, now)
     faults = due(subject, status, seen, now)
-    return Plan(
+    planned = Plan(
         status,
         finalizer=None if names.FINALIZER in subject.metadata.finalizers else True,
         undo=faults.undo,
         apply=missing_objects(subject, status, seen, settings),
         delete=_replacement(status, seen, pod),
-        wake_at=earliest(
-            backstop(subject.spec, status),
-            _abort_deadline(status),
-            pod.look_again,
-            faults.look_again,
-        ),
+        wake_at=backstop(subject.spec, status),
     )
+    for moment in (_abort_deadline(status), pod.look_again, faults.look_again):
+        planned = planned.waking(moment)
+    return planned
 
 
 def _abort_status(subject: Subject, status: RunStatus, seen: Seen, now: datetime) -> RunStatus:

@@ -94,7 +94,7 @@ def told(seen: Seen, status: RunStatus) -> SummaryDoc | None:
         return None
     before = {fault.name: fault for fault in status.faults}
     faults = [_told(fault, seen, before.get(fault["name"])) for fault in summary["faults"]]
-    return {**summary, "faults": faults} if faults != summary["faults"] else summary
+    return {**summary, "faults": faults}
 
 
 def noted(status: RunStatus, summary: SummaryDoc | None) -> RunStatus:
