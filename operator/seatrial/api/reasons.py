@@ -63,7 +63,7 @@ class Reason(StrEnum):
     )
     INVALID_SPEC = (
         "InvalidSpec",
-        "The run cannot work as written; no test has begun.",
+        "The run cannot work as written.",
         "The message names the field and the remedy; `seatrial validate FILE` lists every problem.",
     )
     ENVIRONMENT_FAILED = (
