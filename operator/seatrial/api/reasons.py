@@ -64,7 +64,8 @@ class Reason(StrEnum):
     INVALID_SPEC = (
         "InvalidSpec",
         "The run cannot work as written.",
-        "The message names the field and the remedy; `seatrial validate FILE` lists every problem.",
+        "The message names the field and the remedy; `seatrial validate FILE` lists every problem,"
+        " but for the limits of your cluster.",
     )
     ENVIRONMENT_FAILED = (
         "EnvironmentFailed",
