@@ -34,11 +34,14 @@ class As:
     url: str
     user: str = ""
 
-    def send(self, method: str, path: str, body: Json | None = None) -> tuple[int, Json]:
-        """Give the status and the answer."""
+    def send(
+        self, method: str, path: str, body: Json | list[Json] | None = None
+    ) -> tuple[int, Json]:
+        """Give the status and the answer; a patch is a merge patch, or a list of operations."""
         headers = {"Content-Type": "application/json"}
         if method == "PATCH":
-            headers["Content-Type"] = "application/merge-patch+json"
+            form = "json-patch" if isinstance(body, list) else "merge-patch"
+            headers["Content-Type"] = f"application/{form}+json"
         if self.user:
             headers["Impersonate-User"] = self.user
         content = None if body is None else json.dumps(body)
@@ -306,6 +309,96 @@ def test_the_operator_may_do_nothing_else_even_as_cluster_admin(operator, reques
     status, answer = operator.send(method, f"{path}?dryRun=All", body)
     assert "ValidatingAdmissionPolicy 'seatrial-operator'" in answer.get("message", ""), answer
     assert status == 403
+
+
+DEEP = {"parallel": [{"steps": [{"set": {"a": "1"}}]}]}
+STARTED = {
+    "apiVersion": "seatrial.dev/v1alpha1",
+    "kind": "IntegrationTestRun",
+    "metadata": {
+        "name": "started",
+        "namespace": "shop",
+        "finalizers": ["seatrial.dev/environment"],
+    },
+    "spec": {
+        "tests": [
+            {"name": "deep", "scenario": [DEEP]},
+            {"name": "json", "scenario": [{"http": {"post": "http://a.b/", "json": {"a": 1}}}]},
+            {"name": "matrix", "matrix": {"size": [1, 2]}, "scenario": [{"set": {"a": "1"}}]},
+        ],
+        "snapshots": {"content": {"a": {"b": 1}}},
+    },
+}
+
+
+def put(path: str, value: Any) -> list[Json]:
+    return [{"op": "replace", "path": path, "value": value}]
+
+
+@pytest.fixture(scope="module")
+def started(admin: As) -> As:
+    """Make a run that has started, and wait until the rule for it holds."""
+    status, answer = admin.send("POST", f"{RUNS}?fieldValidation=Strict", STARTED)
+    assert status == 201, answer
+    status, answer = admin.send("PATCH", f"{RUNS}/started/status", {"status": {"phase": "Running"}})
+    assert status == 200, answer
+    deadline = time.monotonic() + 120
+    while edited(admin, put("/spec/tests/0/scenario/0/parallel", []))[0] != 422:
+        assert time.monotonic() < deadline, "not in force after 120 s"
+    return admin
+
+
+def edited(user: As, patch: list[Json]) -> tuple[int, str]:
+    status, answer = user.send("PATCH", f"{RUNS}/started?dryRun=All", patch)
+    return status, answer.get("message", "")
+
+
+SAME = "spec cannot change once the run has started, except suspend, abort, priority,"
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        pytest.param(
+            put("/spec/tests/0/scenario/0/parallel/0/steps/0/set/a", "2"), id="steps-inside-steps"
+        ),
+        pytest.param(put("/spec/tests/1/scenario/0/http/json/a", 2), id="json"),
+        pytest.param(put("/spec/tests/2/matrix/size/0", 3), id="matrix"),
+        pytest.param(put("/spec/snapshots/content/a/b", 2), id="content-of-snapshots"),
+        pytest.param([{"op": "remove", "path": "/spec/snapshots"}], id="something-taken-away"),
+        pytest.param([{"op": "add", "path": "/spec/parallelism", "value": 4}], id="a-number"),
+    ],
+)
+def test_a_run_that_has_started_stays_as_it_is_in_every_part(started, patch):
+    status, message = edited(started, patch)
+    assert (status, SAME in message) == (422, True), message
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("suspend", True),
+        ("abort", True),
+        ("priority", 3),
+        ("keepEnvironment", {"onFailure": "1h"}),
+        ("ttlAfterFinished", "1h"),
+    ],
+)
+def test_what_may_change_of_a_run_that_has_started_may_change(started, field, value):
+    status, message = edited(started, [{"op": "add", "path": f"/spec/{field}", "value": value}])
+    assert status == 200, message
+
+
+def test_the_finalizer_of_a_run_that_has_started_may_go(started, operator):
+    patch = [{"op": "remove", "path": "/metadata/finalizers"}]
+    status, message = edited(operator, patch)
+    assert status == 200, message
+
+
+def test_a_run_in_the_queue_may_change(started):
+    spec = {"tests": [{"name": "t", "scenario": [DEEP]}]}
+    status, answer = started.send("PATCH", f"{RUNS}/mine?dryRun=All", {"spec": spec})
+    assert status == 200, answer
 
 
 def test_nobody_else_is_confined(admin):

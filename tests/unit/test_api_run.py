@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from seatrial.api.errors import InvalidSpecError, SpecError
-from seatrial.api.run import parse_metadata, parse_run, parse_status
+from seatrial.api.run import parse_metadata, parse_run, parse_spec, parse_status, steered
 from seatrial.api.spec import PodSecurity
 from seatrial.api.verdict import Phase, Verdict
 
@@ -223,3 +223,11 @@ def test_as_many_steps_as_a_run_may_have_are_read():
     tests = [a_test("a", scenario=[group] * 16), a_test("b", scenario=[group] * 15)]
 
     assert len(parse_run(a_run(tests=[*tests, a_test("c", scenario=[step] * 8)])).spec.tests) == 3
+
+
+@pytest.mark.parametrize("changed", [{"abort": "x"}, {"priority": 7}])
+def test_of_a_run_that_has_started_only_what_may_change_is_read(changed):
+    began = parse_spec(a_run())
+    now = steered(began, {"spec": {"tests": "nonsense", "timeout": "1s"} | changed})
+    expected = {"priority": changed.get("priority", 0), "abort": False}
+    assert now == began.model_copy(update=expected)

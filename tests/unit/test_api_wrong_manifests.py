@@ -17,7 +17,8 @@ def test_a_wrong_manifest_is_explained_in_one_line_with_field_and_remedy(wrong):
     assert wrong.says.startswith("spec.")
 
 
-def test_there_are_at_least_sixty_and_most_are_refused_by_the_api_server():
+def test_there_are_at_least_sixty_and_most_that_it_can_read_are_refused_by_the_api_server():
+    """Of all, about half are: `manifests` are a text to it, and nothing in them can be refused."""
     by = Counter(wrong.refused_by for wrong in WRONG if "manifests[" not in wrong.says)
 
     assert sum(by.values()) >= 60

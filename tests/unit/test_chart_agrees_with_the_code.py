@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from seatrial.api.spec import MUTABLE
 from seatrial.app.settings import read_settings
 
 ROOT = Path(__file__).parent.parent.parent
@@ -30,6 +31,12 @@ def settings_of(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, d
 def test_the_chart_installs_the_same_definition_as_kubectl():
     installed = (CHART / "files" / "integrationtestruns.yaml").read_text()
     assert installed == (ROOT / "crds" / "seatrial.dev_integrationtestruns.yaml").read_text()
+
+
+def test_the_chart_fixes_what_the_definition_fixes():
+    policy = (CHART / "templates" / "runpolicy.yaml").read_text()
+    mutable = re.search(r'name: mutable\n +expression: "(.*)"\n', policy)[1].replace("\\", "")
+    assert tuple(json.loads(mutable)) == MUTABLE
 
 
 def test_the_chart_the_operator_and_the_package_have_one_version():

@@ -132,6 +132,20 @@ def test_the_run_document_must_fit_into_a_configmap():
     )
 
 
+def test_without_a_cluster_it_is_said_what_a_gateway_cannot_carry():
+    ports = ", ".join(f"{{name: {'p' * 600}{n}, port: {n}}}" for n in range(1, 201))
+    spec = f"{{selector: {{a: b}}, ports: [{ports}]}}"
+    inline = f"{{apiVersion: v1, kind: Service, metadata: {{name: orders}}, spec: {spec}}}"
+    services = [a_service("orders", manifests={"inline": inline})]
+    faults = [
+        a_fault(target={"service": "orders"}, latency={"delay": "1s"}, **{"for": "5s"}),
+    ]
+    message = "spec.faults: have targets with more ports and sources than a gateway can carry."
+
+    problems = found_problems(None, services=services, faults=faults)
+    assert f"{message} Make several runs of it." in problems
+
+
 def test_the_first_problem_is_told_and_the_others_are_counted():
     run = parse_run(a_run(podSecurity="baseline", faults=[a_fault(when={"manual": {}})]))
 

@@ -63,8 +63,9 @@ class Reason(StrEnum):
     )
     INVALID_SPEC = (
         "InvalidSpec",
-        "The run cannot work as written; no test has begun.",
-        "The message names the field and the remedy; `seatrial validate FILE` lists every problem.",
+        "The run cannot work as written.",
+        "The message names the field and the remedy; `seatrial validate FILE` lists every problem,"
+        " but for the limits of your cluster.",
     )
     ENVIRONMENT_FAILED = (
         "EnvironmentFailed",

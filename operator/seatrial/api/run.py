@@ -15,7 +15,7 @@ from seatrial.api.explain import explain
 from seatrial.api.nesting import excess_of_levels
 from seatrial.api.nulls import nulls
 from seatrial.api.rules import broken_rules
-from seatrial.api.spec import RunSpec
+from seatrial.api.spec import MUTABLE, RunSpec
 from seatrial.api.status import RunStatus
 from seatrial.api.unread_steps import excess_of_steps
 
@@ -127,6 +127,27 @@ def parse_spec(manifest: Mapping[str, Any]) -> RunSpec:
         raise InvalidSpecError(explain(error, "spec")) from None
     _raise_any(broken_rules(parsed, "spec"))
     return parsed
+
+
+def steered(began: RunSpec, manifest: Mapping[str, Any]) -> RunSpec:
+    """
+    Take over what may change of a run that has started; the rest is as it began.
+
+    The API server sees to that where it can, but the CRD's rules do not see all of a spec, and the
+    chart's policy need not be there. What has changed in spite of them is not even read.
+    """
+    given = manifest.get("spec") or {}
+    try:
+        asked = RunSpec.model_validate(
+            _ANY | {name: given[name] for name in MUTABLE if name in given}
+        )
+    except ValidationError:  # by a CRD that is not this operator's
+        return began
+    mutable = [name for name, info in RunSpec.model_fields.items() if info.alias in MUTABLE]
+    return began.model_copy(update={name: getattr(asked, name) for name in mutable})
+
+
+_ANY = {"tests": [{"name": "any", "container": {"image": "any"}}]}
 
 
 def _raise_any(problems: Iterable[SpecError]) -> None:

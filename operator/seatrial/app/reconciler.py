@@ -13,8 +13,8 @@ from typing import TypeVar
 
 from seatrial.api import names
 from seatrial.api.errors import ClusterError, ConflictError, InvalidSpecError
-from seatrial.api.run import Metadata, parse_spec
-from seatrial.api.spec import MUTABLE, RunSpec
+from seatrial.api.run import Metadata, parse_spec, steered
+from seatrial.api.spec import RunSpec
 from seatrial.api.status import RunStatus
 from seatrial.api.verdict import Phase
 from seatrial.app.metrics import Metrics
@@ -186,12 +186,8 @@ class Reconciler:
         metadata = entry.metadata
         status = read_status(entry.record.run)
         if metadata.generation != entry.generation:
-            entry.is_small = len(json.dumps(entry.record.run.get("spec"))) <= _SMALL
-            read = partial(_spec, entry.record.run, self.settings, check=not status.start_time)
-            spec, entry.problem = await self._aside(entry, read)
-            if _is_another(spec, entry.spec):
-                entry.blueprint = None
-            entry.spec, entry.generation = spec, metadata.generation
+            await self._read_spec(entry, check=not status.start_time)
+            entry.generation = metadata.generation
         if self._needs_blueprint(uid, metadata, status, entry):
             entry.blueprint, entry.problem = await self._draw(metadata, entry)
         elif status.gate_time is not None or status.verdict is not None:
@@ -200,6 +196,16 @@ class Reconciler:
         return Subject(
             metadata, status, entry.spec, entry.blueprint, entry.problem, entry.spares or {}
         )
+
+    async def _read_spec(self, entry: Entry, *, check: bool) -> None:
+        """Read the spec; one that has started goes on by what it began with."""
+        if entry.spec is not None and not check:
+            entry.spec = steered(entry.spec, entry.record.run)
+            return
+        entry.is_small = len(json.dumps(entry.record.run.get("spec"))) <= _SMALL
+        read = partial(_spec, entry.record.run, self.settings, check=check)
+        entry.spec, entry.problem = await self._aside(entry, read)
+        entry.blueprint = None
 
     async def _keep_spares(self, metadata: Metadata, entry: Entry) -> None:
         """Keep what faults remove and nobody may read; an operator that is new works it out."""
@@ -326,15 +332,6 @@ def _spec(
         return None, error
     problems = validate(spec, None, limits(settings)) if check else []
     return spec, InvalidSpecError(problems) if problems else None
-
-
-def _is_another(spec: RunSpec | None, before: RunSpec | None) -> bool:
-    """Tell whether more has changed than may change once a run has started."""
-    return any(
-        getattr(spec, name, None) != getattr(before, name, None)
-        for name, info in RunSpec.model_fields.items()
-        if info.alias not in MUTABLE
-    )
 
 
 def _ends_unheard(subject: Subject, planned: Plan, entry: Entry) -> bool:

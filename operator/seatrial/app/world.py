@@ -82,8 +82,9 @@ class World:
     """
     Everything the operator remembers.
 
-    It grows with the runs that are not over. Of finished ones only phase and verdict are kept, for
-    the metrics.
+    It grows with the runs that are not over. Of finished ones phase and verdict are kept, for the
+    metrics, the version, and where those are that are to be deleted one day: with all that comes
+    with it the operator grows by about 10 KiB for each (docs/performance.md).
     """
 
     def __init__(self, queue: WorkQueue, limit: int) -> None:

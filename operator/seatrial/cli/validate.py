@@ -1,4 +1,4 @@
-"""``seatrial validate``: everything the operator would say of a run, without a cluster."""
+"""``seatrial validate``: what the operator would say of a run, but for its own Helm values."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from seatrial.cli.submit import prepare
 
 Json = dict[str, Any]
 
-HELP = "say everything the operator would say of a run, without a cluster"
+HELP = "say what the operator would say of a run, but for limits in its Helm values"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument("files", metavar="FILE", nargs="+", help="files with runs; - for stdin")
     parser.add_argument(
-        "--cluster", action="store_true", help="also ask the cluster's API server, changing nothing"
+        "--cluster",
+        action="store_true",
+        help="also look for what it refers to, and ask the API server, changing nothing",
     )
 
 
@@ -71,7 +73,8 @@ def problems_of(
             found[key] = here[key]
         elif cluster is not None:
             found |= _look_up(cluster, _namespace(manifest, cluster), key)
-    # What the cluster's operator allows is not known here, so that is for the operator to say.
+    # What the cluster's operator allows is not known here, so that is for the operator to say:
+    # who applies runs may not read its values.
     limits = Limits(frozenset(PodSecurity), FaultCeiling(delegated=None))
     problems = validate(spec, found, limits)
     if problems or cluster is None:

@@ -135,9 +135,6 @@ def draw(metadata: Metadata, spec: RunSpec, found: Found, settings: PlanSettings
     )
     fronts = {each.name: fronts_of(each.spec, each.objects) for each in services}
     gateway = plan_gateway(spec.faults, fronts)
-    if gateway is not None and gateway.is_too_large:
-        problem = "have targets with more ports and sources than a gateway can carry."
-        raise InvalidSpecError([SpecError("spec.faults", problem, "Make several runs of it.")])
     return Blueprint(metadata, spec, services, found, gateway)
 
 

@@ -24,9 +24,10 @@ def ending(subject: Subject, status: RunStatus, seen: Seen, now: datetime) -> Ju
     """
     Judge a started run if it has come to its end; None while it goes on.
 
-    First, what cannot be made or judged as written: by the API server a spec stays as it is once
-    the run has started, but an operator that is new, or set otherwise, may find more in it, or
-    what it names may be gone. Once the gate is open there is nothing left to make.
+    First, what cannot be made or judged as written. A run that has started goes on by the spec it
+    began with, but an operator that is new knows only what it finds: it may be set otherwise, what
+    the spec names may be gone, or the spec itself was changed behind the API server's rules. Once
+    the gate is open there is nothing left to make, so only one that cannot be read ends the run.
 
     1. The conductor says that the tests have ended, or that there is no environment to test.
     2. Something ends the run that the conductor cannot know of, or is not there to say.
@@ -34,7 +35,11 @@ def ending(subject: Subject, status: RunStatus, seen: Seen, now: datetime) -> Ju
     """
     spec = subject.spec
     if spec is None or (subject.problem is not None and status.gate_time is None):
-        return judge(seen.summary, error=Cause(Reason.INVALID_SPEC, str(subject.problem)))
+        message = str(subject.problem)
+        if status.gate_time is not None:
+            changed = "The spec was changed after the tests had begun, and cannot be read"
+            message = f"{changed}: {message}"
+        return judge(seen.summary, error=Cause(Reason.INVALID_SPEC, message))
     abort = _abort(status, seen, now)
     summary = seen.summary
     if summary and (summary["finished"] or summary["environmentFailure"]):

@@ -17,7 +17,7 @@ from seatrial.plan.delegation import resource_problems
 from seatrial.plan.envoy_size import MAX_BYTES, envoy_bytes
 from seatrial.plan.fault_targets import target_problems
 from seatrial.plan.fronts import carried
-from seatrial.plan.gateway import MAX_LISTENERS, carried_services, is_needed
+from seatrial.plan.gateway import MAX_LISTENERS, carried_services, is_needed, plan_gateway
 from seatrial.plan.nesting import steps_of, steps_of_scenarios
 from seatrial.plan.parts import Part
 from seatrial.plan.settings import FaultCeiling
@@ -55,6 +55,7 @@ def fault_problems(
         yield from _repetition(fault, spec, field)
     yield from _too_many_ports(spec, parts)
     yield from _too_much_for_envoy(spec, parts)
+    yield from _too_much_for_the_gateway(spec, parts)
     yield from _ambiguous(spec)
     yield from _circle(spec)
     yield from _nobody_starts(spec)
@@ -78,6 +79,13 @@ def _too_much_for_envoy(spec: RunSpec, parts: Mapping[str, Part]) -> Iterator[Sp
         problem += f" at most {MAX_BYTES // 1024} KiB can be kept."
         remedy = "Name target.port, fewer services in target.from, or make several runs of it."
         yield SpecError("spec.faults", problem, remedy)
+
+
+def _too_much_for_the_gateway(spec: RunSpec, parts: Mapping[str, Part]) -> Iterator[SpecError]:
+    gateway = plan_gateway(spec.faults, {name: part.fronts for name, part in parts.items()})
+    if gateway is not None and gateway.is_too_large:
+        problem = "have targets with more ports and sources than a gateway can carry."
+        yield SpecError("spec.faults", problem, "Make several runs of it.")
 
 
 def _moment(fault: Fault, spec: RunSpec, field: str) -> Iterator[SpecError]:
