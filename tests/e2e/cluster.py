@@ -19,7 +19,7 @@ Json = dict[str, Any]
 RUNS = f"/apis/{API_VERSION}"
 # What the tests create themselves; everything else is made by Seatrial.
 PLURALS = {"IntegrationTestRun": PLURAL}
-PATIENCE_S = 45.0
+PATIENCE_S = 120.0  # with a busy machine
 STARTING = (401, 429, 500, 503)  # answers of a server that is not quite there yet
 OPERATOR_LABELS = "app.kubernetes.io/name=seatrial,app.kubernetes.io/component=operator"
 
@@ -281,13 +281,13 @@ class Run:
         status: Json = items[0].get("status", {})
         return status
 
-    def finished(self, timeout_s: float = 300) -> Json:
+    def finished(self, timeout_s: float = 420) -> Json:
         """Wait for the verdict, and give the status."""
         return self.wait(
             lambda status: condition(status, "Finished") == "True", "Finished", timeout_s
         )
 
-    def in_phase(self, phase: str, timeout_s: float = 120) -> Json:
+    def in_phase(self, phase: str, timeout_s: float = 240) -> Json:
         """Wait for a phase, and give the status."""
         return self.wait(lambda status: status.get("phase") == phase, f"phase {phase}", timeout_s)
 
@@ -299,7 +299,7 @@ class Run:
         """Ask for its deletion."""
         self.cluster.delete(self.path)
 
-    def gone(self, timeout_s: float = 180) -> None:
+    def gone(self, timeout_s: float = 300) -> None:
         """Wait until it and its namespace are gone."""
         self.cluster.wait(
             f"{RUNS}/namespaces/{self.namespace}/{PLURAL}",

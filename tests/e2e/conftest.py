@@ -59,7 +59,7 @@ def cluster(kubeconfig: str) -> Iterator[Cluster]:
         "/api/v1/namespaces",
         lambda items: not any(SESSION in each["metadata"]["name"] for each in items),
         "the namespaces of these tests are gone",
-        120,
+        300,
         labelSelector=LABEL,
     )
     cluster.wait(
@@ -68,7 +68,7 @@ def cluster(kubeconfig: str) -> Iterator[Cluster]:
             not any(SESSION in each["metadata"]["labels"][LABEL_RUN_NAMESPACE] for each in items)
         ),
         "the namespaces of their runs are gone",
-        120,
+        300,
         labelSelector=LABEL_RUN_NAMESPACE,
     )
     cluster.close()
@@ -144,7 +144,7 @@ def shared_desk(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[De
 @pytest.fixture(scope="module")
 def status(run: Run) -> Json:
     """Give the status in which the module's ``run`` has ended."""
-    return run.finished(timeout_s=300)
+    return run.finished()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -44,7 +44,7 @@ class Release:
         """Install it or upgrade it, and wait until it is ready."""
         helm(
             "upgrade", "--install", RELEASE, str(CHART), "-n", NAMESPACE, "-f", str(self.values),
-            *(word for each in settings for word in ("--set", each)), "--wait", "--timeout=120s",
+            *(word for each in settings for word in ("--set", each)), "--wait", "--timeout=300s",
             kubeconfig=self.kubeconfig,
         )  # fmt: skip
 
@@ -68,7 +68,7 @@ def new_holder(cluster: Cluster, candidates: set[str]) -> str:
         return any(each["spec"].get("holderIdentity") in candidates for each in leases)
 
     (lease,) = cluster.wait(
-        LEASES, taken, "an operator leads", 60, fieldSelector="metadata.name=seatrial-operator"
+        LEASES, taken, "an operator leads", 120, fieldSelector="metadata.name=seatrial-operator"
     )
     return str(lease["spec"]["holderIdentity"])
 
@@ -81,8 +81,9 @@ def operators(cluster: Cluster) -> set[str]:
 
 def test_a_standby_takes_over_in_the_middle_of_a_run(release, cluster: Cluster, desk: Desk):
     release.upgrade("ha.enabled=true")
+    # Ready is enough for Helm; those of before may be there a moment longer.
+    cluster.wait(PODS, lambda _: len(operators(cluster)) == 2, "there are two operators", 120)
     pair = operators(cluster)
-    assert len(pair) == 2
     leader = new_holder(cluster, pair)
     run = desk.example("hello")
     run.in_phase("Provisioning")
@@ -98,6 +99,7 @@ def test_the_runs_outlive_the_chart_and_the_next_one_knows_them(
     before = desk.run("before", TRIVIAL)
     before.in_phase("Finished")
     release.uninstall()
+    wait_until_operators_are_gone(cluster)
     assert cluster.get(DEPLOYMENT) is None
     definition = cluster.get(CRD)
     assert definition is not None
@@ -170,7 +172,7 @@ def test_who_has_a_standard_role_of_a_namespace_has_it_for_runs(
         return bool(cluster.call("POST", path, review)["status"]["allowed"])
 
     # The API server learns of the binding, and of what the roles are made of, a moment later.
-    give_up = time.monotonic() + 30
+    give_up = time.monotonic() + 120
     while not all(map(may, allowed)) and time.monotonic() < give_up:
         time.sleep(0.2)
     assert {verb for verb in READS | WRITES | {"deletecollection"} if may(verb)} == allowed
@@ -197,7 +199,7 @@ def localcluster(command: str, kubeconfig: str, values: Json) -> None:
 
 
 def wait_until_operators_are_gone(cluster: Cluster) -> None:
-    cluster.wait(PODS, lambda pods: not pods, "no operator is left", 60)
+    cluster.wait(PODS, lambda pods: not pods, "no operator is left", 120)
 
 
 def test_on_a_cluster_that_is_there_nothing_is_touched_but_seatrials_own(

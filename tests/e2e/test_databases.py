@@ -13,4 +13,4 @@ from tests.support.documented import runs_of
 def test_what_a_page_shows_passes_in_the_cluster(desk: Desk, page: str) -> None:
     made = [run_of(desk, run["metadata"]["name"], run["spec"]) for run in runs_of(page)]
     for each in made:
-        assert_passed(each, each.finished(240))
+        assert_passed(each, each.finished())

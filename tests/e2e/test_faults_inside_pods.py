@@ -44,6 +44,8 @@ def pod(**container: object) -> Json:
         http={"http": 7080},
         wire={"wire": 8000},
         udp={"datagrams": 8001},
+        # Where no packet arrives, its readiness probe fails, and it is to be reached at once again.
+        service={"publishNotReadyAddresses": True},
         container={
             "resources": {"requests": {"cpu": "200m", "memory": "32Mi"}, "limits": LIMITS},
             "volumeMounts": [{"name": "data", "mountPath": "/data"}],
@@ -56,7 +58,7 @@ def pod(**container: object) -> Json:
 def headless() -> Json:
     """Give a service whose clients connect to its pod: no gateway can stand before that."""
     ports = [{"name": "wire", "port": 8100, "targetPort": "wire"}]
-    service = {"clusterIP": "None", "ports": ports}
+    service = {"clusterIP": "None", "ports": ports, "publishNotReadyAddresses": True}
     return peer_manifests("headless", wire={"wire": 8100}, service=service)
 
 

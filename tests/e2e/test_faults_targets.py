@@ -142,7 +142,7 @@ def test_pods_are_hit_by_share_and_label_and_one_that_is_gone_is_an_error(desk: 
     run.wait(lambda status: bool(status.get("namespace")), "a namespace")
     pods = f"/api/v1/namespaces/{run.environment}/pods"
     is_made = lambda items: any(each["metadata"]["name"] == "web-2" for each in items)  # noqa: E731
-    run.cluster.wait(pods, is_made, "pod web-2", 60)
+    run.cluster.wait(pods, is_made, "pod web-2", 180)
     run.cluster.patch(f"{pods}/web-2", {"metadata": {"labels": LEADER}})
     status = run.finished(timeout_s=290)
 

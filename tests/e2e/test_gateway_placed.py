@@ -98,7 +98,7 @@ tests:
 - name: long
   scenario:
   - http: {{get: "http://web/gone"}}
-    eventually: {{within: 10s}}
+    eventually: {{within: 20s}}
     expect: ["response.status == 404", "response.elapsed > duration('1h')"]
 - name: last
   scenario:

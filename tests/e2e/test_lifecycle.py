@@ -53,7 +53,7 @@ def test_a_deleted_run_leaves_nothing(phase: str, desk: Desk) -> None:
     elif phase == "Finished":
         run.in_phase("Running")
         run.change(abort=True)
-        run.finished(timeout_s=90)
+        run.finished(timeout_s=180)
         run.delete()
     else:
         run.in_phase(phase)
@@ -68,13 +68,13 @@ def test_an_aborted_run_ends_soon_as_aborted(phase: str, desk: Desk) -> None:
     run = desk.run("aborted", ("suspend: true\n" if phase == "Queued" else "") + spec)
     run.in_phase(phase)
     run.change(abort=True)
-    status = run.finished(timeout_s=90)
+    status = run.finished(timeout_s=180)
     assert status["verdict"] == "Aborted"
     assert reason(status, "Finished") == "AbortRequested"
 
 
 def test_a_suspended_run_waits_in_the_queue_and_before_its_next_test(desk: Desk) -> None:
-    run = desk.run("suspended", "suspend: true\n" + slow(ready_after_s=3, path="", test_s=30))
+    run = desk.run("suspended", "suspend: true\n" + slow(ready_after_s=15, path="", test_s=30))
     run.in_phase("Queued")
     assert desk.cluster.environments(uid(run)) == []
 
@@ -82,7 +82,7 @@ def test_a_suspended_run_waits_in_the_queue_and_before_its_next_test(desk: Desk)
     run.in_phase("Provisioning")
     run.change(suspend=True)
     # The environment still comes up; then the run holds before its first test.
-    held = run.wait(lambda now: condition(now, "EnvironmentReady") == "True", "ready", 60)
+    held = run.wait(lambda now: condition(now, "EnvironmentReady") == "True", "ready", 180)
     assert {test["outcome"] for test in held["tests"]} <= {"Pending"}
     with pytest.raises(AssertionError, match="not yet"):
         run.finished(timeout_s=4)
@@ -96,7 +96,7 @@ def test_a_newer_run_of_a_group_replaces_or_waits(desk: Desk) -> None:
     older = desk.run("older", replace + slow())
     older.in_phase("Running")
     newer = desk.run("newer", replace + slow(path=""))
-    status = older.finished(timeout_s=90)
+    status = older.finished(timeout_s=180)
     assert status["verdict"] == "Aborted"
     assert reason(status, "Finished") == "Replaced"
     assert "newer" in status["message"]
@@ -107,7 +107,7 @@ def test_a_kept_environment_stays_until_it_is_let_go(desk: Desk) -> None:
     run = desk.run("kept", "keepEnvironment: {onFailure: 1h}\n" + slow(test_s=1))
     status = run.finished()
     assert status["verdict"] == "Failed"
-    run.wait(lambda now: condition(now, "ReportAvailable") == "True", "a report", 30)
+    run.wait(lambda now: condition(now, "ReportAvailable") == "True", "a report", 120)
     environment = f"/api/v1/namespaces/{run.environment}"
     found = desk.cluster.get(environment)
     assert found is not None
@@ -116,7 +116,7 @@ def test_a_kept_environment_stays_until_it_is_let_go(desk: Desk) -> None:
     assert [pod["status"]["phase"] for pod in pods] == ["Running"]
 
     run.change(keepEnvironment={"onFailure": "0s"})
-    final = run.in_phase("Finished", timeout_s=120)
+    final = run.in_phase("Finished", timeout_s=240)
     assert condition(final, "CleanedUp") == "True"
     assert desk.cluster.get(environment) is None
     assert final["verdict"] == "Failed"
@@ -130,7 +130,7 @@ def test_a_finished_run_goes_after_its_ttl(desk: Desk) -> None:
 
 
 def test_a_namespace_that_will_not_go_is_diagnosed(desk: Desk) -> None:
-    run = desk.run("held", "timeouts: {cleanup: 3s}\n" + slow(ready_after_s=5, path=""))
+    run = desk.run("held", "timeouts: {cleanup: 3s}\n" + slow(ready_after_s=15, path=""))
     run.wait(lambda now: bool(now.get("namespace")), "a namespace")
     environment = run.environment
     # Before the run can end: in a namespace that is going nothing can be made any more.
@@ -150,10 +150,10 @@ def test_a_namespace_that_will_not_go_is_diagnosed(desk: Desk) -> None:
                 and "e2e.seatrial.dev/holds" in str(now["conditions"])
             ),
             "CleanedUp=False that names the finalizer",
-            60,
+            240,
         )
         assert status["verdict"] == "Passed"
     finally:
         path = f"/api/v1/namespaces/{environment}/configmaps/held"
         desk.cluster.patch(path, {"metadata": {"finalizers": None}})
-    run.wait(lambda now: condition(now, "CleanedUp") == "True", "clean", 60)
+    run.wait(lambda now: condition(now, "CleanedUp") == "True", "clean", 180)

@@ -21,7 +21,7 @@ def test_the_same_scenarios_end_as_on_a_laptop(desk: Desk) -> None:
         ],
     }
     run = run_of(desk, "messages", spec)
-    status = run.finished(timeout_s=360)
+    status = run.finished(timeout_s=420)
 
     ended = {each["name"]: each for each in status["tests"]}
     assert {name for name, each in ended.items() if each["outcome"] != "Passed"} == {BROKEN}, status

@@ -92,16 +92,16 @@ def test_log_metrics_and_events_tell_of_the_run_and_of_no_secret(desk: Desk) -> 
         fieldSelector=f"metadata.name={CONNECTIONS_SECRET}",
     )
     password = b64decode(drawn["data"]["db.password"]).decode()
-    status = run.finished(180)
+    status = run.finished()
     assert status["verdict"] == "Failed", status["message"]
     assert [each["outcome"] for each in status["tests"]] == ["Failed", "Failed"]
     assert "***" in status["tests"][0]["message"]  # it had something to hide
-    run.in_phase("Finished", 120)
+    run.in_phase("Finished", 240)
     cluster.wait(
         f"/api/v1/namespaces/{run.namespace}/events",
         lambda events: any(each["reason"] == "CleanedUp" for each in events),
         "the last event is told",
-        30,
+        120,
     )
 
     log, metrics, events = operator_log(cluster, tail=5000), metrics_of(cluster), told_of(run)

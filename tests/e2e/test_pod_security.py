@@ -56,7 +56,7 @@ def test_under_restricted_manifests_of_a_root_are_refused_before_anything_is_the
     desk: Desk,
 ) -> None:
     run = run_of(desk, "root", {"services": [plain()], "tests": [NEVER]})
-    status = run.finished(timeout_s=90)
+    status = run.finished(timeout_s=180)
     assert (status["verdict"], reason(status, "Finished")) == ("Error", "InvalidSpec")
     assert "spec.services[0].manifests[Deployment/plain]: container peer" in status["message"]
     assert "spec.podSecurity: baseline" in status["message"]

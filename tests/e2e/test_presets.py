@@ -100,7 +100,7 @@ def test_presets_survive_a_restart_under_use(desk: Desk, names: list[str]) -> No
     }
     run = run_of(desk, "presets", spec, the_suite())
 
-    status = run.finished(480)
+    status = run.finished(540)
 
     assert_passed(run, status)
     for fault in faults:
@@ -133,7 +133,7 @@ def test_a_password_is_known_to_steps_and_tests_and_written_nowhere(desk: Desk) 
         ],
     }
     run = run_of(desk, "password", spec)
-    run.in_phase("Running", 120)
+    run.in_phase("Running", 240)
     secret = run.cluster.get(f"/api/v1/namespaces/{run.environment}/secrets/{CONNECTIONS_SECRET}")
     assert secret is not None
     password = b64decode(secret["data"]["db.password"]).decode()
@@ -141,7 +141,7 @@ def test_a_password_is_known_to_steps_and_tests_and_written_nowhere(desk: Desk) 
     pods = run.cluster.items(f"/api/v1/namespaces/{run.environment}/pods")
     assert password not in json.dumps([maps, pods])
 
-    status = run.finished(120)
+    status = run.finished()
 
     assert_passed(run, status)
     logs = report_part(run, "logs.json.gz")

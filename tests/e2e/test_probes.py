@@ -113,7 +113,7 @@ def test_what_breaks_by_itself_fails_the_run_and_names_no_fault(outcome: Outcome
 
 def test_probes_go_on_after_the_conductors_death_and_say_what_was_missed(desk: Desk) -> None:
     tests = """[{name: waits, timeout: 1m, scenario: [
-      {http: {get: "http://web:8080/"}, eventually: {within: 8s}, expect: ["1 == 2"]}]},
+      {http: {get: "http://web:8080/"}, eventually: {within: 20s}, expect: ["1 == 2"]}]},
       {name: asks, scenario: [{http: {get: "http://web:8080/"}}]}]"""
     run = desk.run("restarted", a_spec(probes=f"[{WEB_PROBE}}}]", tests=tests))
     run.wait(
@@ -174,18 +174,18 @@ def test_a_probe_sees_a_database_go_and_come_back(outcome: Outcome) -> None:
 
 def test_a_failure_that_is_expected_is_asserted_in_its_kind_and_time(outcome: Outcome) -> None:
     faults = """[
-      {name: refused, target: {service: web, from: [tests]}, refuse: {}, for: 20s,
+      {name: refused, target: {service: web, from: [tests]}, refuse: {}, for: 40s,
        when: {manual: {}}},
-      {name: dead, target: {service: web, from: [tests]}, blackhole: {}, for: 20s,
+      {name: dead, target: {service: web, from: [tests]}, blackhole: {}, for: 40s,
        when: {manual: {}}}]"""
     patient = 'http: {get: "http://web:8080/", timeout: 20s}'
     step = 'http: {get: "http://web:8080/", timeout: 1s}'
     tests = f"""[{{name: it-fails-so, timeout: 1m, scenario: [
       {{fault: {{start: refused}}}},
-      {{{patient}, expectFailure: {{during: refused, noResponse: true, within: 3s}}}},
+      {{{patient}, expectFailure: {{during: refused, noResponse: true, within: 10s}}}},
       {{fault: {{stop: refused}}}},
       {{fault: {{start: dead}}}},
-      {{{step}, expectFailure: {{during: dead, noResponse: true, within: 3s}}}},
+      {{{step}, expectFailure: {{during: dead, noResponse: true, within: 10s}}}},
       {{fault: {{stop: dead}}}}]}},
       {{name: too-late, scenario: [
       {{{step}, expectFailure: {{during: dead, noResponse: true}}}}]}}]"""

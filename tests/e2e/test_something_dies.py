@@ -45,7 +45,7 @@ def wait_until(moment: str, run: Run) -> None:
             f"/api/v1/namespaces/{run.environment}/configmaps",
             lambda maps: any(fault_is_open(moment, each) for each in maps),
             f"{moment} is open in the journal of run {run.name}",
-            90,
+            180,
             fieldSelector=f"metadata.name={JOURNAL_CONFIGMAP}",
         )
 

@@ -59,12 +59,13 @@ def run(shared_desk: Desk) -> Run:
     tls = kept("Secret", "server", TLS_CERT=certificate, TLS_KEY=key, TLS_CLIENTS=clients.ca)
     tests = yaml.safe_load((INSIDE / "web_apis.yaml").read_text())["tests"]
     # The name that stays: no step has told it to the service.
+    called = {"name": "paid-by-name", "where": ["request.json.id == 'p-3'"], "within": "50s"}
     named = {
         "name": "by-name",
         "timeout": "1m",
         "scenario": [
             {"http": {"post": "http://web:8080/pay", "json": {"id": "p-3"}}},
-            {"webhook": {"name": "paid-by-name", "where": ["request.json.id == 'p-3'"]}},
+            {"webhook": called},
         ],
     }
     pods = {"name": "suite", "timeout": "2m", "pytest": {"configMap": "called-back"}}

@@ -110,4 +110,8 @@ def test_the_demo_passes_in_a_fresh_clone_beside_other_clusters(clone: Path) -> 
     assert make(clone, "down").returncode == 0
     assert leftovers(CLUSTER) == []
     assert addresses.interface not in links()
-    assert set(others) <= set(the_others())
+    # One that a busy machine keeps from answering is asked again.
+    give_up = time.monotonic() + 120
+    while not set(others) <= set(the_others()):
+        assert time.monotonic() < give_up, f"of {others} only {the_others()} are well"
+        time.sleep(1)

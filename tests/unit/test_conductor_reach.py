@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -35,7 +36,7 @@ async def test_what_does_not_accept_is_cut_off() -> None:
 async def test_what_still_accepts_for_a_moment_is_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(reach, "LONGEST_S", 30.0)
+    monkeypatch.setattr(reach, "CUT_OFF_S", 30.0)
     server = listener()
     accepted = []
 
@@ -54,7 +55,7 @@ async def test_what_still_accepts_for_a_moment_is_waited_for(
 
 
 async def test_what_accepts_for_ever_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reach, "LONGEST_S", 0.0)
+    monkeypatch.setattr(reach, "CUT_OFF_S", 0.0)
     with listener() as server:
         port = server.getsockname()[1]
         assert await reach.until_cut_off(["127.0.0.1"], [port]) == [f"127.0.0.1:{port}"]
@@ -69,6 +70,27 @@ async def test_a_port_is_reachable_when_it_accepts_several_times_in_a_row(
     orders = {"name": "orders", "hosts": ["orders"], "ports": [{"name": "http", "port": 8080}]}
     await reach.until_reachable([cast("ServiceDoc", orders)], in_a_row=3)
     assert list(answers) == []
+
+
+async def test_the_proxy_of_a_busy_node_has_longer_than_it_should_need(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    asked: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += 0.5
+
+    def accepts(host: str, port: int) -> bool:
+        asked.append(now)
+        return now >= 6
+
+    monkeypatch.setattr(reach, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
+    monkeypatch.setattr(reach, "_accepts", accepts)
+    orders = {"name": "orders", "hosts": ["orders"], "ports": [{"name": "http", "port": 8080}]}
+    await reach.until_reachable([cast("ServiceDoc", orders)])
+    assert asked[-1] == 6
 
 
 @pytest.mark.parametrize(

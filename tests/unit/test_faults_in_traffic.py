@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 from seatrial.api.errors import NotInjectedError
-from seatrial_runner.clock import parse
+from seatrial_runner.clock import parse, rfc3339
 from seatrial_runner.conductor.faults import Director
+from seatrial_runner.conductor.faults import gateway as gateway_faults
 from seatrial_runner.conductor.faults.account import Account
 from seatrial_runner.conductor.faults.gateway import Traffic, paths_of, spots_of
 from seatrial_runner.conductor.faults.kinds import Aim, Evidence, Hands, Intent
+from seatrial_runner.conductor.faults.looking import Spot
+from seatrial_runner.conductor.faults.places import GatewayPlace
 from seatrial_runner.conductor.seen import Seen
 
 from tests.support.conducted import a_fault_doc, a_run_doc, a_service_doc, a_stage
@@ -329,6 +332,42 @@ def test_the_moment_of_a_hit_that_was_counted_before_it_was_known_is_not_lost() 
         return account.state["firstHit"]
 
     assert in_virtual_time(told()) == "2999-01-01T00:00:00.000Z"
+
+
+async def _look_at_nothing(self: GatewayPlace, spots: Any) -> None:
+    pass
+
+
+def test_a_probe_that_a_closed_port_has_refused_is_no_hit_nor_its_moment_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    places: list[OrderedPlace] = []
+
+    async def see_late(sight: Any, spots: Any, looked: Any) -> tuple[str, int]:
+        places[0].carrier.hit("f")  # the probe: the kernel does not know it from a client
+        await asyncio.sleep(2.5)  # longer than the conductor waits to ask what was met
+        return rfc3339(loop().now()), 1
+
+    async def course(director: Director, namespace: RunNamespace, gateway: OrderedPlace) -> None:
+        places.append(gateway)
+        await director.prepare()
+        await director.begin_with("paid")
+        await asyncio.sleep(2.0)
+        told.append((director.fault("f") or {})["hits"])
+        await asyncio.sleep(10.0)
+        await director.end_with("paid")
+
+    told: list[int] = []
+    monkeypatch.setattr(gateway_faults, "look_for", see_late)
+    spots = [Spot("orders", 8080, "tests")]
+    monkeypatch.setattr(gateway_faults, "spots_of", lambda hands, undo: spots)
+    monkeypatch.setattr(GatewayPlace, "echoes", lambda self, spot: True)
+    monkeypatch.setattr(GatewayPlace, "look_around", _look_at_nothing)
+    fault = a_fault_doc("f", refuse={}, **{"for": "5s", "when": {"test": "paid"}})
+    states, _, _ = in_traffic(fault, course=course)
+    assert told == [0]
+    state = states["f"]
+    assert (state["state"], state["hits"], state["firstHit"]) == ("Recovered", 0, None)
 
 
 def test_a_fault_whose_effect_nobody_could_look_for_is_proven_by_what_met_it() -> None:

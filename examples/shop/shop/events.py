@@ -19,6 +19,7 @@ from shop.service import DATABASE_ERRORS
 logger = logging.getLogger("shop.events")
 
 EVENTS = web.AppKey("events", JetStreamContext)
+LISTENS = web.AppKey("listens", asyncio.Event)
 BROKER_ERRORS = (nats.errors.Error, OSError, TimeoutError)
 PAUSE_S = 0.25
 # A message whose handler died with its pod comes again after this time.
@@ -40,8 +41,15 @@ async def events(app: web.Application) -> AsyncIterator[None]:
             logger.info("waiting for the broker: %s", error or type(error).__name__)
             await asyncio.sleep(PAUSE_S)
     app[EVENTS] = client.jetstream()
+    app[LISTENS] = asyncio.Event()
     yield
     await client.close()
+
+
+async def listening(app: web.Application) -> AsyncIterator[None]:
+    """Have an application that consumes serve only once it does: from then on it misses nothing."""
+    await app[LISTENS].wait()
+    yield
 
 
 async def publish(app: web.Application, subject: str, event: Event, key: str) -> None:
@@ -66,6 +74,7 @@ async def consume(
     while True:
         try:
             messages = await app[EVENTS].pull_subscribe(subject, durable=durable, config=config)
+            app[LISTENS].set()
             while True:
                 await _handle_next(messages, handle)
         except BROKER_ERRORS as error:

@@ -19,7 +19,7 @@ routes = web.RouteTableDef()
 PRICE_EUR = 100
 RATES_TIMEOUT = aiohttp.ClientTimeout(total=float(os.environ.get("RATES_TIMEOUT_S", "0.5")))
 OPENS_AFTER = 3  # failures in a row
-STAYS_OPEN_S = 1.5
+STAYS_OPEN_S = 4.0  # longer than a busy machine asks nothing
 # On is the bug of examples/circuit-breaker-broken: each request that an open breaker turns down
 # counts as a failure, so under traffic it never closes again.
 COUNTS_REFUSALS = os.environ.get("BREAKER_COUNTS_REFUSALS", "off") == "on"

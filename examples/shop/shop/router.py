@@ -19,9 +19,9 @@ HOST, PORT = os.environ.get("WORKER", "worker"), 8080
 DISCOVERS = os.environ.get("DISCOVERS", "always")
 FRESH_S = 0.5
 LEFT_OUT_S = 2.0  # an instance that has not answered
-ATTEMPTS = 4
+ATTEMPTS = 8
 AT_ONCE = 10
-TIMEOUT = aiohttp.ClientTimeout(total=5, connect=1)
+TIMEOUT = aiohttp.ClientTimeout(total=5, connect=2)
 
 
 class Instances:

@@ -32,7 +32,7 @@ logger = logging.getLogger("shop.saga")
 routes = web.RouteTableDef()
 
 PRICE_CENTS = 1999
-TIMEOUT = aiohttp.ClientTimeout(total=5)
+TIMEOUT = aiohttp.ClientTimeout(total=20)  # a busy machine is no service that is down
 LOOK_EVERY_S = 0.1
 # Last is the bug of examples/saga-broken: of the steps that were done only the last is undone.
 UNDOES = os.environ.get("UNDOES", "all")

@@ -91,9 +91,9 @@ async def _database(app: web.Application) -> AsyncIterator[None]:
 
 
 async def connect(
-    url: str, size: int = 8, attempts: int = 120, pause_s: float = 0.25
+    url: str, size: int = 8, attempts: int = 480, pause_s: float = 0.25
 ) -> asyncpg.Pool:
-    """Wait for the database, which may start later than we do; 30 s by default."""
+    """Wait for the database, which may start later than we do; two minutes by default."""
     for attempt in range(1, attempts + 1):
         try:
             # The pool replaces broken connections by itself, so a restarted database costs a 503.

@@ -19,8 +19,8 @@ from shop.service import DATABASE_ERRORS, POOL, connect, failure, plain_applicat
 routes = web.RouteTableDef()
 
 CONNECTIONS = 4
-WAITS_S = 1.5
-ANSWERS_WITHIN_S = 1.5
+WAITS_S = 3.0
+ANSWERS_WITHIN_S = 3.0
 # After-success is the bug of examples/pool-exhausted-broken: a connection that has met an error is
 # not given back, so that a few errors leave none.
 GIVES_BACK = os.environ.get("GIVES_BACK", "always")

@@ -48,9 +48,9 @@ def test_a_pod_is_replaced(faults, host, eventually, kind):
         refuses(host, kind)  # traffic, whether it is answered or not
     fault.wait_recovered()
     eventually(lambda: host(kind) != before, within=PATIENCE_S)
-    state = fault.status()
-    assert state["state"] == "Recovered"
-    assert state["hits"] >= 1
+    assert fault.status()["state"] == "Recovered"
+    # What a test has sent is told beside it.
+    eventually(lambda: fault.status()["hits"] >= 1, within=PATIENCE_S)
 
 
 def test_there_are_more_pods_for_a_while(faults, host, eventually):
@@ -74,7 +74,7 @@ def test_an_outage_keeps_what_is_on_the_volume(faults, http, services, eventuall
     with faults("outage") as fault:
         with pytest.raises(httpx.TransportError):
             http.get(services["store"].url, timeout=1)
-        with pytest.raises(OSError, match=r"refused|timed out"):
+        with pytest.raises(OSError, match=r"refused|timed out|No route"):
             wire.command(store, "who", timeout=1)
     fault.wait_recovered()
     assert wire.command(store, "read /data/order") == "seven"

@@ -229,7 +229,8 @@ def test_a_partition_holds_bytes_and_delivers_them(faults, port):
 def test_other_ports_are_left_alone(faults, port):
     with faults("latency-too"), faults("refuse-too"):
         assert wire.round_trip(port("latency")) >= 0.4
-        assert not wire.reaches(port("refuse"), timeout=0.7)
+        # Of what is refused, the kernel's count has rather too few than too many.
+        assert not any(wire.reaches(port("refuse"), timeout=0.7) for _ in range(3))
         assert wire.round_trip(port("clean")) < QUICK_S
     assert wire.reaches(port("refuse"))
     assert wire.round_trip(port("latency")) < QUICK_S

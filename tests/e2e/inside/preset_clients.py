@@ -9,7 +9,6 @@ import asyncio
 import hashlib
 import hmac
 import threading
-import time
 from datetime import UTC, datetime
 from urllib.parse import unquote, urlsplit
 
@@ -298,15 +297,24 @@ class Mosquitto(Client):
             client.loop_stop()
 
     def held(self):
-        held = set()
-        client = self.connect(lambda _client, _data, message: held.add(int(message.payload)))
+        held, subscribed, ended = set(), threading.Event(), threading.Event()
+
+        def on_message(_client, _data, message):
+            if message.topic == "kept/end":
+                ended.set()
+            else:
+                held.add(int(message.payload))
+
+        client = self.connect(on_message)
         try:
+            client.on_subscribe = lambda *_: subscribed.set()
             client.subscribe("kept/#", qos=1)
-            # They come at once, and nothing says which is the last: none has come for a while.
-            known = -1
-            while len(held) > known:
-                known = len(held)
-                time.sleep(1.5)
+            if not subscribed.wait(TIMEOUT_S):
+                raise ConnectionError("the subscription was not acknowledged")
+            # It comes after those that were there before: the broker keeps them in their order.
+            client.publish("kept/end", "", qos=1)
+            if not ended.wait(TIMEOUT_S):
+                raise ConnectionError("not all that is kept has come")
         finally:
             client.disconnect()
             client.loop_stop()

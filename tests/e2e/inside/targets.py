@@ -152,13 +152,18 @@ def test_a_partition_parts_two_services_one_way(faults, at, fault, there_holds, 
 
 
 def test_faults_overlap_and_each_ends_for_itself(faults, at):
-    def echo():
+    def once():
         data = b"x" * 4000
         began = time.monotonic()
         with wire.echo(at("wire", "b")) as live:
             answer = live.ask(data)
         assert len(answer) == len(data)
-        return answer != data, time.monotonic() - began >= 0.4
+        return answer != data, time.monotonic() - began
+
+    # The quickest of a few: a busy machine adds to each, and takes nothing away.
+    def echo():
+        changed, took = zip(*(once() for _ in range(3)), strict=True)
+        return any(changed), min(took) >= 0.4
 
     with faults("slow-b"):
         assert echo() == (False, True)

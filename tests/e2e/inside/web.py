@@ -25,7 +25,7 @@ def notify(payment: dict[str, Any]) -> None:
     for _ in range(50):
         request = urllib.request.Request(payment["notify"], body, headers)
         try:
-            with urllib.request.urlopen(request, timeout=5) as answer:
+            with urllib.request.urlopen(request, timeout=30) as answer:
                 if answer.status == 200:
                     return
         except OSError:

@@ -27,7 +27,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif self.path == "/crash":
             body = "bye"
             say("last words")
-            threading.Timer(0.3, os._exit, [3]).start()
+            threading.Timer(2, os._exit, [3]).start()  # once it has answered
         else:
             count += 1
             body = f"{os.environ.get('VERSION', '1')} {socket.gethostname()}"

@@ -6,7 +6,7 @@ import os
 
 from aiohttp import web
 
-from shop.events import Event, consume, events
+from shop.events import Event, consume, events, listening
 from shop.service import POOL, background, new_application
 
 # Off is the bug of examples/user-creation-broken: the broker does not remember how far we are, so
@@ -16,8 +16,8 @@ REMEMBERED = os.environ.get("REMEMBERED", "on") == "on"
 
 def application() -> web.Application:
     app = new_application()
-    app.cleanup_ctx.append(events)
-    app.cleanup_ctx.append(background(_write_to_users))
+    # NB: ready when it listens: without REMEMBERED it would not hear of who signed up just before.
+    app.cleanup_ctx.extend((events, background(_write_to_users), listening))
     return app
 
 

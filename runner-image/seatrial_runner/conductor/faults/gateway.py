@@ -77,12 +77,15 @@ class Traffic(Remote):
             token=await place.token(),
             ends=time.monotonic() + left.total_seconds() - _MARGIN_S,
         )
+        if order["kind"] == "refuse":
+            self._refused = len(spots)  # at most, and until it is known
         moment, self._refused = await look_for(sight, spots, self._looked)
         return moment
 
     def corrected(self, evidence: Evidence) -> Evidence:
         """Take off the probes that were counted as connections."""
-        return replace(evidence, hits=max(evidence.hits - self._refused, 0))
+        hits = max(evidence.hits - self._refused, 0)
+        return replace(evidence, hits=hits, first_hit=evidence.first_hit if hits else None)
 
     def _looked(self) -> None:
         self._looks += 1

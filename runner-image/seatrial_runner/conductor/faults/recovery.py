@@ -10,7 +10,7 @@ from typing import Any
 from seatrial.api.duration import format_duration
 from seatrial.api.journal import ServiceDoc
 
-from seatrial_runner.conductor.reach import LONGEST_S, until_reachable
+from seatrial_runner.conductor.reach import REACHED_S, until_reachable
 from seatrial_runner.conductor.readiness import is_well, service_state
 from seatrial_runner.conductor.scenario_tests import connections_given, services_document
 from seatrial_runner.conductor.stage import Stage
@@ -43,7 +43,7 @@ async def recovers(
         )
     await until_reachable(
         services,
-        within_s=min(LONGEST_S, deadline - stage.monotonic()),
+        within_s=min(REACHED_S, deadline - stage.monotonic()),
         in_a_row=_IN_A_ROW,
         in_front=False,
     )
