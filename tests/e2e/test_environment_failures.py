@@ -1,11 +1,17 @@
-"""An environment that cannot be had is an Error with its own reason, long before the timeout."""
+"""
+What cannot be had, or is out of time, is an Error with its own reason.
+
+What cannot be had is one long before its timeout.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from xml.etree import ElementTree
 
 import pytest
 
+from tests.e2e.breaking import report_part
 from tests.e2e.cluster import Run, condition, reason
 from tests.e2e.conftest import Desk
 
@@ -78,6 +84,10 @@ def test_the_reason_is_specific_and_comes_soon(name: str, runs: dict[str, Run]) 
     for words in broken.says:
         assert words in message
     assert [s["state"] for s in status["services"]] == ["Failed"]
+    junit = ElementTree.fromstring(report_part(runs[name], "junit.xml.gz"))
+    error = junit.find("testsuite[@name='provisioning']/testcase[@name='broken']/error")
+    assert error is not None
+    assert error.get("message") in message
 
 
 def test_a_quota_that_is_used_up_is_named(desk: Desk) -> None:
@@ -151,3 +161,40 @@ def test_a_provisioning_that_takes_too_long_names_the_service_and_the_budget(des
     assert reason(status, "EnvironmentReady") == "NotReadyInTime"
     assert "never-ready" in status["message"]
     assert "15 s (spec.timeouts.provisioning)" in status["message"]
+
+
+ENDLESS = """
+tests:
+- name: endless
+  scenario: [{eventually: {within: 5m}, expect: ["false"]}]
+- name: after
+  scenario: [{expect: ["true"]}]
+"""
+
+
+def test_what_is_out_of_time_ends_with_the_field_that_says_so(desk: Desk) -> None:
+    runs = {
+        "The run was not over by its deadline (spec.timeout)": desk.run(
+            "whole", "timeout: 30s" + ENDLESS
+        ),
+        "The tests were not over within 3s (spec.timeouts.tests)": desk.run(
+            "tests", "timeouts: {tests: 3s}" + ENDLESS
+        ),
+    }
+    for says, run in runs.items():
+        status = run.finished(timeout_s=180)
+        assert status["verdict"] == "Error"
+        assert reason(status, "Finished") == "TimedOut"
+        assert says in status["message"]
+        assert [test["outcome"] for test in status["tests"]] == ["Error", "Skipped"]
+        assert says in status["tests"][0]["message"]
+
+
+def test_a_report_that_is_out_of_time_is_missing_and_the_verdict_stays(desk: Desk) -> None:
+    spec = "tests: [{name: t, scenario: [{expect: ['true']}]}]"
+    run = desk.run("collecting", "timeouts: {collecting: 1ms}\n" + spec)
+    status = run.wait(lambda now: condition(now, "ReportAvailable") is not None, "a report or not")
+    assert status["verdict"] == "Passed"
+    assert condition(status, "ReportAvailable") == "False"
+    assert reason(status, "ReportAvailable") == "ReportMissing"
+    assert "report" not in status

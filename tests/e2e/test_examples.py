@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 from seatrial.api.names import report_name
 
-from tests.e2e.breaking import report_part
+from tests.e2e.breaking import fault_of, report_part
 from tests.e2e.cluster import Json, Run, condition, documents, reason
 from tests.e2e.conftest import ROOT, Desk
 
@@ -97,6 +97,40 @@ def test_the_report_stays_when_the_environment_goes(finished: Finished) -> None:
     assert status["report"] == report["metadata"]["name"]
 
 
+def test_what_happened_to_a_pod_is_in_the_report(finished: Finished) -> None:
+    run, status = finished("shop")
+    events = json.loads(report_part(run, "report.json.gz"))["events"]
+    [killed] = fault_of(status, "lose-an-orders-pod")["targets"]
+    reasons = {each["reason"] for each in events if each["object"] == f"Pod/{killed['name']}"}
+    assert {"Scheduled", "Started", "Killing"} <= reasons
+
+
+def test_all_of_a_run_is_in_its_junit(finished: Finished) -> None:
+    run, status = finished("shop")
+    junit = ElementTree.fromstring(report_part(run, "junit.xml.gz"))
+    suites = {
+        suite.get("name"): {case.get("name"): case for case in suite.iter("testcase")}
+        for suite in junit
+    }
+    tests = [test["name"] for test in status["tests"]]
+    assert list(suites) == ["provisioning", *tests, "faults", "clean-up"]
+    assert {name: len(suites[name]) for name in tests} == {
+        test["name"]: test["passed"] for test in status["tests"]
+    }
+    assert list(suites["provisioning"]) == ["db", "payments", "inventory", "orders", "gate"]
+    assert all(float(case.get("time") or 0) > 0 for case in suites["provisioning"].values())
+    assert list(suites["clean-up"]) == [status["namespace"]]
+    assert list(suites["faults"]) == ["lose-an-orders-pod", "payments-down"]
+    for name, case in suites["faults"].items():
+        told = {each.get("name"): each.get("value") for each in case.iter("property")}
+        fault = fault_of(status, name or "")
+        moments = ("requested", "applied", "effective", "reverted", "recovered")
+        assert {each: told[each] for each in moments} == {each: fault[each] for each in moments}
+        assert told["hits"] == str(fault["hits"])
+    bad = [each.tag for each in junit.iter() if each.tag in {"failure", "error"}]
+    assert bad == []
+
+
 def test_how_soon_another_service_agreed_is_a_result(finished: Finished) -> None:
     run, _ = finished("event-sourcing")
     junit = ElementTree.fromstring(report_part(run, "junit.xml.gz"))
@@ -146,7 +180,7 @@ def test_the_broken_shop_names_the_fault(finished: Finished) -> None:
 def test_a_broken_twin_fails_for_the_right_reason(
     example: str, why: str, words: list[str], finished: Finished
 ) -> None:
-    _, status = finished(example)
+    run, status = finished(example)
     assert reason(status, "Finished") == why
     assert [word for word in words if word not in status["message"]] == [], status["message"]
     # The bug is the system's: the fault itself happened, met traffic, and was undone.
@@ -155,6 +189,9 @@ def test_a_broken_twin_fails_for_the_right_reason(
     assert fault["hits"] > 0 or f"during fault {fault['name']}" in status["message"]
     assert fault["applied"] is not None
     assert fault["reverted"] is not None
+    junit = ElementTree.fromstring(report_part(run, "junit.xml.gz"))
+    failure = junit.find("testsuite[@name='faults']/testcase/failure")
+    assert (failure is not None) == (why == "NotRecovered")
 
 
 @pytest.mark.parametrize(

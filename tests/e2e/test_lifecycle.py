@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.e2e.breaking import moment
 from tests.e2e.cluster import Run, condition, reason
 from tests.e2e.conftest import Desk
 
@@ -32,6 +33,7 @@ tests:
   scenario:
   - http: {{get: "http://web:8080/"}}
 """
+TRIVIAL = "tests: [{name: t, scenario: [{expect: ['true']}]}]"
 
 
 def slow(*, ready_after_s: float = 0, test_s: int = 60, path: str = "nowhere") -> str:
@@ -43,21 +45,16 @@ def uid(run: Run) -> str:
     return found
 
 
-@pytest.mark.parametrize("phase", ["Queued", "Provisioning", "Running", "Finished"])
+@pytest.mark.parametrize("phase", ["Queued", "Provisioning", "Running", "Collecting", "Finished"])
 def test_a_deleted_run_leaves_nothing(phase: str, desk: Desk) -> None:
-    run = desk.run("deleted", slow(ready_after_s=30 if phase == "Provisioning" else 0))
+    spec = TRIVIAL if phase == "Finished" else slow(ready_after_s=30 * (phase == "Provisioning"))
+    run = desk.run("deleted", ("suspend: true\n" if phase == "Queued" else "") + spec)
     identity = uid(run)
-    if phase == "Queued":
-        run.change(suspend=True)
-        run.delete()
-    elif phase == "Finished":
+    if phase == "Collecting":
         run.in_phase("Running")
         run.change(abort=True)
-        run.finished(timeout_s=180)
-        run.delete()
-    else:
-        run.in_phase(phase)
-        run.delete()
+    run.in_phase(phase)
+    run.delete()
     run.gone()
     assert desk.cluster.environments(identity) == []
 
@@ -91,7 +88,7 @@ def test_a_suspended_run_waits_in_the_queue_and_before_its_next_test(desk: Desk)
     assert run.finished()["verdict"] == "Passed"
 
 
-def test_a_newer_run_of_a_group_replaces_or_waits(desk: Desk) -> None:
+def test_a_newer_run_of_a_group_replaces_the_older(desk: Desk) -> None:
     replace = "concurrency: {group: checkout, policy: Replace}\n"
     older = desk.run("older", replace + slow())
     older.in_phase("Running")
@@ -101,6 +98,22 @@ def test_a_newer_run_of_a_group_replaces_or_waits(desk: Desk) -> None:
     assert reason(status, "Finished") == "Replaced"
     assert "newer" in status["message"]
     assert newer.finished()["verdict"] == "Passed"
+
+
+def test_a_newer_run_of_a_group_waits_for_the_older(desk: Desk) -> None:
+    group = "concurrency: {group: checkout, policy: Queue}\n"
+    older = desk.run("older", group + slow())
+    older.in_phase("Running")
+    newer = desk.run("newer", group + TRIVIAL)
+    other = desk.run("other", TRIVIAL)
+    assert other.finished()["verdict"] == "Passed"  # later, but of no group: there is room
+    waits = newer.in_phase("Queued")
+    assert older.status["phase"] == "Running"
+    assert "older" in waits["message"]
+    older.change(abort=True)
+    status = newer.finished()
+    assert status["verdict"] == "Passed"
+    assert moment(status["startTime"]) >= moment(older.status["completionTime"])
 
 
 def test_a_kept_environment_stays_until_it_is_let_go(desk: Desk) -> None:
@@ -123,9 +136,7 @@ def test_a_kept_environment_stays_until_it_is_let_go(desk: Desk) -> None:
 
 
 def test_a_finished_run_goes_after_its_ttl(desk: Desk) -> None:
-    run = desk.run(
-        "short-lived", "ttlAfterFinished: 1s\ntests: [{name: t, scenario: [{expect: ['true']}]}]"
-    )
+    run = desk.run("short-lived", "ttlAfterFinished: 1s\n" + TRIVIAL)
     run.gone()
 
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from seatrial.api.names import (
+    COMPONENT_CONDUCTOR,
     CONDUCTOR,
     JOURNAL_CONFIGMAP,
+    LABEL_COMPONENT,
     LABEL_READABLE,
     LABEL_READABLE_VALUE,
     LABEL_RUN_UID,
+    LABEL_SERVICE,
+    LABEL_TEST,
     SUMMARY_KEY,
 )
 
@@ -29,6 +34,28 @@ def local_node(kubeconfig: str) -> Path:
     if not node.api_servers(folder):
         pytest.skip("needs the local cluster of `make up`: it stops the API server's process")
     return folder
+
+
+KEPT: Json = {"keepEnvironment": {"onSuccess": "1h"}}  # to be looked at, and then let go
+
+
+def shop(desk: Desk, *, patient: bool = False, kept: bool = True) -> Run:
+    """
+    Apply the shop.
+
+    Args:
+        desk: Where.
+        patient: With those tests alone that try again. The node sends requests to a pod that was
+            killed until it hears of its end from the API server: seconds after that is back, too.
+        kept: Whether its environment stays after the verdict.
+    """
+    *others, run = documents((ROOT / "examples" / "shop" / "run.yaml").read_text())
+    spec = run["spec"]
+    spec |= KEPT if kept else {}
+    if patient:
+        spec["tests"] = [each for each in spec["tests"] if "scenario" in each]
+        spec["faults"] = [each for each in spec["faults"] if "manual" not in each["when"]]
+    return desk.apply(*others, run)
 
 
 def wait_until(moment: str, run: Run) -> None:
@@ -59,9 +86,8 @@ def fault_is_open(name: str, journal: Json) -> bool:
 
 
 def assert_as_if_nothing_had_happened(run: Run) -> None:
-    """Check that the run has passed, and that each object of it is there once, then not at all."""
+    """Check that the run has passed; if kept, that each object is there once; then none is."""
     uid = run.get()["metadata"]["uid"]
-    assert len(run.cluster.environments(uid)) <= 1
     status = run.finished(timeout_s=180)
     assert status["verdict"] == "Passed", status["message"]
     assert {test["name"]: test["outcome"] for test in status["tests"]} == {
@@ -70,6 +96,9 @@ def assert_as_if_nothing_had_happened(run: Run) -> None:
     declared = run.get()["spec"].get("faults", [])
     states = [fault["state"] for fault in status.get("faults", [])]
     assert states == ["Recovered"] * len(declared)
+    if "keepEnvironment" in run.get()["spec"]:
+        assert_each_object_is_there_once(run)
+        run.change(keepEnvironment=None)
     clean = run.in_phase("Finished", timeout_s=180)
     assert condition(clean, "CleanedUp") == "True"
     assert run.cluster.environments(uid) == []
@@ -77,6 +106,30 @@ def assert_as_if_nothing_had_happened(run: Run) -> None:
         f"/api/v1/namespaces/{run.namespace}/configmaps", labelSelector=f"{LABEL_RUN_UID}={uid}"
     )
     assert [each["metadata"]["name"] for each in owned] == [f"{run.name}-report"]
+
+
+def assert_each_object_is_there_once(run: Run) -> None:
+    [environment] = run.cluster.environments(run.get()["metadata"]["uid"])
+    spec, namespace = run.get()["spec"], environment["metadata"]["name"]
+    services = {each["name"]: each.get("replicas", 1) for each in spec["services"]}
+    tests = [each["name"] for each in spec["tests"] if "scenario" not in each]
+    workloads = run.cluster.items(f"/apis/apps/v1/namespaces/{namespace}/deployments")
+    assert sorted(each["metadata"]["name"] for each in workloads) == sorted(services)
+    jobs = run.cluster.items(f"/apis/batch/v1/namespaces/{namespace}/jobs")
+    assert sorted(each["metadata"]["labels"][LABEL_TEST] for each in jobs) == sorted(tests)
+
+    def whose(pod: Json) -> str:
+        labels = pod["metadata"]["labels"]
+        return str(labels.get(LABEL_SERVICE) or labels.get(LABEL_TEST) or labels[LABEL_COMPONENT])
+
+    pods = {**services, **dict.fromkeys(tests, 1), COMPONENT_CONDUCTOR: 1}
+    # Not at once: what was killed may still be on its way out.
+    run.cluster.wait(
+        f"/api/v1/namespaces/{namespace}/pods",
+        lambda found: Counter(map(whose, found)) == pods,
+        f"these and no other pods are there: {pods}",
+        30,
+    )
 
 
 def operator_pods(cluster: Cluster) -> list[Json]:
@@ -92,7 +145,7 @@ def kill_pod(cluster: Cluster, pod: Json) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("every", [2, 5])
 def test_the_operator_is_killed_after_every_nth_change_of_status(every: int, desk: Desk) -> None:
-    run = desk.example("shop")
+    run = shop(desk)
     changes, kills = 0, 0
 
     def finished(items: list[Json]) -> bool:
@@ -115,7 +168,7 @@ def test_the_operator_is_killed_after_every_nth_change_of_status(every: int, des
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", ["provisioning", "lose-an-orders-pod", "payments-down"])
 def test_the_conductors_pod_is_deleted(moment: str, desk: Desk) -> None:
-    run = desk.example("shop")
+    run = shop(desk)
     wait_until(moment, run)
     environment = run.environment
     path = f"/api/v1/namespaces/{environment}/pods"
@@ -123,32 +176,28 @@ def test_the_conductors_pod_is_deleted(moment: str, desk: Desk) -> None:
         path, bool, "a conductor", 60, fieldSelector=f"metadata.name={CONDUCTOR}"
     )
     kill_pod(desk.cluster, pod)
+    killed = pod["metadata"]["uid"]
+    desk.cluster.wait(
+        path,
+        lambda pods: any(each["metadata"]["uid"] != killed for each in pods),
+        "another conductor",
+        60,
+        fieldSelector=f"metadata.name={CONDUCTOR}",
+    )
     assert_as_if_nothing_had_happened(run)
+    # In provisioning, the first may not have come to its journal.
     assert run.status["conductorStarts"] >= 2 or moment == "provisioning"
 
 
 @pytest.mark.slow
 def test_the_conductors_container_is_killed(desk: Desk, local_node: Path) -> None:
-    run = desk.example("shop")
+    run = shop(desk)
     wait_until("payments-down", run)
     pod = desk.cluster.get(f"/api/v1/namespaces/{run.environment}/pods/{CONDUCTOR}")
     assert pod is not None
     assert node.kill_program(pod["metadata"]["uid"], "conductor") > 0
     assert_as_if_nothing_had_happened(run)
     assert run.status["conductorStarts"] == 2
-
-
-def patient_shop(desk: Desk) -> Run:
-    """Apply the shop with those tests alone that try again.
-
-    The node sends requests to a pod that was killed until it hears of its end from the API server:
-    seconds after that is back, too.
-    """
-    *others, run = documents((ROOT / "examples" / "shop" / "run.yaml").read_text())
-    spec = run["spec"]
-    spec["tests"] = [each for each in spec["tests"] if "scenario" in each]
-    spec["faults"] = [each for each in spec["faults"] if "manual" not in each["when"]]
-    return desk.apply(*others, run)
 
 
 @pytest.mark.slow
@@ -159,7 +208,7 @@ def patient_shop(desk: Desk) -> Run:
 def test_the_api_server_is_away_for_ten_seconds(
     moment: str, how: str, desk: Desk, local_node: Path
 ) -> None:
-    run = patient_shop(desk) if moment == "lose-an-orders-pod" else desk.example("shop")
+    run = shop(desk, patient=moment == "lose-an-orders-pod", kept=moment != "clean-up")
     wait_until(moment, run)
     hangs = how == "hangs"
     away = node.frozen(node.api_servers(local_node)) if hangs else node.down(local_node)
@@ -209,6 +258,7 @@ def test_the_api_server_is_away_while_a_suite_and_a_container_are_under_way(
         for seconds in ("6", "20")
     }
     spec: Json = {
+        **KEPT,
         "parallelism": 3,
         "services": [web],
         "tests": [

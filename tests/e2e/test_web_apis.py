@@ -8,13 +8,38 @@ import pytest
 import yaml
 from seatrial.api.names import LABEL_READABLE, LABEL_READABLE_VALUE
 
-from tests.e2e.breaking import INSIDE, assert_passed, run_of, suite
+from tests.e2e.breaking import INSIDE, MANUAL, assert_passed, assert_proven, run_of, suite
 from tests.e2e.cluster import OPERATOR_LABELS, Cluster, Json, Run
 from tests.e2e.conftest import ROOT, Desk
 from tests.support.authority import Authority
 
 READABLE = {LABEL_READABLE: LABEL_READABLE_VALUE}
 SHOP = (ROOT / "tests/support/grpc_shop.py").read_text()
+# With a status that neither the server nor a lost connection gives. Reflection is not met.
+EXHAUSTED: Json = {
+    "name": "exhausted",
+    "target": {"service": "rpc"},
+    "http": {"match": {"pathPrefix": "/shop.Orders/"}, "abort": {"grpcStatus": 8}},
+    "for": "50s",
+    "when": MANUAL,
+}
+
+
+def while_exhausted() -> Json:
+    """Give a test that calls with gRPC's own client, one message and a stream, in and after it."""
+    call = {"target": "rpc:50051", "bearer": "good-token"}
+    get = {"grpc": {**call, "method": "shop.Orders/Get", "message": {"id": "o-1"}}}
+    chat = {"grpc": {**call, "method": "shop.Orders/Chat", "messages": [{"id": "a"}, {"id": "b"}]}}
+    aborted, answered = ([f"response.code == '{code}'"] for code in ("RESOURCE_EXHAUSTED", "OK"))
+    steps = [
+        {"fault": {"start": "exhausted"}},
+        {**get, "expect": aborted},
+        {**chat, "expect": [*aborted, "response.messages == []"]},
+        {"fault": {"stop": "exhausted"}},
+        {**get, "expect": answered},
+        {**chat, "expect": [*answered, "response.messages.map(m, m.id) == ['A', 'B']"]},
+    ]
+    return {"name": "grpc-exhausted", "timeout": "1m", "scenario": steps}
 
 
 def runner_image(cluster: Cluster) -> str:
@@ -79,7 +104,8 @@ def run(shared_desk: Desk) -> Run:
             service("chat", image, "websocket", 8081),
             service("rpc", image, "grpc", 50051),
         ],
-        "tests": [*tests, named, pods],
+        "faults": [EXHAUSTED],
+        "tests": [*tests, while_exhausted(), named, pods],
     }
     return run_of(
         shared_desk,
@@ -94,7 +120,11 @@ def run(shared_desk: Desk) -> Run:
 
 def test_every_protocol_passes(run: Run, status: Json) -> None:
     assert_passed(run, status)
-    assert status["summary"]["passed"] == 10
+    assert status["summary"]["passed"] == 11
+
+
+def test_an_abort_with_a_grpc_status_is_proven(status: Json) -> None:
+    assert assert_proven(status, "exhausted")["hits"] == 2
 
 
 def test_secrets_of_the_run_are_in_no_report(run: Run, status: Json) -> None:
