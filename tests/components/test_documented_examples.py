@@ -7,13 +7,17 @@ With WRITE_DOCS in the environment their output is written into the pages, and n
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 from seatrial.plan.steps import scenario_problems
+from websockets.sync.server import ServerConnection, serve
 
 from tests.support.documented import NEEDS, Example, Page, output_of, results, write
 from tests.support.documented_shop import Shop, world_of
+from tests.support.grpc_shop import a_shop, pool
 from tests.support.write_documented import PAGES
 
 # The fixture that gives a URL with credentials; what is not here is not there.
@@ -22,8 +26,30 @@ URLS = {
     "mysql": "mariadb_url",
     "redis": "redis_url",
     "mongodb": "mongo_url",
+    "grpc": "grpc_url",
+    "websocket": "chat_url",
 }
 EXAMPLES = [each for page in PAGES for each in Page(page).examples() if each.needs]
+
+
+@pytest.fixture(scope="module")
+def grpc_url() -> Iterator[str]:
+    with a_shop(pool()) as (where, _):
+        yield f"http://{where}"
+
+
+@pytest.fixture
+def chat_url() -> Iterator[str]:
+    def echo(connection: ServerConnection) -> None:
+        for message in connection:
+            connection.send(message)
+
+    with serve(echo, "127.0.0.1", 0) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.socket.getsockname()[1]}"
+        server.shutdown()
+        thread.join()
 
 
 def url_of(needs: str, request: pytest.FixtureRequest) -> str:
@@ -37,9 +63,15 @@ def url_of(needs: str, request: pytest.FixtureRequest) -> str:
 @pytest.mark.parametrize("example", EXAMPLES[::-1], ids=lambda each: each.id)
 def test_an_example_does_what_it_says(example: Example, request: pytest.FixtureRequest) -> None:
     assert list(scenario_problems(example.spec(), None)) == []
-    _, name = NEEDS[example.needs]
+    service = NEEDS[example.needs]
+    at = {service["name"]: url_of(example.needs, request)}
     with Shop() as shop:
-        world = replace(world_of(shop), connections={name: url_of(example.needs, request)})
+        world = world_of(shop)
+        world = (
+            replace(world, connections=at)
+            if "preset" in service
+            else replace(world, base_urls={**world.base_urls, **at})
+        )
         found = list(results(example, world))
     for result in found:
         assert (result.outcome != "passed") is example.fails, result.details

@@ -37,16 +37,18 @@ _NOISE = re.compile(r"^\s+(?:content-length|server|date|connection|user-agent|ho
                     r"|accept-encoding|cookie): .*\n", re.MULTILINE | re.IGNORECASE)  # fmt: skip
 # How long a request takes is the one thing that is not played.
 _TOOK = re.compile(r"(after |response\.elapsed (?:is|=) )0\.\d+s")
-# By the word after ``needs=``: the preset that the service ``NAME`` of the example has, and NAME.
-NEEDS = {
-    "postgres": ("postgres", "db"),
-    "mysql": ("mysql", "db"),
-    "redis": ("redis", "cache"),
-    "rabbitmq": ("rabbitmq", "broker"),
-    "kafka": ("kafka", "broker"),
-    "nats": ("nats", "broker"),
-    "mosquitto": ("mosquitto", "broker"),
-    "mongodb": ("mongodb", "store"),
+# By the word after ``needs=``: the service that the example has beside ``orders``.
+NEEDS: dict[str, dict[str, Any]] = {
+    "postgres": {"name": "db", "preset": "postgres"},
+    "mysql": {"name": "db", "preset": "mysql"},
+    "redis": {"name": "cache", "preset": "redis"},
+    "rabbitmq": {"name": "broker", "preset": "rabbitmq"},
+    "kafka": {"name": "broker", "preset": "kafka"},
+    "nats": {"name": "broker", "preset": "nats"},
+    "mosquitto": {"name": "broker", "preset": "mosquitto"},
+    "mongodb": {"name": "store", "preset": "mongodb"},
+    "grpc": {"name": "rpc", "image": "x", "ports": [{"name": "grpc", "port": 50051}]},
+    "websocket": {"name": "chat", "image": "x", "ports": [{"name": "http", "port": 8080}]},
 }
 ORDERS = {"name": "orders", "image": "x", "ports": [{"name": "http", "port": 8080}]}
 MANUAL = {"name": "x", "target": {"service": "orders"}, "kill": {}, "when": {"manual": {}}}
@@ -106,8 +108,7 @@ class Example:
             return parse_spec(document)
         services = [ORDERS]
         if self.needs:
-            preset, name = NEEDS[self.needs]
-            services = [ORDERS, {"name": name, "preset": preset}]
+            services = [ORDERS, NEEDS[self.needs]]
         return parse_spec({"spec": {"services": services, "faults": [MANUAL], **document}})
 
 

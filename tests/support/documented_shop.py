@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from seatrial_runner.scenario import World
+from typing import Any
 
-from tests.support.loopback import Loopback
+import httpx
+from seatrial_runner.scenario import World
+from seatrial_runner.scenario.cluster import NamespaceCluster
+from seatrial_runner.scenario.world import Executed
+
+from tests.support.loopback import Answer, Asked, Loopback
+from tests.support.played_cluster import PlayedCluster, a_deployment, a_pod
 from tests.support.scenarios import FakeTime, FaultsByName
 
 ORDER = {
@@ -26,11 +32,27 @@ BASKET = {
 }
 
 
+METRICS = """\
+# TYPE orders_total counter
+orders_total{state="paid"} 2
+orders_total{state="new"} 1
+"""
+
+
 class Shop(Loopback):
-    """Answers as the pages say."""
+    """Answers as the pages say, and has pods in a cluster that is played."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.played = PlayedCluster()
+        self.played.have(a_deployment(replicas=2))
+        for pod, line in (("orders-0", '{"event": "paid", "order": "o-1"}'), ("orders-1", "idle")):
+            self.played.have(a_pod(pod))
+            self.played.logs[pod, "main", False] = f"2026-01-01T00:00:01Z {line}\n"
+            self.played.logs[pod, "sidecar", False] = ""
+        found = {"status": "paid", "lines": [{"sku": "A1"}]}
+        self.answer("POST /graphql", json={"data": {"order": found}})
+        self.answer("GET /metrics", text=METRICS)
         self.answer("POST /orders", json={"id": "o-1"}, status=201)
         self.answer("GET /orders/o-1", json=ORDER)
         self.answer("GET /orders/o-2", json={**ORDER, "id": "o-2"})
@@ -53,6 +75,29 @@ class Shop(Loopback):
         self.answer("GET /shaky", json={}, status=503)
         self.answer("GET /shaky", json={})
 
+    def __enter__(self) -> Shop:
+        self.played.__enter__()
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        self.played.__exit__(*error)
+
+    def respond(self, asked: Asked) -> Answer:
+        if asked.path != "/payments":
+            return super().respond(asked)
+        wish = asked.json()
+        httpx.post(wish["notify"], json={"order": wish["order"], "state": "paid"}, trust_env=False)
+        return Answer(202, json={})
+
+
+class _Cluster(NamespaceCluster):
+    """Of which all containers say the same, whatever is executed in them."""
+
+    def execute(self, *_: Any, **__: Any) -> Executed:
+        return Executed(0, "2.0.0\n", "")
+
 
 _SCHEMA = {
     "type": "object",
@@ -67,12 +112,13 @@ _SCHEMA = {
 }
 
 
-def world_of(shop: Loopback) -> World:
+def world_of(shop: Shop) -> World:
     """Give a world in which ``orders`` is the shop, a fault is in effect, and time is played."""
     time = FakeTime()
     return World(
         faults=FaultsByName(payments_slow=["Active"]),
         services={"orders": {"host": "orders", "port": 8080}},
+        cluster=lambda: shop.played.cluster_of(_Cluster),
         base_urls={"orders": shop.url},
         now=time.now,
         monotonic=time.monotonic,

@@ -41,9 +41,12 @@ class PlayedCluster(Loopback):
 
     @property
     def cluster(self) -> NamespaceCluster:
+        return self.cluster_of(NamespaceCluster)
+
+    def cluster_of(self, kind: type[NamespaceCluster]) -> NamespaceCluster:
         access = Access(self.url, None, lambda: {"Authorization": "Bearer t0ken"})
         labels = {names.LABEL_RUN_UID: "0a1b2c3d"}
-        return NamespaceCluster(Api(access), NAMESPACE, labels)
+        return kind(Api(access), NAMESPACE, labels)
 
     def have(self, item: Json) -> Json:
         metadata = item.setdefault("metadata", {})

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 from seatrial.api.functions import FUNCTIONS
+from seatrial.api.observations import OBSERVED
+from seatrial.api.scenario import ACTIONS
 from seatrial.plan.steps import scenario_problems
 from seatrial_runner.runner.scenario_files import _PATTERNS
 from seatrial_runner.scenario import World, expand, run_instance
@@ -74,18 +76,26 @@ def test_the_page_names_the_instances_of_its_matrix():
 
 def test_the_page_shows_every_kind_of_step():
     shown = str([yaml.safe_load(each.text) for each in PAGE.examples()])
-    for word in ("http", "fault", "set", "parallel", "when", "expect", "capture", "eventually",
+    for word in (*ACTIONS, "when", "expect", "capture", "eventually",
                  "retries", "matrix", "query", "headers", "bearer", "basicAuth", "form", "body",
                  "timeout", "followRedirects", "every", "expectFailure", "within", "always",
-                 "repeat", "forEach", "steps", "scenario", "setup", "teardown", "tags", "vars",
-                 "snapshot", "sql", "message", "expectError"):  # fmt: skip
+                 "repeat", "forEach", "setup", "teardown", "tags", "vars", "snapshot",
+                 "expectError"):  # fmt: skip
         assert f"'{word}'" in shown, word
+
+
+def test_the_page_shows_how_each_kind_that_sees_something_fails():
+    shown = str([yaml.safe_load(each.text) for each in PAGE.examples() if each.fails])
+    for kind in sorted(OBSERVED):
+        assert f"'{kind}'" in shown, kind
 
 
 def test_the_page_shows_how_what_comes_can_be_wrong():
     failing = [each for each in PAGE.examples() if each.fails]
+    assert all(each.output for each in failing)
     shown = "".join(each.text for each in failing)
-    for word in ("response.headers", "response.elapsed", "matches(", "expectError", "message.json"):
+    for word in ("response.headers", "response.elapsed", "matches(", "expectError", "message.json",
+                 "unique:", "ordered:", "count: 0", "deadLetter", "now - parseTime("):  # fmt: skip
         assert word in shown, word
     # Templates that are too much are told with their limit.
     assert any("a value is longer than 1 MiB" in (each.output or "") for each in failing)
@@ -104,4 +114,4 @@ def test_the_page_shows_every_function_and_how_it_fails():
     failing = "".join(each.text for each in EXAMPLES if each.fails)
     for name in FUNCTIONS:
         assert f"`{name}(" in PAGE.text
-        assert f"{name}(" in failing or name == "sum"
+        assert f"{name}(" in failing
