@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV := .venv/.made
 CLUSTER_CLI := $(PYTHON) -m localcluster
 RUN ?= examples/shop/run.yaml
-# Tests on the cluster side by side; 0: one after another.
-E2E_WORKERS ?= 0
+# Tests on the cluster side by side, as most of them wait; 0: one after another.
+E2E_WORKERS ?= 2
 PYTEST := .venv/bin/pytest
 # The same, and what failed once more: docs/decisions/0022.
 PYTEST_AGAIN := .venv/bin/python -m tests.support.again
