@@ -85,7 +85,7 @@ clean: ## Remove what was made in the checkout; the cluster and its cache stay
 
 ##@ Test it
 
-test: unit gateway components up agent control-plane e2e cluster-tests ## All but properties, components-slow, killers and crash-points; brings the cluster up (most of an hour)
+test: unit gateway components up agent control-plane e2e cluster-tests ## All but properties, components-slow, killers and crash-points; brings the cluster up (about an hour)
 
 unit: $(VENV) ## Tests without a cluster
 	$(PYTEST) tests/unit tests/localcluster -m 'not slow'
