@@ -35,7 +35,7 @@ WEB = f"""
               securityContext: {{allowPrivilegeEscalation: false, capabilities: {{drop: [ALL]}}}}
 """
 PROBE = """
-import socket, sys
+import socket, sys, time
 
 def is_open(host, port, timeout=2):
     try:
@@ -44,7 +44,15 @@ def is_open(host, port, timeout=2):
         return False
     return True
 
-found = [port for port in (7778, 7779) if is_open("seatrial-gateway", port)]
+def stays_open(host, port, seconds):
+    end = time.monotonic() + seconds  # a node may learn of a policy after its pods
+    while is_open(host, port):
+        if time.monotonic() > end:
+            return True
+        time.sleep(0.2)
+    return False
+
+found = [port for port in (7778, 7779) if stays_open("seatrial-gateway", port, 60)]
 found += [] if is_open("web", 80, 20) else ["web cannot be reached"]
 sys.exit(f"open: {found}" if found else None)
 """

@@ -51,7 +51,7 @@ SAYS = {
     "no-such-line": ["has written no line within 1s that contains 'never written'"],
     "a-line-that-is-there": ["has written", "such"],
     "no-such-metric": ["there is no metric visits", "visits_total"],
-    "stops-in-the-middle-of-requests": ["did not hold for 60s", "response.status is 503"],
+    "stops-in-the-middle-of-requests": ["did not hold for 1m", "response.status is 503"],
 }
 
 
