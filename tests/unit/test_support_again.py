@@ -29,13 +29,16 @@ def test_it(number: int) -> None:
 
 def again(folder: Path) -> tuple[int, str]:
     command = [sys.executable, "-m", "tests.support.again", "-q", "-c", "/dev/null"]
-    options = ["--rootdir", str(folder), str(folder / "test_them.py")]
+    options = ["--import-mode=importlib", "--rootdir", str(folder), str(folder)]
     ran = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
     return ran.returncode, ran.stdout
 
 
-def outcome(folder: Path, *, always: int = 0, once: int = 0) -> tuple[int, str]:
-    (folder / "test_them.py").write_text(TESTS.format(always=always, once=once))
+def outcome(folder: Path, *, always: int = 0, once: int = 0, files: int = 1) -> tuple[int, str]:
+    for number in range(files):
+        made = folder / str(number)
+        made.mkdir()
+        (made / f"test_{number}.py").write_text(TESTS.format(always=always, once=once))
     return again(folder)
 
 
@@ -47,25 +50,29 @@ def test_what_passes_is_run_once(tmp_path: Path) -> None:
     assert "by chance" not in said
 
 
-def test_what_failed_by_chance_is_named(tmp_path: Path) -> None:
-    status, said = outcome(tmp_path, once=2)
+@pytest.mark.parametrize("files", [1, 3])
+def test_what_failed_by_chance_is_named(tmp_path: Path, files: int) -> None:
+    status, said = outcome(tmp_path, once=2, files=files)
 
     assert status == 0
     told = said.partition("Failed by chance")[2]
-    assert "test_it[0]" in told
-    assert "test_it[1]" in told
-    assert "test_it[2]" not in told
+    for number in range(files):
+        assert f"test_{number}.py::test_it[0]" in told
+        assert f"test_{number}.py::test_it[1]" in told
+        assert f"test_{number}.py::test_it[2]" not in told
 
 
-@pytest.mark.parametrize(("always", "once"), [(1, 0), (1, 2), (0, 4), (4, 0)])
+@pytest.mark.parametrize(
+    ("always", "once", "files"), [(1, 0, 1), (1, 2, 1), (1, 0, 3), (1, 0, 4), (0, 1, 4)]
+)
 def test_what_fails_each_time_and_much_that_fails_is_red(
-    tmp_path: Path, always: int, once: int
+    tmp_path: Path, always: int, once: int, files: int
 ) -> None:
-    status, said = outcome(tmp_path, always=always, once=once)
+    status, said = outcome(tmp_path, always=always, once=once, files=files)
 
     assert status == 1
     assert "by chance" not in said
-    assert ("once more" in said) == (always + once <= 3)
+    assert ("once more" in said) == (files <= 3)
 
 
 def test_what_cannot_be_collected_is_red(tmp_path: Path) -> None:
