@@ -395,6 +395,26 @@ def test_the_finalizer_of_a_run_that_has_started_may_go(started, operator):
     assert status == 200, message
 
 
+def test_a_run_as_large_as_an_object_can_be_stays_within_the_budget_of_the_rule(started, operator):
+    leaf = {"http": {"post": "http://a.b/", "json": {"text": "x" * 1000, "list": [0] * 200}}}
+    scenario = [{"parallel": [{"steps": [leaf] * 16}]}]
+    tests = [{"name": f"t-{index}", "scenario": scenario} for index in range(50)]
+    metadata = {**STARTED["metadata"], "name": "large"}
+    run = {**STARTED, "metadata": metadata, "spec": {"tests": tests}}
+    assert len(json.dumps(run)) > 1_000_000
+    status, answer = started.send("POST", RUNS, run)
+    assert status == 201, answer
+    running = {"status": {"phase": "Running"}}
+    assert started.send("PATCH", f"{RUNS}/large/status", running)[0] == 200
+    last = put("/spec/tests/49/scenario/0/parallel/0/steps/15/http/json/list/199", 1)
+    assert SAME in started.send("PATCH", f"{RUNS}/large", last)[1].get("message", "")
+
+    status, answer = started.send("PATCH", f"{RUNS}/large", {"spec": {"abort": True}})
+    assert status == 200, answer
+    status, answer = operator.send("PATCH", f"{RUNS}/large", {"metadata": {"finalizers": None}})
+    assert status == 200, answer
+
+
 def test_a_run_in_the_queue_may_change(started):
     spec = {"tests": [{"name": "t", "scenario": [DEEP]}]}
     status, answer = started.send("PATCH", f"{RUNS}/mine?dryRun=All", {"spec": spec})
