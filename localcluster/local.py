@@ -104,9 +104,7 @@ def _remove(cluster: ClusterFolder) -> None:
         _remove_folder(cluster.path)
         machine.forget_checks(clusters_dir())
         if clusters_dir().exists() and not any(clusters_dir().iterdir()):
-            # NB: only after the last one: other clusters have mounts of their own over it, and
-            # removing the folder would take those away.
-            shutil.rmtree(sandbox.CNI_CACHE, ignore_errors=True)
+            sandbox.remove_cni_cache()
             clusters_dir().rmdir()
 
 

@@ -8,6 +8,7 @@ kernel takes all of it away. Only the control groups and the folder remain to be
 import ctypes
 import errno
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -90,6 +91,21 @@ def _become_supervisor(cluster: ClusterFolder, write_end: int, plan: int) -> Non
         except OSError:
             os.write(2, str(error).encode())
     os._exit(1)
+
+
+def remove_cni_cache() -> None:
+    """
+    Remove the folder, unless a cluster has its mount over it.
+
+    Removing it would take those mounts away, and with them all NetworkPolicies; and a cluster may
+    be in another folder than that of the clusters we know.
+    """
+    mounted = f" {CNI_CACHE} "
+    for mounts in Path("/proc").glob("[0-9]*/mountinfo"):
+        with suppress(OSError):  # the process has ended
+            if mounted in mounts.read_text():
+                return
+    shutil.rmtree(CNI_CACHE, ignore_errors=True)
 
 
 def _private_mounts(cluster: ClusterFolder) -> None:
