@@ -62,6 +62,26 @@ def make(clone: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
+# While an image is built, while it is put into the cache, and while the first one is imported.
+OF_IMAGES = [
+    "return:localcluster.images._host_settings",
+    "call:localcluster.archives.OciLayout.drop_unused",
+    "call:localcluster.archives._add",
+]
+
+
+def make_up_killed_at_its_images(clone: Path) -> None:
+    with (clone / "examples/shop/Dockerfile").open("a") as dockerfile:
+        dockerfile.write("# One that is in no cache.\n")
+    for moment in OF_IMAGES:
+        command = [sys.executable, "-m", "tests.support.killed_at", moment, "up"]
+        up = subprocess.run(
+            command, cwd=clone, env=ENVIRONMENT, capture_output=True, text=True, check=False,
+            start_new_session=True,
+        )  # fmt: skip
+        assert up.returncode == -signal.SIGKILL, f"{moment} never came: {up.stdout}{up.stderr}"
+
+
 def make_up_killed_while_helm_installs(clone: Path) -> None:
     with (clone / "up.log").open("w") as log:
         up = subprocess.Popen(
@@ -109,6 +129,7 @@ def test_the_demo_passes_in_a_fresh_clone_beside_other_clusters(
     clone: Path, others: list[str]
 ) -> None:
     assert others
+    make_up_killed_at_its_images(clone)
     make_up_killed_while_helm_installs(clone)
 
     passed = make(clone, "demo")
