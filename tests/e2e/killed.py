@@ -172,9 +172,8 @@ def write_page(path: Path, outcomes: Mapping[Case, Outcome]) -> None:
         f" each: {count} faults, of {LASTS_S:g} s where they last.",
         "In each run one process is killed with SIGKILL: 1.5 s before the faults (before), when the"
         " first of those that are over at once is written down and not yet done (requested), while"
-        " all of them are there (during), or 0.3 s before the first of their deadlines (late).",
-        "In one more run of each family every process is killed, one after another, when all faults"
-        " are over and the test still runs (after).",
+        " all of them are there (during), 0.3 s before the first of their deadlines (late), or when"
+        " all of them are over and the test still runs (after).",
         "They are looked at from outside five times a second, and the objects that they change ten"
         " times a second.",
         "",
@@ -198,13 +197,9 @@ def write_page(path: Path, outcomes: Mapping[Case, Outcome]) -> None:
         f"- Up to {MOST_CLEAR} looks that did not see a proven fault, and those that began less"
         f" than {EDGE_S:g} s from its edges or before the killing, are no proof against it: what is"
         " measured by time is not exact, and a look may meet the killing.",
-        "- The operator is not killed late in the faults of pods and traffic: their end is none of"
-        " its work.",
         "- Of a configuration with `restart`, its Secret is looked at, and not what the pods have"
         " read of it: pods of before are there until they are replaced. That their answers change,"
         " and change back, is seen by the test of every kind through the API.",
-        "- After the faults all are killed in one run: nobody has anything left to end, so what is"
-        " seen is that nothing comes back, and that the run ends and tells of it.",
         "- A process that is killed late may, on a busy machine, be killed when some of the faults"
         " are over; these are proven.",
         "",

@@ -36,7 +36,7 @@ from tests.e2e.breaking import (
 from tests.e2e.cluster import OPERATOR_LABELS, Cluster, Json, Run, condition
 from tests.e2e.conftest import Desk
 from tests.e2e.every_fault import BEGINS_S, LASTS_S, SECRETS, lasting, momentary, spec
-from tests.e2e.expected import EVERYONE, VICTIMS, cases
+from tests.e2e.expected import cases
 from tests.e2e.killed import Case, Outcome, problems, write_page
 from tests.e2e.looks import GRACE_S, Objects, chaos_path, playings, seen_from_inside
 from tests.support.chaos_crds import CHAOS_MESH, definition
@@ -44,7 +44,6 @@ from tests.support.played_controllers import ChaosMesh, Controller
 
 KILLED_BEFORE_S = 1.5  # ... the faults' moment
 KILLED_LATE_S = 0.3  # before the first of the deadlines
-BETWEEN_S = 0.7  # one and the next, where each of them is killed
 FROZEN = timedelta(seconds=4)
 
 # Of all cases, this one is played by `make e2e`. The runs of the other families hold a dozen faults
@@ -227,27 +226,23 @@ def chaos_mesh(run: Run) -> Controller:
 
 def play(desk: Desk, family: str, victim: str, killed: str) -> Outcome:
     """Run all faults, kill the victim at its moment, and give what came of it."""
-    victims = VICTIMS[family] if victim == EVERYONE else (victim,)
-    with _ITS_KILLERS if "operator" in victims else nullcontext():
-        return _play(desk, family, f"{family}-{victim}-{killed}".replace(" ", "-"), victims, killed)
+    with _ITS_KILLERS if victim == "operator" else nullcontext():
+        return _play(desk, family, victim, killed)
 
 
-def _play(desk: Desk, family: str, name: str, victims: tuple[str, ...], killed: str) -> Outcome:
-    # The test lasts until all faults are over; then, while each is killed, it has to run.
-    watch_s = BEGINS_S + LASTS_S + (14 if len(victims) > 1 else 3)
-    if "operator" in victims:
+def _play(desk: Desk, family: str, victim: str, killed: str) -> Outcome:
+    if victim == "operator":
         renew_operator(desk.cluster)
-    run = run_of(desk, name, spec(family, watch_s))
+    # The test runs until all faults are over, and where its part is killed then, for longer.
+    watch_s = BEGINS_S + LASTS_S + (10 if killed == "after" else 3)
+    run = run_of(desk, f"{family}-{victim}-{killed}", spec(family, watch_s))
     run.wait(lambda status: bool(status.get("namespace")), "a namespace")
     tool: AbstractContextManager[object] = chaos_mesh(run) if family == "api" else nullcontext()
     with Objects(run) as objects, tool:
         wait_for_the_test(run)
-        pids = pids_of(victims[-1], run)  # before the moment, which is exact
+        pids = pids_of(victim, run)  # before the moment, which is exact
         wait_for(killed, run, family)
         at = kill(pids)
-        for each in reversed(victims[:-1]):
-            time.sleep(BETWEEN_S)
-            kill(pids_of(each, run))
         run.finished(timeout_s=180)
     return outcome_of(family, run, objects, at)
 
