@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -72,7 +73,7 @@ OF_IMAGES = [
 
 def make_up_killed_at_its_images(clone: Path) -> None:
     with (clone / "examples/shop/Dockerfile").open("a") as dockerfile:
-        dockerfile.write("# One that is in no cache.\n")
+        dockerfile.write(f"# {uuid4()}: one that is in no cache\n")
     for moment in OF_IMAGES:
         command = [sys.executable, "-m", "tests.support.killed_at", moment, "up"]
         up = subprocess.run(
