@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from seatrial_runner.gateway.requestlog import RequestLog
@@ -84,6 +84,34 @@ def test_a_line_that_is_being_written_is_read_when_it_is_whole(tmp_path: Path) -
     log.close()
 
     assert (before, after) == (0, 1)
+
+
+def test_it_is_read_piece_by_piece_by_whoever_has_other_things_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "requests.jsonl"
+    log = RequestLog(path)
+    log.begin("slow", T0)
+    write(path, *(a_line(number) for number in range(10)))
+    hits, most = [], 3 * len(a_line())
+    while log.read(most):
+        hits.append(log.evidence("slow").hits)
+    hits.append(log.evidence("slow").hits)
+    log.close()
+
+    assert hits == [3, 6, 9, 10]
+
+
+def test_to_begin_reads_nothing_and_counts_nothing_of_before(tmp_path: Path) -> None:
+    path = tmp_path / "requests.jsonl"
+    log = RequestLog(path)
+    log.begin("slow", T0)
+    write(path, a_line(1), a_line(2))
+    log.begin("slow", T0 + timedelta(milliseconds=5))
+    write(path, a_line(6))
+    log.read()
+    evidence = log.evidence("slow")
+    log.close()
+
+    assert evidence.hits == 1
 
 
 def test_the_torn_line_of_an_envoy_that_was_killed_does_not_hide_others(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from seatrial_runner.gateway.requestlog import RequestLog
 logger = logging.getLogger("seatrial.gateway.envoy")
 
 _READ_EVERY_S = 0.2
+_PIECE = 16 * 1024  # bytes of the log: read in less than a millisecond
 _LOG_S = 1.0
 _LOOK_S = 0.001
 Lost = Callable[[str], Awaitable[None]]
@@ -165,7 +166,7 @@ class Envoy:
         if fault in self._active or fault in self._unread:
             await self._read_to_now()
             self._unread.discard(fault)
-        self._log.read()
+        await self._read()
         return self._log.evidence(fault)
 
     async def abilities(self) -> dict[str, str]:
@@ -251,7 +252,12 @@ class Envoy:
             async with asyncio.timeout(_LOG_S):
                 while self._log.mark < mark:
                     await asyncio.sleep(_LOOK_S)
-                    self._log.read()
+                    await self._read()
+
+    async def _read(self) -> None:
+        """Read what there is of the log, in pieces: meanwhile the time of a fault may be up."""
+        while self._log.read(_PIECE):  # noqa: ASYNC110 - it lets others go first
+            await asyncio.sleep(0)
 
     async def _begin_anew(self) -> None:
         while not self._is_up:
@@ -277,7 +283,7 @@ class Envoy:
         while True:
             await asyncio.sleep(_READ_EVERY_S)
             if self._active:
-                self._log.read()
+                await self._read()
             if self._log.is_long():
                 self._log.put_aside()
                 with contextlib.suppress(EnvoyError):

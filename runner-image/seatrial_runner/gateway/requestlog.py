@@ -51,8 +51,7 @@ class RequestLog:
         self.mark = 0  # the last one that was read
 
     def begin(self, fault: str, since: datetime) -> None:
-        """Count anew what a fault meets."""
-        self.read()  # what was there belongs to the time before
+        """Count anew what a fault meets; what is still to be read of the time before is not."""
         self._tallies[fault] = _Tally(since_ms=int(since.timestamp() * 1000))
 
     def evidence(self, fault: str) -> Evidence:
@@ -72,16 +71,27 @@ class RequestLog:
         if self._open() and self._file is not None:
             self._file.seek(0, os.SEEK_END)
 
-    def read(self) -> None:
-        """Read what Envoy has written since the last time."""
+    def read(self, most: int = _CHUNK) -> bool:
+        """
+        Read what Envoy has written since the last time.
+
+        Args:
+            most: Bytes; a thousand lines take some five milliseconds.
+
+        Returns:
+            Whether there is more.
+        """
         if not self._open():
-            return
-        self._read_on()
+            return False
+        if self._read_on(most):
+            return True
         if self._aside and self._path.exists():
-            self._read_on()  # Envoy has closed it before it opened the new one
+            if self._read_on(most):  # Envoy has closed it before it opened the new one
+                return True
             self.close()
             self._old.unlink()
-            self.read()
+            return self.read(most)
+        return False
 
     def is_long(self) -> bool:
         """Tell whether it should be put aside."""
@@ -108,13 +118,14 @@ class RequestLog:
                 self._file = self._path.open("rb", buffering=0)
         return self._file is not None
 
-    def _read_on(self) -> None:
+    def _read_on(self, most: int) -> bool:
         assert self._file is not None
-        while data := self._file.read(_CHUNK):
-            lines = (self._rest + data).split(b"\n")
-            self._rest = lines.pop()
-            for line in lines:
-                self._take(line)
+        data = self._file.read(most)
+        lines = (self._rest + data).split(b"\n")
+        self._rest = lines.pop()
+        for line in lines:
+            self._take(line)
+        return len(data) == most
 
     def _take(self, line: bytes) -> None:
         try:
