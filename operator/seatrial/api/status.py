@@ -158,7 +158,7 @@ class RunStatus(StatusModel):
     phase: Phase = Field(Phase.QUEUED, description="Where the run is; for display.")
     verdict: Verdict | None = Field(None, description="What the run came to.")
     message: Message = Field("", description="Why, in one sentence.")
-    namespace: Word | None = Field(None, description="The run's own namespace.")
+    namespace: Word | None = Field(None, description="Namespace that was made for the run.")
     seals: list[Word] = Field(
         default_factory=list,
         max_length=4,
@@ -166,7 +166,7 @@ class RunStatus(StatusModel):
         " it was made by someone else.",
     )
     report: Annotated[str, Field(max_length=253)] | None = Field(
-        None, description="ConfigMap with JUnit, logs and the journal, in the run's namespace."
+        None, description="ConfigMap beside the run, with JUnit, logs and the journal."
     )
     start_time: Moment | None = Field(None, description="When the run left the queue.")
     gate_time: Moment | None = Field(None, description="When the environment was ready.")
