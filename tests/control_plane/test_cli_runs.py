@@ -252,7 +252,7 @@ def test_validate_with_the_cluster_looks_for_what_is_not_in_the_file(seatrial, c
     assert seatrial("validate", str(alone))[0] == 0
     status, _, err = seatrial("validate", "--cluster", str(alone))
     assert status == 65
-    assert "there is no ConfigMap absent in the run's namespace" in err
+    assert "there is no ConfigMap absent beside the run" in err
     bad_name = tmp_path / "name.yaml"
     bad_name.write_text(RUN.replace("NAME", "Bad_Name"))
     assert seatrial("validate", str(bad_name))[0] == 0

@@ -183,6 +183,13 @@ def test_a_context_that_is_not_there_is_named(file, capsys):
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize("command", ["run", "show"])
+def test_a_command_that_ends_with_the_verdicts_status_lists_them_in_its_help(command, capsys):
+    ends_with(Exit.PASSED, command, "--help")
+    help_ = " ".join(capsys.readouterr().out.split())
+    assert ", ".join(f"{status:d} {verdict}" for verdict, status in OF_VERDICT.items()) in help_
+
+
 def test_help_imports_nothing_but_the_standard_library():
     script = (
         "import sys; before = set(sys.modules); import seatrial.cli;"

@@ -62,8 +62,8 @@ def test_without_a_cluster_nobody_knows_what_a_configmap_has():
 def test_a_configmap_that_is_not_there_is_told_once():
     run = a_run_that_loads("x.csv", {"configMap": "data"})
     assert problems(run, {MAP: None}) == [
-        "spec.fixtures.configMap: there is no ConfigMap data in the run's namespace."
-        " Create it before the run."
+        "spec.fixtures.configMap: there is no ConfigMap data beside the run."
+        " Create it in the same namespace, before the run."
     ]
     unlabelled = {**STORED, "metadata": {}}
     assert "may not be read by runs" in problems(run, {MAP: unlabelled})[0]

@@ -23,7 +23,7 @@ class Fixtures(Model):
 
     config_map: ObjectName | None = Field(
         None,
-        description="ConfigMap with files (*.csv, *.json, *.yaml, *.sql), labelled"
+        description="ConfigMap beside the run, with files (*.csv, *.json, *.yaml, *.sql), labelled"
         " seatrial.dev/readable-by=runs.",
     )
     content: dict[FixtureFile, FixtureText] = Field(

@@ -48,7 +48,7 @@ class RunDoc(TypedDict):
     name: str
     namespace: str  # of the run itself
     uid: str
-    environment: str  # the run's own namespace
+    environment: str  # the namespace made for the run
     startedAt: str
     deadline: str  # end of spec.timeout
     provisioningTimeout: float

@@ -25,7 +25,7 @@ LABEL_RUN_NAMESPACE = f"{GROUP}/run-namespace"
 LABEL_COMPONENT = f"{GROUP}/component"  # one of the COMPONENT_ values
 LABEL_SERVICE = f"{GROUP}/service"  # spec.services[].name, on workloads and their pods
 LABEL_TEST = f"{GROUP}/test"  # spec.tests[].name, on test pods
-# A ConfigMap or Secret of the run's own namespace is read only when it carries this label.
+# A ConfigMap or Secret beside a run is read only when it carries this label.
 LABEL_READABLE = f"{GROUP}/readable-by"
 LABEL_READABLE_VALUE = "runs"
 ANNOTATION_SEAL = f"{GROUP}/seal"  # on a run's namespace: drawn, known to nobody before it is made
@@ -172,7 +172,7 @@ def envoy_probe_key(fault: str) -> str:
 
 def report_name(run_name: str) -> str:
     """
-    Name the report ConfigMap in the run's own namespace, at most 253 characters.
+    Name the report ConfigMap beside the run, at most 253 characters.
 
     Nothing may begin with ``-`` after a dot, so a long name that is cut there loses the dot too.
     NB: the chart's admission policy lets the operator write only this name; change both.

@@ -23,7 +23,8 @@ class SteadyState(Model):
     """
     A check that holds while the system is well.
 
-    Outside of faults' windows a failed check fails the run; within, only with ``MustHold``.
+    Outside of faults' windows a failed check fails the run; within, only with
+    duringFaults: MustHold.
     """
 
     __rules__ = (one_of("http", "tcp", "sql", required=True),)

@@ -39,7 +39,7 @@ class PortSpec(Model):
 
 
 class ObjectReference(Model):
-    """A ConfigMap or Secret of the run's own namespace, labelled seatrial.dev/readable-by=runs."""
+    """A ConfigMap or Secret beside the run, labelled seatrial.dev/readable-by=runs."""
 
     __rules__ = (one_of("configMap", "secret", required=True),)
 
@@ -106,7 +106,7 @@ class Manifests(Model):
     )
     config_map: ObjectName | None = Field(
         None,
-        description="ConfigMap in the run's namespace, labelled seatrial.dev/readable-by=runs;"
+        description="ConfigMap beside the run, labelled seatrial.dev/readable-by=runs;"
         " every key ending in .yaml, .yml or .json is read, in order of name.",
     )
 

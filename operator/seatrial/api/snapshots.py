@@ -38,7 +38,7 @@ class Snapshots(Model):
 
     config_map: ObjectName | None = Field(
         None,
-        description="ConfigMap with files that pytest wrote (*.json), labelled"
+        description="ConfigMap beside the run, with files that pytest wrote (*.json), labelled"
         " seatrial.dev/readable-by=runs.",
     )
     content: dict[HeaderName, AnyJson] = Field(

@@ -73,7 +73,7 @@ class Pytest(Model):
     """A pytest suite from a ConfigMap, run by the real pytest."""
 
     config_map: ObjectName = Field(
-        description="ConfigMap in the run's namespace, labelled seatrial.dev/readable-by=runs;"
+        description="ConfigMap beside the run, labelled seatrial.dev/readable-by=runs;"
         " its keys are the files of the suite."
     )
     args: list[Argument] = Field(

@@ -36,7 +36,7 @@ class Condition(StatusModel):
     """A Kubernetes condition."""
 
     type: Word = Field(
-        description="Finished, Passed, EnvironmentReady, FaultsProven, CleanedUp,"
+        description="Finished, Passed, EnvironmentReady, FaultsProven, Aborting, CleanedUp,"
         " ReportAvailable; Ready, Reconciling and Stalled for GitOps tools."
     )
     status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
@@ -112,9 +112,16 @@ class FaultStatus(StatusModel):
     )
     requested: Moment | None = Field(None, description="When it was ordered.")
     applied: Moment | None = Field(None, description="When it was carried out.")
-    effective: Moment | None = Field(None, description="When its effect was seen by a probe.")
-    first_hit: Moment | None = Field(None, description="First request of a test that met it.")
-    hits: Count = Field(0, description="Requests of tests while it was in effect.")
+    effective: Moment | None = Field(
+        None, description="When its effect was seen, by a watch or by a check of ours."
+    )
+    first_hit: Moment | None = Field(
+        None, description="When the first of what a test caused met it."
+    )
+    hits: Count = Field(
+        0,
+        description="What met it: requests of tests, or what the gateway or an agent has counted.",
+    )
     reverted: Moment | None = Field(None, description="When it was undone.")
     reverted_by: Word | None = Field(
         None,
@@ -158,7 +165,7 @@ class RunStatus(StatusModel):
     phase: Phase = Field(Phase.QUEUED, description="Where the run is; for display.")
     verdict: Verdict | None = Field(None, description="What the run came to.")
     message: Message = Field("", description="Why, in one sentence.")
-    namespace: Word | None = Field(None, description="The run's own namespace.")
+    namespace: Word | None = Field(None, description="Namespace that was made for the run.")
     seals: list[Word] = Field(
         default_factory=list,
         max_length=4,
@@ -166,7 +173,7 @@ class RunStatus(StatusModel):
         " it was made by someone else.",
     )
     report: Annotated[str, Field(max_length=253)] | None = Field(
-        None, description="ConfigMap with JUnit, logs and the journal, in the run's namespace."
+        None, description="ConfigMap beside the run, with JUnit, logs and the journal."
     )
     start_time: Moment | None = Field(None, description="When the run left the queue.")
     gate_time: Moment | None = Field(None, description="When the environment was ready.")

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Never, Protocol
 
 from seatrial.cli import abort, junit, list_runs, logs, messages, run, show, validate, version
-from seatrial.cli.exits import Exit
+from seatrial.cli.exits import OF_VERDICT, Exit
 
 
 class Command(Protocol):
@@ -37,6 +37,15 @@ COMMANDS: Mapping[str, Command] = {
 }
 
 
+# What ends with the status of the run's verdict.
+_JUDGING = (run, show)
+_STATUSES = (
+    "exit status of a verdict: "
+    + ", ".join(f"{status:d} {verdict}" for verdict, status in OF_VERDICT.items())
+    + f"; 64 and above: there is no verdict, such as {Exit.TIMED_OUT:d} if a time is over"
+)
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> Never:
         """End with one line, and a status that no verdict has."""
@@ -53,7 +62,12 @@ def build_parser() -> argparse.ArgumentParser:
     add_cluster_arguments(parser, default=None)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():
-        each = commands.add_parser(name, help=command.HELP, description=f"{command.HELP}.")
+        each = commands.add_parser(
+            name,
+            help=command.HELP,
+            description=f"{command.HELP}.",
+            epilog=_STATUSES if command in _JUDGING else None,
+        )
         command.add_arguments(each)
         # Not given after the command: what stands before it, or its default, holds.
         add_cluster_arguments(each, default=argparse.SUPPRESS)

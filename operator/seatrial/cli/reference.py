@@ -85,7 +85,7 @@ def _names(action: argparse.Action) -> str:
 
 
 def _place(action: argparse.Action) -> str:
-    return _metavar(action) + ("..." if action.nargs == "+" else "")
+    return {"+": "{}...", "?": "[{}]"}.get(str(action.nargs), "{}").format(_metavar(action))
 
 
 def _metavar(action: argparse.Action) -> str:

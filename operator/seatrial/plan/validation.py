@@ -134,8 +134,8 @@ def _missing(spec: RunSpec, found: Found) -> Iterator[SpecError]:
             continue
         there = found[kind, name]
         if there is None:
-            problem = f"there is no {kind} {name} in the run's namespace."
-            yield SpecError(field, problem, "Create it before the run.")
+            problem = f"there is no {kind} {name} beside the run."
+            yield SpecError(field, problem, "Create it in the same namespace, before the run.")
             continue
         labels = there.get("metadata", {}).get("labels") or {}
         if labels.get(names.LABEL_READABLE) != names.LABEL_READABLE_VALUE:

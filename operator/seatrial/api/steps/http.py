@@ -32,7 +32,7 @@ class NamedMethod(Model):
 
 
 class Part(Model):
-    """One part of a multipart body: a field, or with ``filename`` a file."""
+    """One part of a multipart body: a field, or a file if it has a filename."""
 
     __rules__ = (one_of("text", "base64", required=True),)
 
