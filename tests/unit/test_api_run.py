@@ -231,3 +231,9 @@ def test_of_a_run_that_has_started_only_what_may_change_is_read(changed):
     now = steered(began, {"spec": {"tests": "nonsense", "timeout": "1s"} | changed})
     expected = {"priority": changed.get("priority", 0), "abort": False}
     assert now == began.model_copy(update=expected)
+
+
+def test_what_may_change_is_read_field_by_field():
+    began = parse_spec(a_run(priority=3))
+    now = steered(began, {"spec": {"abort": True, "priority": "x", "keepEnvironment": []}})
+    assert now == began.model_copy(update={"abort": True})
