@@ -26,6 +26,7 @@ class Store:
 
     Raises:
         TlsError: A text of ``tls`` is no certificate or key.
+        ValueError: The URL sets what the client does not know, or a value that is none.
     """
 
     def __init__(self, url: str, tls: Tls | None = None) -> None:
@@ -46,6 +47,12 @@ class Store:
             **_secure(url, tls),
         )
         self._make = lambda: pool.connection_class(**pool.connection_kwargs)
+        try:
+            self._idle.append(self._make())
+        except TypeError as error:
+            name = str(error).rpartition(" ")[2]
+            text = f"the URL's parameter {name} is none of Redis: leave it out"
+            raise ValueError(text) from error
 
     @contextmanager
     def connection(self, session: str | None, seconds: float) -> Iterator[AbstractConnection]:
