@@ -28,9 +28,11 @@ _READS = re.compile(r"\s*(?:(?:--[^\n]*\n|/\*.*?\*/)\s*)*(select|values|table|wi
 _WRITES = re.compile(r"\b(insert|update|delete|merge|into)\b", re.I)
 # Those of MySQL that Python has too: without, PyMySQL cannot even greet the server.
 CHARSETS = (
-    "utf8mb4|utf8mb3|utf8|latin1|latin2|latin5|latin7|ascii|big5|cp1250|cp1251|cp1256|cp1257|cp850"
-    "|cp852|cp866|cp932|euckr|gb18030|gb2312|gbk|greek|hebrew|koi8r|koi8u|macroman|sjis|tis620|ujis"
-).split("|")
+    *("ascii", "big5", "euckr", "gb18030", "gb2312", "gbk", "greek", "hebrew", "koi8r", "koi8u"),
+    *("latin1", "latin2", "latin5", "latin7", "macroman", "sjis", "tis620", "ujis"),
+    *("cp1250", "cp1251", "cp1256", "cp1257", "cp850", "cp852", "cp866", "cp932"),
+    *("utf8", "utf8mb3", "utf8mb4"),
+)
 
 
 def _one_of(*values: str) -> tuple[str, str]:
