@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from seatrial_runner.scenario.brokers import adapter
 from seatrial_runner.scenario.brokers.interface import BrokerError
 from seatrial_runner.scenario.brokers.kafka import Kafka
 
@@ -47,3 +48,27 @@ def test_a_mechanism_of_kafka_that_cannot_be_used_is_told_for_good(mechanism: st
         "Kafka at 127.0.0.1:1: sasl in its URL is one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512,"
         f" not '{mechanism.upper()}'"
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("redis://:s3cret@db:6379?colour=red", "parameter 'colour' is none of Redis: leave it out"),
+        ("redis://:s3cret@db:6379?db=first", "Invalid value for 'db' in connection URL."),
+        ("kafka://app:s3cret@a:9092,b:first", "'b:first' is no HOST:PORT"),
+        ("kafka://app:s3cret@b:99999", "'b:99999' is no HOST:PORT"),
+        ("amqp://app:s3cret@b:99999", "'b:99999' is no HOST:PORT"),
+        ("nats://app:s3cret@b:99999", "'b:99999' is no HOST:PORT"),
+        ("nats://app:s3cret@[::1:4222", "the URL of the broker is none: Invalid IPv6 URL"),
+        ("mqtt://app:s3cret@b:99999", "'b:99999' is no HOST:PORT"),
+    ],
+)
+def test_a_url_of_a_broker_that_is_none_is_told_for_good(url: str, told: str) -> None:
+    async def made() -> None:
+        adapter(url)
+
+    with pytest.raises(BrokerError) as error:
+        asyncio.run(made())
+    assert error.value.permanent
+    assert str(error.value).endswith(told)
+    assert "s3cret" not in str(error.value)

@@ -47,12 +47,7 @@ class Store:
             **_secure(url, tls),
         )
         self._make = lambda: pool.connection_class(**pool.connection_kwargs)
-        try:
-            self._idle.append(self._make())
-        except TypeError as error:
-            name = str(error).rpartition(" ")[2]
-            text = f"the URL's parameter {name} is none of Redis: leave it out"
-            raise ValueError(text) from error
+        check_parameters(pool)
 
     @contextmanager
     def connection(self, session: str | None, seconds: float) -> Iterator[AbstractConnection]:
@@ -88,6 +83,15 @@ class Store:
             # It may have died with its service in any way; the others must be closed too.
             with suppress(Exception):
                 connection.disconnect()
+
+
+def check_parameters(pool: Any) -> None:
+    """Refuse what its URL sets and no connection has: raises ValueError."""
+    try:
+        pool.connection_class(**pool.connection_kwargs)
+    except TypeError as error:
+        name = str(error).rpartition(" ")[2]
+        raise ValueError(f"the URL's parameter {name} is none of Redis: leave it out") from error
 
 
 def _secure(url: str, tls: Tls | None) -> dict[str, Any]:
