@@ -10,6 +10,7 @@ import pytest
 from seatrial_runner.scenario.databases.asking import Asked as AskedOfSql
 from seatrial_runner.scenario.databases.asking import explained
 
+from localcluster.ports import free_port
 from tests.support.loopback import Answer, Asked, Loopback
 from tests.support.scenarios import a_world, run_steps
 
@@ -124,3 +125,11 @@ def test_a_request_that_is_not_as_long_as_it_says_is_none_of_the_engine() -> Non
         result = run_steps([{"http": {"get": service.url, "headers": {"Content-Length": "5"}}}])
     assert result.outcome == "failed"
     assert "it cannot be sent: Too little data for declared Content-Length" in result.message
+
+
+def test_who_does_not_answer_after_a_redirect_is_named() -> None:
+    there = f"127.0.0.1:{free_port()}"
+    with Elsewhere() as service:
+        step = {"get": f"{service.url}/?to=http://{there}/", "followRedirects": True}
+        result = run_steps([{"http": step}])
+    assert f"connection refused: nothing listens on {there}" in result.message

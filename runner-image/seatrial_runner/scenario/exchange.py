@@ -106,13 +106,13 @@ class Client:
         """
         seconds = min(request.timeout_s, at_most_s)
         started = time.monotonic()
+        asked = [rewritten(request.url, self._world.base_urls)]
         try:
-            return self._exchange(request, started, started + seconds, read or _whole)
+            return self._exchange(request, started, started + seconds, read or _whole, asked)
         except (ExchangeError, MemoryError):
             raise
         except Exception as error:
-            url = rewritten(request.url, self._world.base_urls)
-            explained = _explained(error, url, seconds)
+            explained = _explained(error, asked[-1], seconds)
             if explained is None:
                 raise  # it is a defect of ours, and told as such
             if request.http2 and "broke" in str(explained):
@@ -134,15 +134,16 @@ class Client:
             self._client.close()
 
     def _exchange(
-        self, request: Request, started: float, deadline: float, read: Reader
+        self, request: Request, started: float, deadline: float, read: Reader, asked: list[str]
     ) -> Response:
+        """Ask where ``asked`` says, and wherever that leads: each URL is added to it."""
         from seatrial_runner.scenario.transport import DEADLINE, HTTP2, TLS
 
         client = self._http_client()
         extensions = {DEADLINE: deadline, TLS: request.tls, HTTP2: request.http2}
         hop = client.build_request(
             request.method,
-            rewritten(request.url, self._world.base_urls),
+            asked[0],
             headers=request.headers,
             content=request.body or None,
             extensions=extensions,
@@ -155,6 +156,7 @@ class Client:
                 if not (request.follow_redirects and response.next_request):
                     return self._read(response, started, read)
                 hop = self._next(client, response.next_request, extensions)
+                asked.append(str(hop.url))
                 host = hop.url.host
             finally:
                 response.close()
