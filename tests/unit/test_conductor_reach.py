@@ -122,7 +122,7 @@ async def test_a_port_that_refuses_is_told_while_it_is_waited_for_and_after(
         )
     why = f"connection refused: nothing listens on 127.0.0.1:{refusing}"
     assert missing == {"orders": why, "web": why}
-    assert told == [(1.0, "orders", why)]
+    assert told == [(3.0, "orders", why)]
 
 
 @pytest.mark.parametrize(

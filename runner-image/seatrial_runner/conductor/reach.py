@@ -24,7 +24,7 @@ CUT_OFF_S = 3.0  # a gateway in front accepts for ever
 # that watches it asks again up to 30 s later; of twenty runs then, no name was there after 18 s.
 NAMES_S = 45.0
 _PAUSE_S = 0.02
-_TELL_S = 1.0  # what is reached sooner is no news
+_TELL_S = 3.0  # the proxy of a node that is not busy has come by then: no news
 _CONNECT_S = 0.5
 # A gateway in between accepts before it knows whether the service does, and closes if not.
 _STAYS_OPEN_S = 0.05
