@@ -30,6 +30,7 @@ class FakeConductor(Loopback):
         self.requests: list[dict[str, Any]] = []
         self.junit: dict[str, bytes] = {}
         self.collected: list[int] = []
+        self.missing = ""  # of what was to be handed in, as told last
         self.forgets = 0
         self.orders: list[str] = []
         self.faults = {"lose-a-pod": "Pending"}
@@ -82,6 +83,7 @@ class FakeConductor(Loopback):
                 return Answer(json={})
             case "POST", ["tests", _, "collected"]:
                 self.collected.append(asked.json()["files"])
+                self.missing = asked.json()["missing"]
                 if self.forgets:  # another conductor than the one that has got them
                     self.forgets -= 1
                     self.junit.clear()

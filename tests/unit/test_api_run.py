@@ -231,3 +231,25 @@ def test_of_a_run_that_has_started_only_what_may_change_is_read(changed):
     now = steered(began, {"spec": {"tests": "nonsense", "timeout": "1s"} | changed})
     expected = {"priority": changed.get("priority", 0), "abort": False}
     assert now == began.model_copy(update=expected)
+
+
+def test_what_may_change_is_read_field_by_field():
+    began = parse_spec(a_run(priority=3))
+    now = steered(began, {"spec": {"abort": True, "priority": "x", "keepEnvironment": []}})
+    assert now == began.model_copy(update={"abort": True})
+
+
+@pytest.mark.parametrize(
+    ("field", "given", "says"),
+    [
+        ("timeout", "99999999999999h", "must be more than 0s and at most 24h."),
+        ("ttlAfterFinished", "99999999999999h", "must be at most 8760h."),
+        ("timeout", "1h" * 17, "is longer than 32 characters: write it like 1m30s or 2h."),
+    ],
+)
+def test_a_duration_that_is_no_number_any_more_is_told_how_long_it_may_be(field, given, says):
+    with pytest.raises(InvalidSpecError) as told:
+        parse_spec(a_run(**{field: given}))
+    [problem] = str(told.value).splitlines()
+    assert problem.startswith(f"spec.{field}: ")
+    assert problem.endswith(says)

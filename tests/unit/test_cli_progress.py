@@ -232,6 +232,15 @@ def test_the_only_failure_is_not_said_twice():
     assert sum("is 503" in line.text for line in lines) == 1
 
 
+def test_a_service_that_is_ready_and_not_reached_says_so_once():
+    ready = {"name": "orders", "state": "Ready", "replicas": 1, "readyReplicas": 1}
+    unreached = {**ready, "message": "is ready, but clients do not reach it yet: refused"}
+    before, after = {"services": [ready]}, {"services": [unreached]}
+    line = "service orders Ready, 1/1 pods: is ready, but clients do not reach it yet: refused"
+    assert said(before, after) == [line]
+    assert said(after, after) == []
+
+
 def test_an_error_says_which_service_and_why():
     service = {"name": "db", "state": "Failed", "message": "image db:9 cannot be pulled\nnot found"}
     text = "\n".join(str(line) for line in conclusion(ended("Error", services=[service, READY])))

@@ -147,3 +147,29 @@ def test_what_is_drawn_goes_into_the_texts_of_its_secret_and_comes_before_its_po
     assert made < writes.index(f"create Pod {names.CONDUCTOR}")
     assert made < writes.index("apply Deployment db")
     assert data["db.password"] not in str(simulation.status())
+
+
+GOING = (
+    'ConfigMap shop/checkout-report: configmaps "checkout-report" is forbidden: unable to create'
+    " new content in namespace shop because it is being terminated"
+)
+
+
+def test_a_namespace_that_is_going_takes_no_report_and_that_is_told_once(caplog):
+    simulation = Simulation(**PLAIN)
+    refuse(simulation, "create ConfigMap checkout-report", ForbiddenError(GOING, status=403))
+    simulation.settle()
+    assert simulation.errors == []
+    condition = simulation.condition("ReportAvailable")
+    assert (condition["reason"], condition["message"]) == ("ReportMissing", GOING)
+    [record] = [each for each in caplog.records if each.levelname == "WARNING"]
+    assert record.getMessage() == "a report cannot be copied"
+    assert (record.run, record.error) == ("checkout", GOING)
+
+
+def test_a_missing_right_to_copy_a_report_may_still_be_granted():
+    simulation = Simulation(**PLAIN)
+    error = ForbiddenError('User "x" cannot create resource "configmaps"', status=403)
+    refuse(simulation, "create ConfigMap checkout-report", error, times=3)
+    simulation.settle()
+    assert simulation.condition("ReportAvailable")["reason"] == "ReportCopied"

@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from seatrial.api.journal import FailureDoc
-from seatrial_runner.conductor.gate import kinds_to_watch, pass_gate
+from seatrial_runner.conductor.gate import kinds_to_watch, pass_gate, report_services
+from seatrial_runner.conductor.readiness import service_state
 from seatrial_runner.conductor.seen import DEPLOYMENTS, EVENTS, PODS, keep_seen
 from seatrial_runner.conductor.stage import Stage
 
@@ -18,7 +20,9 @@ from tests.support.virtual_time import in_virtual_time, loop
 
 
 def passed(
-    prepare: Callable[[RunNamespace], None], **run: Any
+    prepare: Callable[[RunNamespace], None],
+    take: Callable[[Stage], object] = lambda stage: None,
+    **run: Any,
 ) -> tuple[FailureDoc | None, Stage, float]:
     """Stand at the gate of a run with service orders; give what came of it, and when."""
 
@@ -30,6 +34,7 @@ def passed(
             for kind in (PODS, DEPLOYMENTS, EVENTS)
         ]
         prepare(namespace)
+        take(stage)
         began = loop().time()
         failure = await pass_gate(stage)
         took = loop().time() - began
@@ -46,6 +51,34 @@ def test_it_opens_with_the_last_readiness() -> None:
     assert failure is None
     assert 2.0 <= took < 2.2
     assert stage.journal.summary["services"][0]["state"] == "Ready"
+
+
+def test_a_port_that_is_not_reached_is_told_at_the_gate_and_from_then_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    why = "connection refused: nothing listens on orders:8080"
+    meanwhile: list[str] = []
+
+    async def ask(work: Any, listen: Any, *, timeout_s: float) -> Any:
+        await listen({"service": "orders", "problem": why})
+        meanwhile.append(stages[0].journal.summary["services"][0]["message"])
+        return {"missing": {"orders": why}}
+
+    stages: list[Stage] = []
+    monkeypatch.setattr("seatrial_runner.conductor.reach.run_in_worker", ask)
+    services = [a_service_doc(ports=True), a_service_doc("web")]
+
+    def prepare(namespace: RunNamespace) -> None:
+        namespace.deployment("orders")
+        namespace.deployment("web")
+
+    failure, stage, _ = passed(prepare, stages.append, services=services)
+    assert failure is None
+    report_services(stage, [service_state(each, stage.seen) for each in services])
+    assert meanwhile == [f"is ready, but clients do not reach it yet: {why}"]
+    orders, web = stage.journal.summary["services"]
+    assert orders["message"] == f"was ready, but clients did not reach it within 10 s: {why}"
+    assert (orders["state"], web["message"]) == ("Ready", "")
 
 
 def test_a_crash_loop_ends_it_with_the_last_log_lines() -> None:

@@ -89,6 +89,33 @@ def test_what_is_no_junit_xml_is_refused_by_the_name_of_the_file(text: str, word
     assert str(error.value).startswith("r.xml: ")
 
 
+@pytest.mark.parametrize(
+    ("inside", "words"),
+    [
+        pytest.param('<testcase name="a"/>' * 20_001, "more than 20000 cases: split", id="cases"),
+        pytest.param("<a/>" * 400_001, "more than 400000 elements: leave out", id="elements"),
+    ],
+)
+def test_what_would_take_too_much_memory_is_refused_before_it_is_parsed(
+    inside: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def parsed(*_: object) -> object:
+        raise AssertionError("it was parsed")
+
+    monkeypatch.setattr("junitparser.JUnitXml.fromstring", parsed)
+    with pytest.raises(MalformedError, match=rf"r\.xml: has {words}"):
+        outcomes(a_suite(inside))
+
+
+def test_what_the_memory_is_not_enough_for_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def out_of_memory(*_: object) -> object:
+        raise MemoryError
+
+    monkeypatch.setattr("junitparser.JUnitXml.fromstring", out_of_memory)
+    with pytest.raises(MalformedError, match=r"r\.xml: the conductor's memory is not enough"):
+        outcomes(a_suite(""))
+
+
 @given(st.text(max_size=200))
 def test_no_text_makes_anything_but_a_malformed_error(text: str) -> None:
     try:

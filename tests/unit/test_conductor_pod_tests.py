@@ -291,8 +291,14 @@ def test_a_suite_in_the_middle_is_not_sent_to_the_gate_again() -> None:
 # container --------------------------------------------------------------------------------------
 
 
-def a_tool(*codes: int, junit: str | None = None, sidecar: bool = False) -> Pod:
-    """A pod for each exit status; the next comes when the one before has failed."""
+def a_tool(
+    *codes: int, junit: str | None = None, sidecar: bool = False, missing: str | None = ""
+) -> Pod:
+    """
+    A pod for each exit status; the next comes when the one before has failed.
+
+    ``missing`` is what its sidecar says of files it could not hand in; None: it says nothing.
+    """
 
     async def pod(desk: Desk, namespace: RunNamespace) -> None:
         for number, code in enumerate(codes):
@@ -308,8 +314,13 @@ def a_tool(*codes: int, junit: str | None = None, sidecar: bool = False) -> Pod:
             if junit is not None:
                 desk.junit("tool", "r.xml", junit.encode())
             done = {**status, "init": [ended(0, name="collect")] if sidecar else []}
+            if sidecar and missing is not None:
+                handed_in = {"files": int(junit is not None), "missing": missing}
+                told = asyncio.create_task(desk.collected("tool", handed_in))
             stand(namespace, "tool", **done, containers=[ended(code, name="test")])
             await asyncio.sleep(1.0)
+            if sidecar and missing is not None:
+                await told
 
     return pod
 
@@ -379,6 +390,23 @@ def test_files_and_status_are_taken_together(
     state, _, _ = came(WITH_FILES, a_tool(code, junit=junit, sidecar=True))
     assert (state["outcome"], state["lost"]) == (outcome, lost)
     assert (state["passed"], state["failed"]) == counts
+
+
+@pytest.mark.parametrize(
+    ("code", "junit", "missing", "outcome", "said"),
+    [
+        pytest.param(0, GOOD, "b.xml: is larger", "Error", "b.xml: is larger", id="too-large"),
+        pytest.param(0, None, "b.xml: is larger", "Error", "b.xml: is larger", id="the-only-one"),
+        pytest.param(0, BAD, "b.xml: is larger", "Failed", "b.xml: is larger", id="a-failure-too"),
+        pytest.param(0, GOOD, None, "Error", "nobody said that all", id="the-sidecar-was-killed"),
+    ],
+)
+def test_a_test_whose_files_are_not_all_there_has_not_passed(
+    code: int, junit: str | None, missing: str | None, outcome: str, said: str
+) -> None:
+    state, _, _ = came(WITH_FILES, a_tool(code, junit=junit, sidecar=True, missing=missing))
+    assert (state["outcome"], state["lost"]) == (outcome, outcome == "Error")
+    assert said in state["message"]
 
 
 def test_a_sidecar_hears_that_all_is_in_when_it_is_written() -> None:

@@ -20,7 +20,12 @@ def _works_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the worker be a thread: a forked one would keep the listeners open."""
 
     async def run(work: Any, listen: Any, *, timeout_s: float) -> Any:
-        return await asyncio.to_thread(work, None)
+        loop = asyncio.get_running_loop()
+
+        def tell(message: Any) -> None:
+            asyncio.run_coroutine_threadsafe(listen(message), loop).result()
+
+        return await asyncio.to_thread(work, SimpleNamespace(tell=tell))
 
     monkeypatch.setattr(reach, "run_in_worker", run)
 
@@ -91,6 +96,33 @@ async def test_the_proxy_of_a_busy_node_has_longer_than_it_should_need(
     orders = {"name": "orders", "hosts": ["orders"], "ports": [{"name": "http", "port": 8080}]}
     await reach.until_reachable([cast("ServiceDoc", orders)])
     assert asked[-1] == 6
+
+
+async def test_a_port_that_refuses_is_told_while_it_is_waited_for_and_after(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    told: list[tuple[float, str, str]] = []
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += 0.5
+
+    monkeypatch.setattr(reach, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
+    refusing = free_port()
+    with listener() as server:
+        there = server.getsockname()[1]
+        names = {"a-db": there, "orders": refusing, "web": refusing}
+        services = [
+            {"name": name, "hosts": ["127.0.0.1"], "ports": [{"name": "x", "port": port}]}
+            for name, port in names.items()
+        ]
+        missing = await reach.until_reachable(
+            cast("list[ServiceDoc]", services), tell=lambda *each: told.append((now, *each))
+        )
+    why = f"connection refused: nothing listens on 127.0.0.1:{refusing}"
+    assert missing == {"orders": why, "web": why}
+    assert told == [(3.0, "orders", why)]
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,60 @@ def test_an_operator_that_is_new_says_when_what_the_tests_began_with_cannot_be_r
     assert simulation.status()["message"].startswith(message)
 
 
+@pytest.mark.parametrize("phase", ["Provisioning", "Running"])
+@pytest.mark.parametrize("edit", [MISSPELT, MISSING, UNREADABLE], ids=list(EDITS)[:3])
+@pytest.mark.parametrize("early", [True, False], ids=["told-before", "told-to-nobody"])
+def test_a_run_that_was_told_to_abort_is_aborted_whatever_its_spec_is_now(phase, edit, early):
+    simulation = Simulation(**WHOLE)
+    simulation.until(phase)
+    if early:
+        simulation.cluster.edit(simulation.runs[0], abort=True)
+        simulation.deliver()
+        simulation.look()
+    simulation.cluster.edit(simulation.runs[0], **edit, abort=True)
+    simulation.start_operator()
+    simulation.settle()
+    assert simulation.status()["verdict"] == "Aborted"
+    assert simulation.condition("Finished")["reason"] == "AbortRequested"
+    assert simulation.cluster.in_namespace(ENVIRONMENT) == []
+
+
+@pytest.mark.parametrize("edit", [MISSPELT, UNREADABLE], ids=["misspelt", "unreadable"])
+def test_a_run_that_waits_is_aborted_although_it_could_not_work(edit):
+    simulation = Simulation(**edit, abort=True)
+    simulation.settle()
+    assert simulation.condition("Finished")["reason"] == "AbortRequested"
+
+
+def test_what_may_change_of_a_run_whose_spec_cannot_be_read_is_heard_after_its_end():
+    simulation = Simulation(**WHOLE)
+    simulation.until("Running")
+    keep, ttl = {"onFailure": "10m"}, "1h"
+    given = {**UNREADABLE, "keepEnvironment": keep, "ttlAfterFinished": ttl}
+    simulation.cluster.edit(simulation.runs[0], **given)
+    simulation.start_operator()
+    simulation.settle(within=timedelta(minutes=5))
+    assert simulation.condition("CleanedUp")["reason"] == "Kept"
+    simulation.settle(within=timedelta(minutes=30))
+    assert simulation.status()["phase"] == "Finished"
+    simulation.settle()
+    assert simulation.runs == []
+
+
+@pytest.mark.parametrize("phase", ["Finished", "Queued"])
+def test_a_run_whose_spec_cannot_be_read_goes_when_its_time_has_come(phase):
+    """Whether the operator that meets it has ended it itself, or finds it at rest."""
+    simulation = Simulation(**(UNREADABLE if phase == "Queued" else WHOLE), ttlAfterFinished="7h")
+    simulation.settle()
+    if phase == "Finished":
+        simulation.cluster.edit(simulation.runs[0], **UNREADABLE)
+        simulation.start_operator()
+        simulation.settle()
+    assert simulation.status()["phase"] == "Finished"
+    simulation.settle(within=timedelta(hours=8))
+    assert simulation.runs == []
+
+
 def test_tests_that_have_begun_go_on_although_they_could_not_begin_any_more():
     simulation = Simulation(**WHOLE)
     simulation.until("Running")

@@ -110,7 +110,7 @@ def test_junit_files_are_handed_in_by_their_path_below_the_glob(conductor, tmp_p
     status = collect_command.hand_in(an_api(conductor), "suite", f"{tmp_path}/**/*.xml")
     assert status == 0
     assert conductor.junit == {"a.xml": b"<a/>", "deep/b c.xml": b"<b/>"}
-    assert conductor.collected == [2]
+    assert (conductor.collected, conductor.missing) == ([2], "")
 
 
 def test_a_conductor_that_came_in_between_gets_the_files_again(conductor, tmp_path):
@@ -129,6 +129,19 @@ def test_a_file_that_cannot_be_handed_in_keeps_no_other_back(
     assert collect_command.hand_in(an_api(conductor), "suite", f"{tmp_path}/*.xml") == 76
     assert list(conductor.junit) == ["b.xml"]
     assert "a.xml: 15 bytes are more than" in capsys.readouterr().err
+    assert conductor.missing == "a.xml: 15 bytes are more than the 0 MiB allowed"
+
+
+def test_more_files_than_are_read_are_told(conductor, tmp_path, monkeypatch):
+    monkeypatch.setattr(collect_command, "MAX_FILES", 2)
+    monkeypatch.setattr(collect_command, "MAX_FILE_BYTES", 10)
+    write(tmp_path, {"a.xml": "<a>too long</a>", "b.xml": "<b/>", "c.xml": "<c/>", "d.xml": ""})
+    assert collect_command.hand_in(an_api(conductor), "suite", f"{tmp_path}/*.xml") == 76
+    assert list(conductor.junit) == ["b.xml"]
+    assert conductor.missing == (
+        "4 files match, and 2 are read at most (and 1 more: a.xml: 15 bytes are more than the 0"
+        " MiB allowed)"
+    )
 
 
 @pytest.mark.parametrize("target", ["fifo", "/dev/zero"])

@@ -7,7 +7,11 @@ from types import SimpleNamespace
 import pytest
 from seatrial_runner.scenario.action import StepFailure
 from seatrial_runner.scenario.databases.asking import Asked, explained
-from seatrial_runner.scenario.databases.drivers import UnusableUrlError, sqlalchemy_url
+from seatrial_runner.scenario.databases.drivers import (
+    CHARSETS,
+    UnusableUrlError,
+    sqlalchemy_url,
+)
 
 from tests.support.scenarios import run_steps
 
@@ -37,7 +41,18 @@ def test_what_a_url_may_not_set_is_refused_by_its_name(url: str, told: str) -> N
         ("postgres://db/app?connect_timeout=-1", "'connect_timeout' is a number, not '-1'"),
         ("sqlite:////tmp/a?timeout=soon", "'timeout' is a number, not 'soon'"),
         ("sqlite:////tmp/a?uri=perhaps", "'uri' is true or false, not 'perhaps'"),
-        ("mysql://db/app?connect_timeout=1&connect_timeout=2", "'connect_timeout' is a number"),
+        ("mysql://db/app?connect_timeout=1&connect_timeout=2", "'connect_timeout' is given twice"),
+        ("postgres://db/app?application_name=a&application_name=b", "'application_name' is given"),
+        ("mysql://db/app?charset=abc", "'charset' is .*, such as utf8mb4, not 'abc'"),
+        ("mysql://db/app?charset=binary", "'charset' is .*, not 'binary'"),
+        ("postgres://db/app?sslmode=on", "'sslmode' is one of disable, .* verify-full, not 'on'"),
+        ("postgres://db/app?target_session_attrs=rw", "is one of any, .*, not 'rw'"),
+        ("sqlite:///file:/tmp/a?uri=true&mode=r", "'mode' is one of ro, rw, rwc, memory, not 'r'"),
+        ("sqlite:///file:/tmp/a?uri=true&cache=no", "'cache' is one of shared, private, not 'no'"),
+        ("sqlite:////tmp/a?mode=ro", "of a URI alone: write sqlite:///file:/path"),
+        ("sqlite:////tmp/a?mode=ro&uri=true", "of a URI alone"),
+        ("sqlite:///file:/tmp/a?cache=shared&uri=false", "of a URI alone"),
+        ("mysql://db..example/app", "mysql://db..example/app is no URL of a database"),
     ],
 )
 def test_what_is_not_a_value_of_its_key_is_told(url: str, told: str) -> None:
@@ -73,8 +88,10 @@ def test_a_database_that_each_connection_would_have_of_its_own_is_refused(url: s
     [
         "sqlite:///file:orders?mode=memory&cache=shared&uri=true",
         "mysql://db/app?charset=utf8mb4&connect_timeout=3",
+        "mysql://db/app?charset=Latin1",
+        "postgresql://db-0.of-many.example,db-1.of-many.example/app",
         "postgresql://db/app?sslmode=require&application_name=a&target_session_attrs=any",
-        "sqlite:////tmp/a?uri=true&mode=ro&cache=shared",
+        "sqlite:///file:/tmp/a?uri=true&mode=ro&cache=shared",
         "postgresql://db/app",
     ],
 )
@@ -102,3 +119,17 @@ def test_the_text_of_an_error_that_is_not_of_the_driver_is_not_told() -> None:
     assert told.value.outcome == "error"
     assert "LookupError" in told.value.message
     assert "of-the-pod" not in told.value.message + told.value.details
+
+
+def test_a_character_set_that_may_be_given_is_one_that_can_be_written() -> None:
+    charsets = pytest.importorskip("pymysql.charset")
+    for name in CHARSETS:
+        assert "x".encode(charsets.charset_by_name(name).encoding) == b"x"
+
+
+def test_a_character_set_that_is_none_is_told_by_the_step() -> None:
+    url = "mysql://app:s3cret@db/app?charset=abc"
+    result = run_steps([{"sql": {"url": url, "query": "select 1"}, "retries": 2}])
+    assert result.outcome == "failed"
+    assert "mysql://db/app: 'charset' is a character set" in result.message
+    assert "s3cret" not in str(result.to_json())

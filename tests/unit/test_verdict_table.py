@@ -47,6 +47,13 @@ ROWS = {
     "1a": (a_summary(), {"abort": Cause(Reason.ABORT_REQUESTED, "stop")}),
     "1b": (None, {"abort": Cause(Reason.REPLACED, "run b came")}),
     "1c": (a_summary(tests=[FAILED], finished=ended("Aborted")), {}),
+    "1d": (
+        a_summary(finished=None),
+        {
+            "abort": Cause(Reason.ABORT_REQUESTED, "stop"),
+            "error": Cause(Reason.INVALID_SPEC, "spec.tests[0]: no"),
+        },
+    ),
     "2a": (a_summary(tests=[FAILED]), {}),
     "2b": (a_summary(tests=[a_test_state(failures=[a_failed_case(duringFaults=["f"])])]), {}),
     "2c": (a_summary(tests=[FAILED], environmentLostAt=at(21)), {}),

@@ -29,7 +29,7 @@ from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from seatrial.api.duration import MAX_LENGTH, PATTERN, format_duration, parse_duration
+from seatrial.api.duration import MAX_LENGTH, PATTERN, TooLongError, format_duration, parse_duration
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,10 @@ def _duration(value: object) -> timedelta:
         return value
     if not isinstance(value, str):
         raise ValueError(f"{value!r} is not a duration: write it like 500ms, 30s, 1m30s or 2h")
-    return parse_duration(value)
+    try:
+        return parse_duration(value)
+    except TooLongError:
+        return timedelta.max  # beyond every bound; which one is it, is said there
 
 
 _IS_NO_DURATION = f"!self.matches(r'{PATTERN}')"
@@ -132,7 +135,8 @@ class Within:
     def check(self, value: timedelta) -> timedelta:
         """Give the value back if it is within the bounds."""
         if value > parse_duration(self.most) or (self.positive and not value):
-            raise ValueError(f"{self.message}, not {format_duration(value)}")
+            given = "" if value == timedelta.max else f", not {format_duration(value)}"
+            raise ValueError(f"{self.message}{given}")
         return value
 
     def __get_pydantic_core_schema__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -137,14 +138,19 @@ def steered(began: RunSpec, manifest: Mapping[str, Any]) -> RunSpec:
     chart's policy need not be there. What has changed in spite of them is not even read.
     """
     given = manifest.get("spec") or {}
-    try:
-        asked = RunSpec.model_validate(
-            _ANY | {name: given[name] for name in MUTABLE if name in given}
-        )
-    except ValidationError:  # by a CRD that is not this operator's
-        return began
-    mutable = [name for name, info in RunSpec.model_fields.items() if info.alias in MUTABLE]
-    return began.model_copy(update={name: getattr(asked, name) for name in mutable})
+    changed = {}
+    for name, info in RunSpec.model_fields.items():
+        if info.alias in MUTABLE:
+            asked = {info.alias: given[info.alias]} if info.alias in given else {}
+            # What cannot be read was written by a CRD that is not this operator's.
+            with suppress(ValidationError):
+                changed[name] = getattr(RunSpec.model_validate(_ANY | asked), name)
+    return began.model_copy(update=changed)
+
+
+def steering(manifest: Mapping[str, Any]) -> RunSpec:
+    """Read of a spec that cannot be read what may change of a run that has started; no more."""
+    return steered(RunSpec.model_validate(_ANY), manifest)
 
 
 _ANY = {"tests": [{"name": "any", "container": {"image": "any"}}]}

@@ -66,7 +66,9 @@ class ServiceStatus(StatusModel):
     ready_replicas: Count = Field(0, description="Pods that are ready.")
     replicas: Count = Field(0, description="Pods that are wanted.")
     restarts: Count = Field(0, description="Container restarts so far.")
-    message: Message = Field("", description="What it waits for, or why it failed.")
+    message: Message = Field(
+        "", description="What it waits for, why it failed, or what clients met."
+    )
 
 
 class TestStatus(StatusModel):

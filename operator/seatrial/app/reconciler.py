@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from seatrial.api import names
 from seatrial.api.errors import ClusterError, ConflictError, InvalidSpecError
-from seatrial.api.run import Metadata, parse_spec, steered
+from seatrial.api.run import Metadata, parse_spec, steered, steering
 from seatrial.api.spec import RunSpec
 from seatrial.api.status import RunStatus
 from seatrial.api.verdict import Phase
@@ -194,7 +194,13 @@ class Reconciler:
             await self._keep_spares(metadata, entry)
             entry.blueprint = None  # with copies of all that the run refers to
         return Subject(
-            metadata, status, entry.spec, entry.blueprint, entry.problem, entry.spares or {}
+            metadata,
+            status,
+            entry.spec,
+            entry.blueprint,
+            entry.problem,
+            entry.spares or {},
+            entry.partial,
         )
 
     async def _read_spec(self, entry: Entry, *, check: bool) -> None:
@@ -205,6 +211,7 @@ class Reconciler:
         entry.is_small = len(json.dumps(entry.record.run.get("spec"))) <= _SMALL
         read = partial(_spec, entry.record.run, self.settings, check=check)
         entry.spec, entry.problem = await self._aside(entry, read)
+        entry.partial = steering(entry.record.run) if entry.spec is None else None
         entry.blueprint = None
 
     async def _keep_spares(self, metadata: Metadata, entry: Entry) -> None:
@@ -306,7 +313,8 @@ class Reconciler:
     async def _expire(self, uid: str, entry: Entry) -> None:
         read = partial(_spec, entry.record.run, self.settings, check=False)
         spec, _ = await self._aside(entry, read)
-        subject = Subject(entry.metadata, read_status(entry.record.run), spec)
+        status = read_status(entry.record.run)
+        subject = Subject(entry.metadata, status, spec, partial=steering(entry.record.run))
         planned = plan(subject, Seen(ticket=Ticket()), now=self.now(), settings=self.settings)
         await persist(self.client, subject.metadata, subject.status, planned, entry.record)
         await carry_out(self.client, subject.metadata, planned, entry.record)

@@ -55,8 +55,7 @@ def _news(
 
 def _service_state(service: Json) -> tuple[object, ...]:
     state = service.get("state") or "Pending"
-    waits_for = "" if state == "Ready" else service.get("message") or ""
-    return state, service.get("restarts") or 0, waits_for
+    return state, service.get("restarts") or 0, service.get("message") or ""
 
 
 def _test_state(test: Json) -> tuple[object, ...]:

@@ -71,7 +71,7 @@ def service_line(service: Json) -> Line:
         text += f", {service.get('readyReplicas', 0)}/{replicas} pods"
     if restarts := service.get("restarts"):
         text += f", {count(restarts, 'restart')}"
-    if state != "Ready" and (message := service.get("message")):
+    if message := service.get("message"):
         text += f": {_first_line(message)}"
     return Line(text, _SERVICE_TONES.get(state, Tone.QUIET))
 

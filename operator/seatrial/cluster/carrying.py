@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import secrets
 from collections.abc import Awaitable, Mapping
@@ -27,6 +28,8 @@ from seatrial.plan.objects.manifest import CREATED, FOUND
 from seatrial.plan.result import Delete, Plan, Undo
 from seatrial.plan.seen import Refusal, see_namespace, see_pod
 from seatrial.plan.status import write_status
+
+logger = logging.getLogger(__name__)
 
 _DRAWN = re.compile(r"\$\(([^()]+)\)")
 _TRIES = 40  # of an object whose namespace is not counted yet, 25 ms apart
@@ -102,6 +105,10 @@ async def carry_out(client: Client, metadata: Metadata, plan: Plan, record: Reco
         except ClusterError as error:
             record.report_error = str(error)
             raise
+        if record.report_problem:
+            fields = {"run": metadata.name, "namespace": metadata.namespace, "uid": metadata.uid}
+            fields["error"] = record.report_problem
+            logger.warning("a report cannot be copied", extra=fields)
     for each in plan.delete:
         await _delete(client, each, record)
     if plan.finalizer is False:
@@ -242,7 +249,13 @@ def _short_token(seconds: int, needed: int) -> str:
 def _may_pass(error: ForbiddenError) -> bool:
     """Tell a missing right, which someone may grant, and a namespace that goes from a refusal."""
     text = str(error)
-    return " cannot " in text or "is being terminated" in text or "attempting to grant" in text
+    return " cannot " in text or "attempting to grant" in text or _is_going(error)
+
+
+def _is_going(error: ForbiddenError) -> bool:
+    """Tell whether nothing can be created in a namespace any more."""
+    # Source: Kubernetes, staging/src/k8s.io/apiserver/pkg/admission/plugin/namespace/lifecycle.
+    return "is being terminated" in str(error)
 
 
 def _refused(key: ObjectKey, error: ClusterError) -> str:
@@ -292,6 +305,11 @@ async def _copy_report(
             record.report_problem = f"ConfigMap {name} is there already, and not of this run."
             return
     except InvalidObjectError as error:
+        record.report_problem = str(error)
+        return
+    except ForbiddenError as error:
+        if not _is_going(error):
+            raise
         record.report_problem = str(error)
         return
     record.report_copied = True

@@ -59,7 +59,7 @@ def after_verdict(subject: Subject, seen: Seen, now: datetime) -> Plan:
 
 def expiry(subject: Subject, status: RunStatus) -> datetime | None:
     """Say when to look again at a finished run, to delete it; None means never."""
-    return expires_at(subject.spec, status) if subject.metadata.deleted is None else None
+    return expires_at(subject, status) if subject.metadata.deleted is None else None
 
 
 def _report(subject: Subject, seen: Seen, now: datetime) -> Claim | None:
@@ -116,7 +116,7 @@ def _clean(subject: Subject, status: RunStatus, seen: Seen, now: datetime) -> Pl
     if not _ours(subject, seen):
         return _gone(subject, status, now)
     assert seen.namespace is not None
-    kept = keep_until(subject.spec, status)
+    kept = keep_until(subject, status)
     deleted = subject.metadata.deleted is not None
     if now < kept and not deleted and not seen.namespace.deleting and status.cleanup_time is None:
         message = f"Namespace {status.namespace} is kept until {kept:%Y-%m-%d %H:%M:%S} UTC."

@@ -28,6 +28,7 @@ def ending(subject: Subject, status: RunStatus, seen: Seen, now: datetime) -> Ju
     began with, but an operator that is new knows only what it finds: it may be set otherwise, what
     the spec names may be gone, or the spec itself was changed behind the API server's rules. Once
     the gate is open there is nothing left to make, so only one that cannot be read ends the run.
+    If it was told to abort as well, that is what it ends as.
 
     1. The conductor says that the tests have ended, or that there is no environment to test.
     2. Something ends the run that the conductor cannot know of, or is not there to say.
@@ -39,18 +40,18 @@ def ending(subject: Subject, status: RunStatus, seen: Seen, now: datetime) -> Ju
         if status.gate_time is not None:
             changed = "The spec was changed after the tests had begun, and cannot be read"
             message = f"{changed}: {message}"
-        return judge(seen.summary, error=Cause(Reason.INVALID_SPEC, message))
+        error = Cause(Reason.INVALID_SPEC, message)
+        return judge(seen.summary, abort=_told(status), error=error)
     abort = _abort(status, seen, now)
     summary = seen.summary
     if summary and (summary["finished"] or summary["environmentFailure"]):
-        told = aborting(status)
-        return _judge(spec, seen, abort=_cause(told) if told else None)
+        return _judge(spec, seen, abort=_told(status))
     if abort is not None:
         return _judge(spec, seen, abort=abort)
-    error = (
+    broken = (
         _lost(status, seen) or health(seen.conductor, now).fatal or _late(spec, status, seen, now)
     )
-    return _judge(spec, seen, error=error) if error else None
+    return _judge(spec, seen, error=broken) if broken else None
 
 
 def _judge(
@@ -74,12 +75,14 @@ def _abort(status: RunStatus, seen: Seen, now: datetime) -> Cause | None:
         return None
     nothing_to_undo = seen.summary is None and status.gate_time is None
     if nothing_to_undo or now >= told.last_transition_time + ABORT_GRACE:
-        return _cause(told)
+        return _told(status)
     return None
 
 
-def _cause(condition: Condition) -> Cause:
-    return Cause(condition.reason, condition.message)
+def _told(status: RunStatus) -> Cause | None:
+    """Say why the run is to be aborted, if it is."""
+    told = aborting(status)
+    return Cause(told.reason, told.message) if told else None
 
 
 def _lost(status: RunStatus, seen: Seen) -> Cause | None:

@@ -87,10 +87,9 @@ def _started(subject: Subject, seen: Seen, now: datetime, settings: PlanSettings
 
 def _abort_status(subject: Subject, status: RunStatus, seen: Seen, now: datetime) -> RunStatus:
     """Note since when and why the run is to be aborted; that is never taken back."""
-    assert subject.spec is not None or subject.problem is not None
     if aborting(status) is not None:
         return status
-    if subject.spec is not None and subject.spec.abort:
+    if subject.steering is not None and subject.steering.abort:
         claim = Claim(Type.ABORTING, "True", Reason.ABORT_REQUESTED, "spec.abort was set.")
     elif seen.ticket.replaced_by:
         message = f"Run {seen.ticket.replaced_by} of its group took its place."

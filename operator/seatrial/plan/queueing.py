@@ -20,16 +20,16 @@ from seatrial.plan.wanted import missing_objects
 
 def before_start(subject: Subject, seen: Seen, now: datetime, settings: PlanSettings) -> Plan:
     """Refuse, hold or start a run that has nothing yet."""
-    if subject.problem is not None:
-        return _refuse(subject, Verdict.ERROR, Reason.INVALID_SPEC, str(subject.problem), now)
-    assert subject.spec is not None
-    if subject.spec.abort:
+    if subject.steering is not None and subject.steering.abort:
         message = "spec.abort was set before the run started."
         return _refuse(subject, Verdict.ABORTED, Reason.ABORT_REQUESTED, message, now)
     ticket = seen.ticket
     if ticket.replaced_by:
         message = f"Run {ticket.replaced_by} took its place in the queue."
         return _refuse(subject, Verdict.ABORTED, Reason.REPLACED, message, now)
+    if subject.problem is not None:
+        return _refuse(subject, Verdict.ERROR, Reason.INVALID_SPEC, str(subject.problem), now)
+    assert subject.spec is not None
     if not ticket.admitted:
         reason = Reason.SUSPENDED if subject.spec.suspend else Reason.QUEUED
         return Plan(_queue_status(subject, reason, f"Waits for {ticket.waits_for}.", now))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from seatrial.api.spec import RunSpec
 from seatrial.api.status import RunStatus
 from seatrial.api.verdict import Verdict
+from seatrial.plan.seen import Subject
 
 
-def keep_until(spec: RunSpec | None, status: RunStatus) -> datetime:
+def keep_until(subject: Subject, status: RunStatus) -> datetime:
     """Say until when the run's namespace stays; spec.keepEnvironment may change it any time."""
+    spec = subject.steering
     assert status.completion_time is not None
     if spec is None:
         return status.completion_time
@@ -19,8 +20,9 @@ def keep_until(spec: RunSpec | None, status: RunStatus) -> datetime:
     return status.completion_time + (keep.on_success if passed else keep.on_failure)
 
 
-def expires_at(spec: RunSpec | None, status: RunStatus) -> datetime | None:
+def expires_at(subject: Subject, status: RunStatus) -> datetime | None:
     """Say when the run itself is to be deleted; None means never."""
+    spec = subject.steering
     if spec is None or spec.ttl_after_finished is None or status.completion_time is None:
         return None
     return status.completion_time + spec.ttl_after_finished

@@ -24,9 +24,10 @@ class Subject:
     """
     The run itself.
 
-    ``problem`` says why it cannot work as written, then ``spec`` may be None. ``blueprint`` is
-    there while objects have to be made from it: from admission until the gate opens. ``spares``
-    are the Secrets that faults remove as a whole, from then on.
+    ``problem`` says why it cannot work as written, then ``spec`` may be None, and ``partial`` has
+    what may change of a run that has started, and nothing else. ``blueprint`` is there while
+    objects have to be made from it: from admission until the gate opens. ``spares`` are the
+    Secrets that faults remove as a whole, from then on.
     """
 
     metadata: Metadata
@@ -35,6 +36,12 @@ class Subject:
     blueprint: Blueprint | None = None
     problem: InvalidSpecError | None = None
     spares: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    partial: RunSpec | None = None
+
+    @property
+    def steering(self) -> RunSpec | None:
+        """What its fields that may change are read from."""
+        return self.spec or self.partial
 
 
 @dataclass(frozen=True)

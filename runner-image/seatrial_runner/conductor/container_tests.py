@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from seatrial_runner.conductor import pods
-from seatrial_runner.conductor.cases import Case, TooManyCasesError
+from seatrial_runner.conductor.cases import MAX_CASES, Case, TooManyCasesError
 from seatrial_runner.conductor.desk import Turn
 from seatrial_runner.conductor.diagnosis import diagnose
 from seatrial_runner.conductor.direction import Direction
@@ -86,7 +87,7 @@ async def container_came_to(stage: Stage, test: Json, turn: Turn, lost: Loss | N
         return Come("Error", f"pod {pods.name(pod)} {how_ended(pod)}", lost=True)
     if main.terminated.get("reason") in ("StartError", "ContainerCannotRun"):
         return Come("Error", _exit_message(main.terminated))
-    problem = _read_files(stage, test, turn)
+    problem = await _read_files(stage, test, turn)
     for case in await _own_case(stage, test, turn, pod, main.terminated):
         stage.record(turn.test, case, attempt=turn.attempt)
     cases = stage.cases_of(turn.test)
@@ -96,22 +97,27 @@ async def container_came_to(stage: Stage, test: Json, turn: Turn, lost: Loss | N
     return Come(cases.outcome(), cases.first_message())
 
 
-def _read_files(stage: Stage, test: Json, turn: Turn) -> str | None:
+async def _read_files(stage: Stage, test: Json, turn: Turn) -> str | None:
     """Take the cases of the JUnit files in; say what is wrong with the files."""
     from seatrial_runner.conductor.junit_files import MalformedError, numbered, read_junit
 
     glob = test["container"].get("junit")
     if glob is None:
         return None
-    if not turn.files:
+    problem = turn.missing or None
+    if not (turn.files or problem):
         return f"left no file that matches {glob} (container.junit)"
+    if not turn.collected:
+        problem = f"nobody said that all files that match {glob} are here: its pod was too slow"
     cases: list[Case] = []
-    problem = None
     for name, text in sorted(turn.files.items()):
+        await asyncio.sleep(0)  # others have deadlines to keep
         try:
             cases += read_junit(name, text, ended=stage.now())
         except MalformedError as error:
             problem = str(error)
+        if len(cases) > MAX_CASES:
+            break  # which is told below
     try:
         stage.record_all(turn.test, numbered(cases), attempt=turn.attempt)
     except TooManyCasesError as error:

@@ -46,7 +46,8 @@ class Turn:
     ended: dict[int, Ended] = field(default_factory=dict)  # by shard; only when no retry follows
     answers: dict[tuple[int, int], Json] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)  # JUnit XML by file name
-    collected: bool = False  # all of them are here
+    collected: bool = False  # all of them are here, but for those that are missing
+    missing: str = ""  # what could not be handed in, and why
     taken: int = 0  # attempts of a container test whose results have been taken in
     present: str = ""  # UID of the pod of a container test
     past: set[str] = field(default_factory=set)  # UIDs of the pods of its earlier attempts
@@ -60,7 +61,7 @@ class Turn:
         self.waiting.clear()
         self.ended.clear()
         self.files.clear()
-        self.collected = False
+        self.collected, self.missing = False, ""
 
     def notify(self) -> None:
         """Wake everyone who waits for this turn."""
@@ -217,7 +218,7 @@ class Desk:
             if len(turn.files) < _number(body, "files", 0):
                 return {"resend": True}
             attempt = turn.attempt
-            turn.collected = True
+            turn.collected, turn.missing = True, str(body.get("missing") or "")[:1024]
             turn.notify()
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LONGEST_TAKING_S):

@@ -13,7 +13,7 @@ from seatrial_runner.clock import parse
 from seatrial_runner.conductor import pods
 from seatrial_runner.conductor.diagnosis import Finding, Subject, diagnose
 from seatrial_runner.conductor.logs import tail
-from seatrial_runner.conductor.reach import NAMES_S, until_reachable
+from seatrial_runner.conductor.reach import NAMES_S, REACHED_S, until_reachable
 from seatrial_runner.conductor.readiness import is_well, service_state, subject_of
 from seatrial_runner.conductor.seen import (
     ENDPOINT_SLICES,
@@ -62,11 +62,25 @@ async def pass_gate(stage: Stage) -> FailureDoc | None:
         if finding is not None:
             return await _failure(stage, finding)
         if all(state["state"] == "Ready" for state in states):
-            await until_reachable(stage.run["services"], named_within_s=NAMES_S)
+            await _reach(stage, states)
             return None
         if stage.monotonic() >= deadline:
             return _out_of_time(stage, states)
         await stage.seen.wait(min(_LOOK_AGAIN_S, max(deadline - stage.monotonic(), 0.01)))
+
+
+async def _reach(stage: Stage, states: list[ServiceState]) -> None:
+    """Wait for clients to reach the services; say in their states what is waited for, and why."""
+
+    def tell(service: str, problem: str) -> None:
+        stage.unreached[service] = f"is ready, but clients do not reach it yet: {problem}"
+        report_services(stage, states)
+
+    services = stage.run["services"]
+    missing = await until_reachable(services, named_within_s=NAMES_S, tell=tell)
+    began = f"was ready, but clients did not reach it within {REACHED_S:g} s"
+    stage.unreached = {name: f"{began}: {problem}" for name, problem in missing.items()}
+    report_services(stage, states)
 
 
 async def wait_until_well(stage: Stage, *, at_most_s: float) -> None:
@@ -86,6 +100,10 @@ def _age(stage: Stage) -> float:
 
 def report_services(stage: Stage, states: list[ServiceState]) -> None:
     """Put the services' states into the summary; a change of one is written at once."""
+    states = [
+        {**each, "message": each["message"] or stage.unreached.get(each["name"], "")}
+        for each in states
+    ]
     before = {each["name"]: each for each in stage.journal.summary["services"]}
     if list(before.values()) == states:
         return

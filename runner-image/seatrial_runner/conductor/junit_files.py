@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from seatrial_runner.clock import rfc3339
-from seatrial_runner.conductor.cases import MAX_DETAILS, MAX_MESSAGE, Case, clipped
+from seatrial_runner.conductor.cases import MAX_CASES, MAX_DETAILS, MAX_MESSAGE, Case, clipped
 
 if TYPE_CHECKING:
     import junitparser
@@ -20,6 +20,8 @@ _FORBIDDEN_REFERENCE = re.compile(
 )
 _LONGEST_S = 7 * 24 * 3600.0  # no run is that long; an infinity, or no number, is no time at all
 _MAX_PROBLEM = 512
+_MAX_ELEMENTS = 400_000  # their beginnings and ends; a case has a dozen
+_TESTCASE = re.compile(r"<testcase\b")
 _DOCTYPE = re.compile(r"<!DOCTYPE|<!ENTITY", re.I)
 
 
@@ -42,7 +44,7 @@ def read_junit(name: str, text: str, *, ended: datetime) -> list[Case]:
         ended: When the test ended. JUnit XML gives durations, not moments.
 
     Raises:
-        MalformedError: It is no JUnit XML, or declares entities.
+        MalformedError: It is no JUnit XML, declares entities, or holds more than is read.
     """
     import junitparser
 
@@ -50,10 +52,21 @@ def read_junit(name: str, text: str, *, ended: datetime) -> list[Case]:
     # NB: of the cleaned text: a control character inside of the word would hide it here.
     if _DOCTYPE.search(clean):
         raise MalformedError(f"{name}: declares a DOCTYPE or entities, which are not read")
+    # Before they are made: a hundred thousand take a second, in which nothing else goes on.
+    if len(_TESTCASE.findall(clean)) > MAX_CASES:
+        raise MalformedError(
+            f"{name}: has more than {MAX_CASES} cases: split the test into several"
+        )
+    if clean.count("<") > _MAX_ELEMENTS:
+        text = f"has more than {_MAX_ELEMENTS} elements: leave out what is no test case"
+        raise MalformedError(f"{name}: {text}")
     try:
         root = junitparser.JUnitXml.fromstring(clean.encode())
         suites = [root] if isinstance(root, junitparser.TestSuite) else list(root)
         return [_case(each, ended) for suite in suites for each in _cases(suite)]
+    except MemoryError as error:
+        text = "the conductor's memory is not enough for it: make it smaller"
+        raise MalformedError(f"{name}: {text}") from error
     # junitparser lets its parser's errors through, whichever it has, and reads values late.
     except Exception as error:
         raise MalformedError(f"{name}: is no JUnit XML: {error}"[:_MAX_PROBLEM]) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from seatrial.api.journal import ServiceDoc
 
@@ -24,6 +24,7 @@ CUT_OFF_S = 3.0  # a gateway in front accepts for ever
 # that watches it asks again up to 30 s later; of twenty runs then, no name was there after 18 s.
 NAMES_S = 45.0
 _PAUSE_S = 0.02
+_TELL_S = 3.0  # the proxy of a node that is not busy has come by then: no news
 _CONNECT_S = 0.5
 # A gateway in between accepts before it knows whether the service does, and closes if not.
 _STAYS_OPEN_S = 0.05
@@ -36,7 +37,8 @@ async def until_reachable(
     in_a_row: int = 1,
     in_front: bool = True,
     named_within_s: float = 0.0,
-) -> None:
+    tell: Callable[[str, str], None] = lambda service, problem: None,
+) -> dict[str, str]:
     """
     Return when every TCP port of the services accepts a connection, or after ``within_s``.
 
@@ -48,12 +50,15 @@ async def until_reachable(
         in_front: Ask at the gateway as well, where it carries a service. NB: not while faults may
             be there: a connection of ours would count as one that has met them.
         named_within_s: The longest time that names are waited for before.
+        tell: Called with a service whose port is waited for, and with what was seen there.
 
-    What is not reached by then may refuse strangers: that is for the tests to find. Nobody answers
-    to a stranger on UDP, so nothing is asked there.
+    Returns:
+        What was seen where there is no connection to be had, by service. It may refuse strangers:
+        that is for the tests to find. Nobody answers to a stranger on UDP, so nothing is asked
+        there.
     """
     targets = [
-        (hosts, port["port"])
+        (each["name"], hosts, port["port"])
         for each in services
         # The gateway accepts for pods that it may not reach yet: ask behind it as well.
         for hosts in _hosts(each, in_front=in_front)
@@ -61,21 +66,28 @@ async def until_reachable(
         if hosts and port.get("protocol", "TCP") == "TCP"
     ]
     if not targets or within_s <= 0:
-        return
+        return {}
 
     # In a worker, because resolving names would start threads here.
     def work(channel: Channel) -> Json:
-        _resolve_all([hosts for hosts, _ in targets], time.monotonic() + named_within_s)
-        return {"missing": _connect_all(targets, time.monotonic() + within_s, in_a_row)}
+        _resolve_all([hosts for _, hosts, _ in targets], time.monotonic() + named_within_s)
+        deadline = time.monotonic() + within_s
+        return {"missing": _connect_all(targets, deadline, in_a_row, channel)}
+
+    async def listen(message: Json) -> Json:
+        tell(message["service"], message["problem"])
+        return {}
 
     timeout_s = named_within_s + within_s + 2 * _CONNECT_S
     try:
-        result = await run_in_worker(work, _listen, timeout_s=timeout_s)
+        result = await run_in_worker(work, listen, timeout_s=timeout_s)
     except WorkerError as error:
         logger.info("services not checked: %s", error)
-        return
-    if result["missing"]:
-        logger.info("not reached within %g s: %s", within_s, ", ".join(result["missing"]))
+        return {}
+    missing: dict[str, str] = result["missing"]
+    if missing:
+        logger.info("not reached within %g s: %s", within_s, missing)
+    return missing
 
 
 def _hosts(service: ServiceDoc, *, in_front: bool) -> list[list[str]]:
@@ -144,16 +156,38 @@ def _resolves(host: str) -> bool:
     return True
 
 
-def _connect_all(targets: list[tuple[list[str], int]], deadline: float, in_a_row: int) -> list[str]:
-    return [
-        f"{hosts[0]}:{port}"
-        for hosts, port in targets
-        if not _connect(hosts, port, deadline, in_a_row)
-    ]
+def _connect_all(
+    targets: list[tuple[str, list[str], int]], deadline: float, in_a_row: int, channel: Channel
+) -> dict[str, str]:
+    missing: dict[str, str] = {}
+    for service, hosts, port in targets:
+
+        def waits(service: str = service, hosts: list[str] = hosts, port: int = port) -> None:
+            channel.tell({"service": service, "problem": _problem(hosts, port, deadline)})
+
+        if not _connect(hosts, port, deadline, in_a_row, waits):
+            missing.setdefault(service, _problem(hosts, port, deadline))
+    return missing
 
 
-def _connect(hosts: list[str], port: int, deadline: float, in_a_row: int) -> bool:
-    """Connect to the port on any of the hosts: which of them has it is not known here."""
+def _problem(hosts: list[str], port: int, deadline: float) -> str:
+    """Say what is seen of a port; by a look at it only while that costs nobody's time."""
+    if time.monotonic() <= deadline + _CONNECT_S:
+        for host in hosts:
+            if problem := tcp_problem(host, port, timeout_s=_CONNECT_S):
+                return problem
+    return f"no connection to {hosts[0]}:{port}"
+
+
+def _connect(
+    hosts: list[str], port: int, deadline: float, in_a_row: int, waits: Callable[[], None]
+) -> bool:
+    """
+    Connect to the port on any of the hosts: which of them has it is not known here.
+
+    Calls ``waits`` once, if that takes a while.
+    """
+    tell_at = time.monotonic() + _TELL_S
     accepted = 0
     while accepted < in_a_row:
         if any(_accepts(host, port) for host in hosts):
@@ -161,6 +195,9 @@ def _connect(hosts: list[str], port: int, deadline: float, in_a_row: int) -> boo
             continue
         if time.monotonic() >= deadline:
             return False
+        if time.monotonic() >= tell_at:
+            tell_at = deadline
+            waits()
         accepted = 0
         time.sleep(_PAUSE_S)
     return True

@@ -68,6 +68,8 @@ class Stage:
     cases: dict[str, Cases] = field(default_factory=dict)
     recorded: Recorded = field(default_factory=Recorded)
     running: set[str] = field(default_factory=set)  # names of tests
+    # What was seen where clients could not reach a service that was ready, by its name.
+    unreached: dict[str, str] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)  # UIDs of pods that faults have evicted
     # Why the tests end before their time; what is still running says so.
     ending: FinishedDoc | None = None

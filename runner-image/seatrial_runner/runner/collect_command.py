@@ -71,33 +71,44 @@ def hand_in(api: ConductorApi, test: str, pattern: str) -> int:
     """
     Post every file that matches; say of each that could not be posted why, and give 76.
 
+    The conductor is told of the first of them, because without it nobody knows how the test went.
+
     A conductor that came while they were posted, and has not all of them, asks for them again.
     """
     for _ in range(_MOST_TIMES):
-        status, sent = _post_all(api, test, pattern)
+        sent, problems = _post_all(api, test, pattern)
+        told = {"files": sent, "missing": _in_short(problems)}
         try:
             path = test_path(test, "collected")
-            answer = api.insist("POST", path, {"files": sent}, patience_s=PATIENCE_S)
+            answer = api.insist("POST", path, told, patience_s=PATIENCE_S)
         except (ConductorError, ConductorUnavailableError) as error:
             sys.stderr.write(f"seatrial collect: {error}\n")
             return exit_status.NOT_REPORTED
         if not answer.get("resend"):
             break
-    return status
+    return exit_status.NOT_REPORTED if problems else 0
 
 
-def _post_all(api: ConductorApi, test: str, pattern: str) -> tuple[int, int]:
-    status, sent = 0, 0
+def _in_short(problems: list[str]) -> str:
+    more = f" (and {len(problems) - 1} more: {problems[1]})" if len(problems) > 1 else ""
+    return f"{problems[0]}{more}" if problems else ""
+
+
+def _post_all(api: ConductorApi, test: str, pattern: str) -> tuple[int, list[str]]:
+    sent, problems = 0, []
     root = _root(pattern)
-    for path in sorted(glob.glob(pattern, recursive=True))[:MAX_FILES]:
+    found = sorted(glob.glob(pattern, recursive=True))
+    if len(found) > MAX_FILES:
+        problems.append(f"{len(found)} files match, and {MAX_FILES} are read at most")
+    for path in found[:MAX_FILES]:
         name = os.path.relpath(path, root)
         try:
             _post(api, test, path, name)
             sent += 1
         except (OSError, ValueError, ConductorError, ConductorUnavailableError) as error:
             sys.stderr.write(f"seatrial collect: {path}: {error}\n")
-            status = exit_status.NOT_REPORTED
-    return status, sent
+            problems.append(f"{name}: {error}")
+    return sent, problems
 
 
 def _post(api: ConductorApi, test: str, path: str, name: str) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MAX_RESPONSE_BYTES = 10 * 1024 * 1024
 MAX_REDIRECTS = 20
+_LAST_PORT = 65535
 
 
 @dataclass(frozen=True)
@@ -105,13 +106,15 @@ class Client:
         """
         seconds = min(request.timeout_s, at_most_s)
         started = time.monotonic()
+        asked = [rewritten(request.url, self._world.base_urls)]
         try:
-            return self._exchange(request, started, started + seconds, read or _whole)
+            return self._exchange(request, started, started + seconds, read or _whole, asked)
         except (ExchangeError, MemoryError):
             raise
         except Exception as error:
-            url = rewritten(request.url, self._world.base_urls)
-            explained = _explained(error, url, seconds)
+            explained = _explained(error, asked[-1], seconds)
+            if explained is None:
+                raise  # it is a defect of ours, and told as such
             if request.http2 and "broke" in str(explained):
                 text = f"{explained}; http2 is asked for: does the server speak it?"
                 raise ExchangeError(text) from error
@@ -131,15 +134,16 @@ class Client:
             self._client.close()
 
     def _exchange(
-        self, request: Request, started: float, deadline: float, read: Reader
+        self, request: Request, started: float, deadline: float, read: Reader, asked: list[str]
     ) -> Response:
+        """Ask where ``asked`` says, and wherever that leads: each URL is added to it."""
         from seatrial_runner.scenario.transport import DEADLINE, HTTP2, TLS
 
         client = self._http_client()
         extensions = {DEADLINE: deadline, TLS: request.tls, HTTP2: request.http2}
         hop = client.build_request(
             request.method,
-            rewritten(request.url, self._world.base_urls),
+            asked[0],
             headers=request.headers,
             content=request.body or None,
             extensions=extensions,
@@ -152,6 +156,7 @@ class Client:
                 if not (request.follow_redirects and response.next_request):
                     return self._read(response, started, read)
                 hop = self._next(client, response.next_request, extensions)
+                asked.append(str(hop.url))
                 host = hop.url.host
             finally:
                 response.close()
@@ -160,6 +165,9 @@ class Client:
     def _next(
         self, client: httpx.Client, hop: httpx.Request, extensions: dict[str, Any]
     ) -> httpx.Request:
+        if hop.url.scheme not in ("http", "https") or (hop.url.port or 80) > _LAST_PORT:
+            text = f"it redirects to {str(hop.url)!r}, which is no URL to send a request to"
+            raise ExchangeError(text, answered=True)
         headers = [(k, v) for k, v in hop.headers.multi_items() if k.lower() not in _PER_HOP]
         return client.build_request(
             hop.method,
@@ -252,7 +260,9 @@ def _no_json(word: str) -> Any:
 _NO_STATUS_LINE = re.compile(r"illegal status line: (?:bytearray\()?b?(.*?)\)?$", re.DOTALL)
 
 
-def _explained(error: Exception, url: str, seconds: float) -> ExchangeError:
+def _explained(error: Exception, url: str, seconds: float) -> ExchangeError | None:
+    """Say why no response came; None if neither the request nor the other side is to blame."""
+    import h11
     import httpcore
     import httpx
 
@@ -270,7 +280,12 @@ def _explained(error: Exception, url: str, seconds: float) -> ExchangeError:
             text = f"the connection broke: {_lower(str(error)) or 'closed by the other side'}"
             if found := _NO_STATUS_LINE.search(str(error)):
                 text = f"what answers at {where.hostname}:{port} is no HTTP: {found[1]}"
-        case httpcore.LocalProtocolError() | httpx.InvalidURL() | UnicodeError():
+        case (
+            httpcore.LocalProtocolError()
+            | h11.LocalProtocolError()
+            | httpx.InvalidURL()
+            | UnicodeError()
+        ):
             text = f"it cannot be sent: {error}"
             return ExchangeError(text, permanent=True)
         case ImportError():
@@ -278,8 +293,17 @@ def _explained(error: Exception, url: str, seconds: float) -> ExchangeError:
             return ExchangeError(text, permanent=True)
         case httpx.DecodingError():
             return ExchangeError(f"the response cannot be decoded: {error}", answered=True)
-        case _:
+        case (
+            httpcore.NetworkError()
+            | httpcore.ProtocolError()
+            | httpcore.ConnectionNotAvailable()
+            | httpcore.UnsupportedProtocol()
+            | httpx.HTTPError()
+            | OSError()
+        ):
             text = f"{type(error).__name__}: {error}"
+        case _:
+            return None
     return ExchangeError(text)
 
 

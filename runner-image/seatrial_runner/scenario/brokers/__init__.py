@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from seatrial_runner.scenario.brokers.interface import Broker, BrokerError
+from seatrial_runner.scenario.brokers.interface import Broker, BrokerError, address
 
 if TYPE_CHECKING:
     from seatrial_runner.scenario.tls import Tls
@@ -35,7 +36,8 @@ def adapter(url: str, tls: Tls | None = None) -> Broker:
         tls: Speak TLS, with these authorities and certificates; None: the URL decides.
 
     Raises:
-        BrokerError: Its driver is not installed, or a text of ``tls`` is no certificate or key.
+        BrokerError: Its driver is not installed, it cannot use the URL, or a text of ``tls`` is no
+            certificate or key.
     """
     module, name, extra = _ADAPTERS[url.partition("://")[0].partition("+")[0]]
     try:
@@ -53,5 +55,17 @@ def adapter(url: str, tls: Tls | None = None) -> Broker:
             context = context_of(tls)
         except TlsError as error:
             raise BrokerError(str(error), permanent=True) from error
-    made: Broker = getattr(found, name)(url, context)
+    try:
+        _check_ports(url)
+        made: Broker = getattr(found, name)(url, context)
+    except ValueError as error:
+        raise BrokerError(f"the URL of the broker is none: {error}", permanent=True) from error
     return made
+
+
+def _check_ports(url: str) -> None:
+    for each in address(url).split(","):
+        try:
+            _ = urlsplit(f"//{each}").port
+        except ValueError as error:
+            raise ValueError(f"{each!r} is no HOST:PORT") from error

@@ -53,6 +53,7 @@ _MOST = 2000  # messages taken at once
 _POLL_MS = 250
 # How often to look for new partitions; more often while there is no topic.
 _LOOK_S, _LOOK_FIRST_S = 1.0, 0.1
+_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")  # others need more than a password
 _REFUSED = (
     AuthenticationFailedError,
     AuthenticationMethodNotSupported,
@@ -97,6 +98,10 @@ class Kafka:
 
     async def start(self) -> None:
         """Connect, and fetch what the cluster says of itself."""
+        mechanism = self._common.get("sasl_mechanism", "PLAIN")
+        if mechanism not in _MECHANISMS:
+            text = f"sasl in its URL is one of {', '.join(_MECHANISMS)}, not {mechanism[:40]!r}"
+            raise BrokerError(f"{self._shown}: {text}", permanent=True)
         client = AIOKafkaClient(bootstrap_servers=self._servers, **self._common)
         try:
             await client.bootstrap()

@@ -41,6 +41,7 @@ from seatrial_runner.scenario.brokers.interface import (
     end,
     pauses,
 )
+from seatrial_runner.scenario.stores.redis_client import check_parameters
 
 _MOST = 1000  # entries asked for at once
 _BLOCK_MS = 1000
@@ -122,7 +123,7 @@ class RedisStreams:
                 await client.aclose()
 
     def _connect(self) -> Redis:
-        return Redis.from_url(
+        client = Redis.from_url(
             self._reached,
             socket_connect_timeout=CONNECT_S / 2,
             # A read that blocks takes longer than others.
@@ -130,6 +131,8 @@ class RedisStreams:
             client_name="seatrial",
             **self._secure,
         )
+        check_parameters(client.connection_pool)
+        return client
 
     async def _last_id(self, stream: str, receiver: Receiver) -> str:
         try:

@@ -26,9 +26,30 @@ SCHEMES = ("postgresql", "postgres", "mysql", "mariadb", "sqlite")
 _CHUNK = 200  # rows fetched at a time
 _READS = re.compile(r"\s*(?:(?:--[^\n]*\n|/\*.*?\*/)\s*)*(select|values|table|with)\b", re.I | re.S)
 _WRITES = re.compile(r"\b(insert|update|delete|merge|into)\b", re.I)
-# What the drivers themselves make of another value of these is an error of their code.
+# Those of MySQL that Python has too: without, PyMySQL cannot even greet the server.
+CHARSETS = (
+    *("ascii", "big5", "euckr", "gb18030", "gb2312", "gbk", "greek", "hebrew", "koi8r", "koi8u"),
+    *("latin1", "latin2", "latin5", "latin7", "macroman", "sjis", "tis620", "ujis"),
+    *("cp1250", "cp1251", "cp1256", "cp1257", "cp850", "cp852", "cp866", "cp932"),
+    *("utf8", "utf8mb3", "utf8mb4"),
+)
+
+
+def _one_of(*values: str) -> tuple[str, str]:
+    return "|".join(values), f"one of {', '.join(values)}"
+
+
+# What the drivers themselves make of another value of these is an error of their code, or names
+# neither the parameter nor what may be there.
 _VALUES = {
+    "cache": _one_of("shared", "private"),
+    "charset": (f"(?i:{'|'.join(CHARSETS)})", "a character set of MySQL, such as utf8mb4"),
     "connect_timeout": (r"\d{1,6}", "a number"),
+    "mode": _one_of("ro", "rw", "rwc", "memory"),
+    "sslmode": _one_of("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "target_session_attrs": _one_of(
+        "any", "read-write", "read-only", "primary", "standby", "prefer-standby"
+    ),
     "timeout": (r"\d{1,6}(\.\d+)?", "a number"),
     "uri": ("true|false|1|0", "true or false"),
 }
@@ -126,28 +147,37 @@ def sqlalchemy_url(url: str) -> tuple[URL, Driver]:
     driver = _DRIVERS[scheme.partition("+")[0]]
     try:
         made = make_url(f"{driver.name}://{rest}")
+        for host in (made.host or "").split(","):
+            host.encode("idna")  # or whoever connects has no words for it
     except (ArgumentError, ValueError) as error:
         raise UnusableUrlError(f"{without_password(url)} is no URL of a database") from error
     if (made.port or 0) > _LAST_PORT:
         raise UnusableUrlError(f"{without_password(url)} is no URL of a database: its port")
     # NB: SQLAlchemy hands every other key to the driver, and some have it read files of the pod.
     for key, value in made.query.items():
-        if key not in driver.url_keys:
-            known = ", ".join(driver.url_keys)
-            raise UnusableUrlError(
-                f"{without_password(url)}: {key[:40]!r} is not allowed; allowed are {known}"
-            )
-        pattern, words = _VALUES.get(key, (".*", ""))
-        if words and not re.fullmatch(pattern, str(value)):
-            raise UnusableUrlError(
-                f"{without_password(url)}: {key!r} is {words}, not {str(value)[:40]!r}"
-            )
+        if problem := _problem(key, value, driver):
+            raise UnusableUrlError(f"{without_password(url)}: {problem}")
+    of_files = (made.database or "").startswith("file:") and made.query.get("uri") in ("true", "1")
+    if made.query.keys() & {"cache", "mode"} and not of_files:
+        raise UnusableUrlError(
+            "SQLite heeds cache and mode of a URI alone: write sqlite:///file:/path/to/file?uri=true"
+        )
     if driver.dialect == "sqlite" and _is_one_for_each_connection(made):
         raise UnusableUrlError(
             "a SQLite database in memory is another one for each connection: write"
             " sqlite:////path/to/file, or sqlite:///file:NAME?mode=memory&cache=shared&uri=true"
         )
     return made, driver
+
+
+def _problem(key: str, value: str | tuple[str, ...], driver: Driver) -> str:
+    """Say what is wrong with a parameter; empty if nothing is."""
+    if key not in driver.url_keys:
+        return f"{key[:40]!r} is not allowed; allowed are {', '.join(driver.url_keys)}"
+    if not isinstance(value, str):
+        return f"{key!r} is given twice: give it once"
+    pattern, words = _VALUES.get(key, (".*", ""))
+    return "" if re.fullmatch(pattern, value) else f"{key!r} is {words}, not {value[:40]!r}"
 
 
 def _is_one_for_each_connection(url: URL) -> bool:

@@ -78,6 +78,9 @@ def failure(
             seen = SeenError("connectionLost", f"{address}: {text}")
         case errors.PyMongoError() | TypeError() | ValueError():
             return StepFailure(f"{where}: {text}", shown, permanent=True)
+        case OSError():  # of the connection, it would be one of the driver's own
+            text = f"a file that the URL names (tls...File) is of no use: {text}"
+            return StepFailure(f"{where}: {text}", shown, permanent=True)
         case _:
             return error
     return answered_failure(seen, f"{where}: {seen.message}", shown, elapsed, HOPELESS)

@@ -26,6 +26,7 @@ class Store:
 
     Raises:
         TlsError: A text of ``tls`` is no certificate or key.
+        ValueError: The URL sets what the client does not know, or a value that is none.
     """
 
     def __init__(self, url: str, tls: Tls | None = None) -> None:
@@ -46,6 +47,7 @@ class Store:
             **_secure(url, tls),
         )
         self._make = lambda: pool.connection_class(**pool.connection_kwargs)
+        check_parameters(pool)
 
     @contextmanager
     def connection(self, session: str | None, seconds: float) -> Iterator[AbstractConnection]:
@@ -81,6 +83,15 @@ class Store:
             # It may have died with its service in any way; the others must be closed too.
             with suppress(Exception):
                 connection.disconnect()
+
+
+def check_parameters(pool: Any) -> None:
+    """Refuse what its URL sets and no connection has: raises ValueError."""
+    try:
+        pool.connection_class(**pool.connection_kwargs)
+    except TypeError as error:
+        name = str(error).rpartition(" ")[2]
+        raise ValueError(f"the URL's parameter {name} is none of Redis: leave it out") from error
 
 
 def _secure(url: str, tls: Tls | None) -> dict[str, Any]:
