@@ -271,9 +271,9 @@ def test_a_server_that_says_nothing_or_nonsense_is_told(scheme: str) -> None:
 
 def test_loading_ends_when_its_time_is_over(run: Run) -> None:
     many = {"customers": {"count": 900_000, "fields": {"id": {"sequence": {}}}}}
-    failed = run(data(generate=many, timeout="2s"), timeout="60s")
+    failed = run(data(generate=many, timeout="2s"))
     assert "(timeout)" in failed.message
-    assert failed.steps[0].duration_s < 20
+    assert "the test's time" not in failed.message
 
 
 def test_tls_of_mongo_is_said_in_its_url(mongo_url: str) -> None:

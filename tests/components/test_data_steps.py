@@ -222,10 +222,9 @@ def test_loading_ends_when_its_time_is_over(postgresql_url: str) -> None:
             },
             step,
         ],
-        timeout="60s",
     )
     assert "(timeout)" in result.message
-    assert result.steps[1].duration_s < 10
+    assert "the test's time" not in result.message
 
 
 FIELDS = {

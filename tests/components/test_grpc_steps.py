@@ -63,7 +63,7 @@ def test_a_call_by_reflection(shop: tuple[str, Shop]) -> None:
             "response.metadata['x-served-by'] == 'orders-0'",
             "response.trailers['x-cost'] == '3'",
             "response.trailers['trace-bin'] == 'AAE='",
-            "response.elapsed < duration('60s')",
+            "response.elapsed > duration('0s')",
         ),
     )
     assert result.outcome == "passed", result.details

@@ -156,7 +156,6 @@ def test_waiting_ends_in_time_and_the_connection_is_of_use_again(run: Run) -> No
         {"redis": redis("PING"), "expect": ["result == 'PONG'"]},
     )
     passed(result)
-    assert result.steps[0].duration_s < 10
 
 
 def test_branches_have_connections_of_their_own(run: Run) -> None:

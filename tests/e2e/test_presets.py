@@ -1,4 +1,4 @@
-"""Each preset is used, restarted under use, and has its data and its clients afterwards."""
+"""Each preset is restarted and killed under use, and has its data and its clients afterwards."""
 
 from __future__ import annotations
 
@@ -58,10 +58,13 @@ def a_preset(name: str) -> Json:
     return {"preset": name, **files, **documented().get(name, {}), "name": name}
 
 
-def restart_of(name: str) -> Json:
-    """Give the fault that restarts a service."""
-    fault = {"name": f"{name}-restarts", "target": {"service": name}, "when": MANUAL}
-    return {**fault, **RESTARTS[name], "recovery": {"within": "2m"}}
+def ends_of(name: str) -> list[Json]:
+    """Give the faults that end a service's pod, in order and all at once."""
+    fault = {"target": {"service": name}, "when": MANUAL, "recovery": {"within": "2m"}}
+    return [
+        {"name": f"{name}-restarts", **fault, **RESTARTS[name]},
+        {"name": f"{name}-killed", **fault, "kill": {}},
+    ]
 
 
 SLOW: Json = {
@@ -81,18 +84,19 @@ def the_suite() -> Json:
 
 
 @pytest.mark.parametrize("names", GROUPS)
-def test_presets_survive_a_restart_under_use(desk: Desk, names: list[str]) -> None:
-    faults = [*map(restart_of, names), *([SLOW] if "redis" in names else [])]
+def test_presets_survive_a_restart_and_a_kill_under_use(desk: Desk, names: list[str]) -> None:
+    ends = [fault for name in names for fault in ends_of(name)]
+    faults = [*ends, *([SLOW] if "redis" in names else [])]
     # After the suite, which is the first to use each of them.
     steps = yaml.safe_load((INSIDE / "sql.yaml").read_text())["tests"] if "mysql" in names else []
     spec = {
-        "timeout": "8m",
+        "timeout": "12m",
         "services": [a_preset(name) for name in names],
         "faults": faults,
         "tests": [
             {
                 "name": "suite",
-                "timeout": "6m",
+                "timeout": "10m",
                 "pytest": {"configMap": "presets", "env": {"PRESETS": ",".join(names)}},
             },
             *steps,
@@ -100,11 +104,14 @@ def test_presets_survive_a_restart_under_use(desk: Desk, names: list[str]) -> No
     }
     run = run_of(desk, "presets", spec, the_suite())
 
-    status = run.finished(540)
+    status = run.finished(780)
 
     assert_passed(run, status)
     for fault in faults:
-        assert_proven(status, fault["name"])
+        proven = assert_proven(status, fault["name"])
+        if "kill" in fault:
+            [pod] = proven["targets"]
+            assert pod["replacedBy"] not in {None, pod["uid"]}
 
 
 def test_a_password_is_known_to_steps_and_tests_and_written_nowhere(desk: Desk) -> None:

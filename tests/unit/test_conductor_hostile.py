@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -80,21 +80,20 @@ def test_a_moment_of_a_case_is_kept_in_a_form_that_can_be_read_again() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "authorization:" + " " * 200_000 + ",",
-        "authorization='" + "\t" * 200_000 + ";",
-        "bearer" + " " * 200_000,
-        "password" + " " * 200_000,
-        "password=" + " " * 200_000 + ",",
-        "://" + ":" * 200_000,
-        "-----BEGIN " + "A" * 200_000,
-        "-----BEGIN PRIVATE KEY-----" * 5_000,
+        "authorization:" + " " * 2_000_000 + ",",
+        "authorization='" + "\t" * 2_000_000 + ";",
+        "bearer" + " " * 2_000_000,
+        "password" + " " * 2_000_000,
+        "password=" + " " * 2_000_000 + ",",
+        "://" + ":" * 2_000_000,
+        "-----BEGIN " + "A" * 2_000_000,
+        "-----BEGIN PRIVATE KEY-----" * 50_000,
     ],
     ids=lambda line: line[:14],
 )
-def test_no_line_of_a_log_takes_long_to_redact(line: str) -> None:
-    began = time.process_time()
-    redacted(line)
-    assert time.process_time() - began < 2  # quadratic, it is minutes
+def test_no_line_of_a_log_keeps_the_redaction_busy(line: str) -> None:
+    # Quadratic, it would not end today.
+    assert redacted(line) in (line, "*** private key ***")
 
 
 # Results -----------------------------------------------------------------------------------------
@@ -128,13 +127,18 @@ def a_case(name: str) -> dict[str, Any]:
     return read_case({"id": name, "outcome": "passed", "startedAt": AT, "finishedAt": AT})
 
 
-def test_as_many_cases_as_a_test_may_have_are_taken_in_within_seconds(stage: Stage) -> None:
-    began = time.process_time()
+def test_as_many_cases_as_a_test_may_have_are_counted_once(stage: Stage) -> None:
+    counted = set()
 
-    new = stage.record_all("t", (a_case(f"c{i}") for i in range(MAX_CASES)))
+    def come() -> Iterator[dict[str, Any]]:
+        for number in range(MAX_CASES):
+            counted.add(stage.journal.summary["summary"]["passed"])
+            yield a_case(f"c{number}")
+
+    new = stage.record_all("t", come())
 
     assert new == stage.journal.summary["summary"]["passed"] == MAX_CASES
-    assert time.process_time() - began < 10  # counted after each, it is minutes
+    assert counted == {0}  # counted after each, it takes minutes
 
 
 def test_of_too_many_cases_those_there_was_room_for_are_counted(stage: Stage) -> None:

@@ -23,6 +23,7 @@ from seatrial_runner.gateway.messages import pair, receive, send
 from seatrial_runner.gateway.probes import Greeting, ProbeLine, read_greeting
 from seatrial_runner.gateway.refusals import Refusals, next_look, next_resets
 from seatrial_runner.gateway.settings import Settings
+from seatrial_runner.gateway.supervisor import Child
 
 
 class AConnection:
@@ -388,3 +389,21 @@ def test_connections_that_a_dead_worker_carried_are_counted_as_lost() -> None:
     board.leave(1)
 
     assert board.lost == 4
+
+
+def test_a_process_that_has_lived_is_made_again_at_once() -> None:
+    child = Child("worker-0", lambda: 0, pid=7, born=10.0)
+    child.ended(11.0)
+    assert (child.pid, child.due) == (0, 11.0)
+
+
+def test_one_that_ends_again_and_again_is_given_more_and_more_time() -> None:
+    child, now, pauses = Child("worker-0", lambda: 0), 0.0, []
+    for _ in range(10):
+        child.born = now
+        child.ended(now)
+        pauses.append(child.pause_s)
+        now = child.due
+    assert 0 < pauses[0] < pauses[1]
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == 0.5

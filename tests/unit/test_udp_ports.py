@@ -20,20 +20,20 @@ def a_doc(*ports):
     return {"name": "dns", "wave": 0, "hosts": ["127.0.0.1"], "ports": list(ports), "workloads": []}
 
 
-def seconds_at_the_gate(*ports, within_s=1.0):
-    began = time.monotonic()
+def stand_at_the_gate(*ports, within_s):
     asyncio.run(until_reachable([a_doc(*ports)], within_s=within_s))
-    return time.monotonic() - began
 
 
 def test_nothing_is_asked_of_a_udp_port():
     udp = {"name": "dns", "port": free_port(), "protocol": "UDP"}
-    assert seconds_at_the_gate(udp, within_s=20.0) < 10.0
+    stand_at_the_gate(udp, within_s=24 * 3600.0)  # it would last as long
 
 
 def test_a_tcp_port_beside_it_is_still_waited_for():
     udp = {"name": "dns", "port": free_port(), "protocol": "UDP"}
-    assert seconds_at_the_gate(udp, {"name": "http", "port": free_port()}, within_s=0.2) >= 0.2
+    began = time.monotonic()
+    stand_at_the_gate(udp, {"name": "http", "port": free_port()}, within_s=0.2)
+    assert time.monotonic() - began >= 0.2
 
 
 def test_the_short_form_and_manifests_tell_the_conductor_which_it_is():

@@ -39,6 +39,13 @@ class Child:
     due: float = 0.0  # when it is to be made again
     pause_s: float = 0.0
 
+    def ended(self, now: float) -> None:
+        """Note its end, and when it is to be made again."""
+        pause_s = min(max(2 * self.pause_s, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
+        self.pid = 0
+        self.pause_s = pause_s if now - self.born < _LIVED_S else 0.0
+        self.due = now + self.pause_s
+
 
 def supervise(children: list[Child]) -> int:
     """Keep the children alive until SIGTERM; give the exit status."""
@@ -79,12 +86,7 @@ def _bury(children: list[Child]) -> None:
             return
         # As the first process of a container, we also inherit strangers.
         for child in (each for each in children if each.pid == pid):
-            now = monotonic()
-            child.pid = 0
-            quick = now - child.born < _LIVED_S
-            child.pause_s = min(max(2 * child.pause_s, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
-            child.pause_s = child.pause_s if quick else 0.0
-            child.due = now + child.pause_s
+            child.ended(monotonic())
             child.died()
             logger.warning("%s ended with status %s", child.name, os.waitstatus_to_exitcode(status))
 

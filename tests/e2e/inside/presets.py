@@ -1,8 +1,8 @@
 """
-Uses presets while they are restarted: what was acknowledged stays, and clients come back.
+Uses presets while they are restarted and killed: what was acknowledged stays, clients come back.
 
-``PRESETS`` names them, separated by commas; each is a service of its own name with a fault
-``NAME-restarts``.
+``PRESETS`` names them, separated by commas; each is a service of its own name with the faults
+``NAME-restarts`` and ``NAME-killed``.
 """
 
 import asyncio
@@ -35,7 +35,8 @@ class Use:
         self._puts = ThreadPoolExecutor(max_workers=40)
         self.kept = set()
         self.refused = []
-        self.last = 0
+        # Above those of another use, which would stand in for what this one has lost.
+        self.last = max(client.held(), default=0)
 
     def __enter__(self):
         self._clock.start()
@@ -82,12 +83,13 @@ def test_a_wrong_password_is_refused(name, connections, caplog):
     assert -1 not in CLIENTS[name](lambda: connections[name]).held()
 
 
+@pytest.mark.parametrize("end", ["restarts", "killed"])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_restart_under_use_loses_nothing(name, connections, faults, eventually):
+def test_the_end_of_its_pod_under_use_loses_nothing(name, end, connections, faults, eventually):
     client = CLIENTS[name](lambda: connections[name])
     with Use(client) as use:
         eventually(lambda: use.acknowledges_more_than(2), within=PATIENCE_S)
-        with faults(f"{name}-restarts") as fault:
+        with faults(f"{name}-{end}") as fault:
             begun = use.last
             eventually(lambda: use.last >= begun + 3, within=PATIENCE_S)
             if fault.status()["kind"] == "outage":  # it lasts, so that a driver gives up
