@@ -10,7 +10,7 @@ from seatrial.api import names
 from seatrial.api.services import Preset
 from seatrial.app.settings import read_settings
 from seatrial.cluster.kinds import _BY_NAME
-from seatrial.plan.settings import FaultCeiling
+from seatrial.plan.settings import ClusterNetwork, FaultCeiling
 
 from tests.support.chart import CHART, NAMESPACE, HelmError, helm, of_kind, only, render
 
@@ -31,6 +31,7 @@ OPTIONS = {
         "metrics": {"port": 9090, "serviceMonitor": {"enabled": True, "labels": {"team": "a"}}},
         "networkPolicy": {
             "apiServer": {"ports": [6443], "cidrs": ["10.0.0.0/8"]},
+            "dns": {"namespaces": ["openshift-dns"], "ports": [53, 5353], "cidrs": []},
             "metricsFrom": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}],
         },
         "imagePullSecrets": [{"name": "registry"}],
@@ -226,6 +227,24 @@ def test_a_ceiling_of_faults_reaches_the_operator():
     assert read_settings(environ_of(render())).plan.faults == FaultCeiling()
 
 
+def test_where_the_api_server_and_dns_are_reaches_the_operator():
+    assert read_settings(environ_of(render())).plan.network == ClusterNetwork()
+    given = {
+        "enabled": False,  # of the operator's own policy: those of runs are there all the same
+        "apiServer": {"ports": [443, 16443], "cidrs": ["10.0.0.0/24", "fd00::/64"]},
+        "dns": {"namespaces": ["a", "b"], "ports": [53, 65535], "cidrs": ["10.96.0.10/32"]},
+    }
+    assert read_settings(environ_of(render(networkPolicy=given))).plan.network == ClusterNetwork(
+        api_server_ports=(443, 16443),
+        api_server_cidrs=("10.0.0.0/24", "fd00::/64"),
+        dns_namespaces=("a", "b"),
+        dns_ports=(53, 65535),
+        dns_cidrs=("10.96.0.10/32",),
+    )
+    pods_alone = render(networkPolicy={"dns": {"cidrs": []}})
+    assert read_settings(environ_of(pods_alone)).plan.network == ClusterNetwork(dns_cidrs=())
+
+
 def test_a_registry_and_images_of_presets_reach_the_operator():
     presets = {"registry": "mirror.example/hub", "images": {"redis": "r.example/valkey:8"}}
     images = read_settings(environ_of(render(presets=presets))).plan.presets
@@ -281,7 +300,14 @@ def test_the_operator_reaches_dns_and_the_api_server_alone():
     policy = only(render(**OPTIONS["everything"]), "NetworkPolicy")["spec"]
     assert policy["policyTypes"] == ["Ingress", "Egress"]
     dns, server = policy["egress"]
-    assert {each["port"] for each in dns["ports"]} == {53}
+    assert dns == {
+        "ports": [
+            {"port": 53, "protocol": "UDP"},
+            {"port": 53, "protocol": "TCP"},
+            {"port": 5353, "protocol": "UDP"},
+            {"port": 5353, "protocol": "TCP"},
+        ]
+    }
     assert server == {
         "ports": [{"port": 6443, "protocol": "TCP"}],
         "to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}],
@@ -366,6 +392,13 @@ def test_two_releases_have_different_names():
         ({"metrics": {"port": 80}}, "/metrics/port"),
         ({"networkPolicy": {"apiServer": {"ports": []}}}, "/networkPolicy/apiServer/ports"),
         ({"networkPolicy": {"apiServer": {"cidrs": ["anywhere"]}}}, "/apiServer/cidrs/0"),
+        ({"networkPolicy": {"apiServer": {"ports": [65536]}}}, "/apiServer/ports/0"),
+        ({"networkPolicy": {"dns": {"ports": []}}}, "/networkPolicy/dns/ports"),
+        ({"networkPolicy": {"dns": {"ports": ["dns"]}}}, "/networkPolicy/dns/ports/0"),
+        ({"networkPolicy": {"dns": {"namespaces": []}}}, "/networkPolicy/dns/namespaces"),
+        ({"networkPolicy": {"dns": {"namespaces": ["Not A Name"]}}}, "/dns/namespaces/0"),
+        ({"networkPolicy": {"dns": {"cidrs": ["169.254.20.10"]}}}, "/networkPolicy/dns/cidrs/0"),
+        ({"networkPolicy": {"dns": {"namespace": "dns"}}}, "'namespace' not allowed"),
         ({"imagePullSecrets": ["name"]}, "/imagePullSecrets/0"),
         ({"podLabels": {"a": 1}}, "/podLabels/a"),
         ({"serviceAccount": {"create": False}}, "serviceAccount.name: needed"),

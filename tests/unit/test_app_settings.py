@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from seatrial.app.settings import read_settings
 from seatrial.plan.presets import PresetImages
-from seatrial.plan.settings import FaultCeiling
+from seatrial.plan.settings import ClusterNetwork, FaultCeiling
 
 NEEDED = {"SEATRIAL_RUNNER_IMAGE": "runner:1", "SEATRIAL_NAMESPACE": "seatrial-system"}
 
@@ -15,6 +15,7 @@ def test_what_is_not_given_has_a_default():
     assert settings.plan.runner_image == "runner:1"
     assert settings.plan.max_concurrent_runs == 20
     assert settings.plan.pod_security_levels == ("restricted",)
+    assert settings.plan.network == ClusterNetwork()
     assert settings.identity
 
 
@@ -41,6 +42,11 @@ def test_everything_can_be_given():
             "SEATRIAL_READ_SECRETS": "false",
             "SEATRIAL_QUOTA": '{"pods": 5}',
             "SEATRIAL_LIMITS": '{"default": {"memory": "1Gi"}}',
+            "SEATRIAL_API_SERVER_PORTS": "443, 16443",
+            "SEATRIAL_API_SERVER_CIDRS": "10.0.0.0/24,fd00::/64",
+            "SEATRIAL_DNS_NAMESPACES": "openshift-dns",
+            "SEATRIAL_DNS_PORTS": "53,5353",
+            "SEATRIAL_DNS_CIDRS": "10.96.0.10/32",
             "SEATRIAL_HTTP_PORT": "9",
             "SEATRIAL_LOG_FORMAT": "text",
         }
@@ -55,6 +61,13 @@ def test_everything_can_be_given():
     assert settings.plan.max_timeout == timedelta(minutes=90)
     assert settings.plan.quota == {"pods": "5"}
     assert settings.plan.limits == {"default": {"memory": "1Gi"}}
+    assert settings.plan.network == ClusterNetwork(
+        api_server_ports=(443, 16443),
+        api_server_cidrs=("10.0.0.0/24", "fd00::/64"),
+        dns_namespaces=("openshift-dns",),
+        dns_ports=(53, 5353),
+        dns_cidrs=("10.96.0.10/32",),
+    )
     assert (settings.plan.read_secrets, settings.http_port, settings.log_format) == (
         False, 9, "text"
     )  # fmt: skip
@@ -79,6 +92,15 @@ def test_everything_can_be_given():
         ("QUOTA", "[]"),
         ("LIMITS", '{"maximum": {}}'),
         ("LIMITS", '{"default": 1}'),
+        ("API_SERVER_PORTS", "https"),
+        ("API_SERVER_PORTS", "443,65536"),
+        ("API_SERVER_PORTS", ","),  # no port at all would be every port
+        ("API_SERVER_CIDRS", "10.0.0.0/33"),
+        ("DNS_NAMESPACES", "Kube System"),
+        ("DNS_NAMESPACES", "a" * 64),
+        ("DNS_PORTS", "0"),
+        ("DNS_PORTS", "none"),
+        ("DNS_CIDRS", "169.254.0.0/16,kube-dns"),
         ("LOG_LEVEL", "LOUD"),
     ],
 )
@@ -95,3 +117,12 @@ def test_images_of_presets_can_be_given():
     )
     with pytest.raises(ValueError, match="SEATRIAL_PRESET_IMAGES: oracle is no preset; there are"):
         read_settings({**NEEDED, "SEATRIAL_PRESET_IMAGES": '{"oracle": "x"}'})
+
+
+def test_names_may_come_from_pods_alone():
+    assert read_settings({**NEEDED, "SEATRIAL_DNS_CIDRS": "none"}).plan.network.dns_cidrs == ()
+
+
+def test_a_range_of_addresses_is_told_without_the_bits_of_a_host():
+    given = {**NEEDED, "SEATRIAL_API_SERVER_CIDRS": "10.0.0.7/24"}
+    assert read_settings(given).plan.network.api_server_cidrs == ("10.0.0.0/24",)

@@ -7,6 +7,7 @@ from seatrial.api import names
 from seatrial.api.run import parse_run
 from seatrial.plan.blueprint import draw
 from seatrial.plan.objects.policies import network_policies
+from seatrial.plan.settings import ClusterNetwork
 
 from localcluster.policies import selects
 from tests.support.builders import a_fault, a_run, a_service, a_test
@@ -24,10 +25,10 @@ PODS = {
 PERMISSIVE = dataclasses.replace(SETTINGS, pod_security_levels=("restricted", "privileged"))
 
 
-def policies(**spec):
+def policies(network=PERMISSIVE.network, **spec):
     run = parse_run(a_run(**spec))
     blueprint = draw(run.metadata, run.spec, {}, PERMISSIVE)
-    return [each.body["spec"] for each in network_policies(blueprint)]
+    return [each.body["spec"] for each in network_policies(blueprint, network)]
 
 
 def allows(rules, side, peer, port):
@@ -149,3 +150,78 @@ def test_what_no_policy_allows_is_denied_in_both_directions(pod):
     chosen = [each for each in policies(**CARRIED) if selects(each["podSelector"], PODS[pod])]
 
     assert {"Ingress", "Egress"} == {kind for each in chosen for kind in each["policyTypes"]}
+
+
+def ways_out(pod, network, spec=CARRIED):
+    """Give the rules by which a pod leaves its run's namespace."""
+    return [
+        rule
+        for each in policies(network, **spec)
+        if selects(each["podSelector"], PODS[pod])
+        for rule in each["egress"]
+        if rule.get("to") != [{"podSelector": {}}]
+    ]
+
+
+def dns(ports, *peers):
+    return {
+        "to": list(peers),
+        "ports": [{"protocol": each, "port": port} for port in ports for each in ("UDP", "TCP")],
+    }
+
+
+def api_server(*ports):
+    return {"ports": [{"protocol": "TCP", "port": port} for port in ports]}
+
+
+def in_namespace(name):
+    return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
+
+
+LINK_LOCAL = {"ipBlock": {"cidr": "169.254.0.0/16"}}
+PLAIN = {"services": [], "tests": [a_test(scenario=[{"expect": ["true"]}])]}
+USUAL_DNS = dns([53], in_namespace("kube-system"), LINK_LOCAL)
+USUAL_API_SERVER = api_server(443, 6443)
+
+
+@pytest.mark.parametrize(
+    ("network", "names_from", "server"),
+    [
+        pytest.param(ClusterNetwork(), USUAL_DNS, USUAL_API_SERVER, id="default"),
+        pytest.param(
+            ClusterNetwork(api_server_ports=(443, 16443)),
+            USUAL_DNS,
+            api_server(443, 16443),
+            id="microk8s",
+        ),
+        pytest.param(
+            ClusterNetwork(dns_namespaces=("openshift-dns",), dns_ports=(53, 5353), dns_cidrs=()),
+            dns([53, 5353], in_namespace("openshift-dns")),
+            USUAL_API_SERVER,
+            id="openshift",
+        ),
+        pytest.param(
+            ClusterNetwork(dns_cidrs=("169.254.0.0/16", "10.96.0.10/32")),
+            dns(
+                [53],
+                in_namespace("kube-system"),
+                LINK_LOCAL,
+                {"ipBlock": {"cidr": "10.96.0.10/32"}},
+            ),
+            USUAL_API_SERVER,
+            id="nodelocal-dnscache-at-the-service-s-address",
+        ),
+        pytest.param(
+            ClusterNetwork(api_server_cidrs=("10.0.0.0/24", "fd00::/64")),
+            USUAL_DNS,
+            USUAL_API_SERVER
+            | {"to": [{"ipBlock": {"cidr": "10.0.0.0/24"}}, {"ipBlock": {"cidr": "fd00::/64"}}]},
+            id="an-api-server-at-known-addresses",
+        ),
+    ],
+)
+def test_names_and_the_api_server_are_where_the_administrator_says(network, names_from, server):
+    for pod in ("service", "test", "gateway"):
+        assert ways_out(pod, network) == [names_from]
+    assert ways_out("conductor", network) == [names_from, server]
+    assert ways_out("conductor", network, PLAIN) == [server]

@@ -27,6 +27,13 @@ SEATRIAL_READ_SECRETS          true                   whether runs may refer to 
 SEATRIAL_QUOTA                 see PlanSettings       JSON: spec.hard of each run's ResourceQuota
 SEATRIAL_LIMITS                see PlanSettings       JSON: {"default": {...}, "defaultRequest":
                                                       {...}} of each run's LimitRange
+SEATRIAL_API_SERVER_PORTS      443,6443               ports of the API server in the NetworkPolicies
+                                                      of runs, comma-separated
+SEATRIAL_API_SERVER_CIDRS      (any)                  its addresses there, comma-separated
+SEATRIAL_DNS_NAMESPACES        kube-system            where the pods of DNS are, comma-separated
+SEATRIAL_DNS_PORTS             53                     ports that they listen on, comma-separated
+SEATRIAL_DNS_CIDRS             169.254.0.0/16         addresses beside these pods that answer as
+                                                      well, comma-separated; none
 SEATRIAL_NAMESPACE             (required)             namespace of the Lease: the operator's own
 SEATRIAL_LEASE                 seatrial-operator      name of the Lease
 SEATRIAL_IDENTITY              host name              holder written into the Lease: the pod's name
@@ -41,16 +48,18 @@ An empty variable counts as not given, so that a chart may always set them all.
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import TypeVar
 
 from seatrial.api.duration import parse_duration
 from seatrial.api.families import KINDS
 from seatrial.api.services import Preset
 from seatrial.plan.presets import PresetImages
-from seatrial.plan.settings import FaultCeiling, PlanSettings
+from seatrial.plan.settings import ClusterNetwork, FaultCeiling, PlanSettings
 
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _LOG_FORMATS = ("json", "text")
@@ -98,6 +107,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
                 "POD_SECURITY_LEVELS", defaults.pod_security_levels, _POD_SECURITY_LEVELS
             ),
             faults=_faults(env, defaults.faults),
+            network=_network(env, defaults.network),
             max_concurrent_runs=env.number("MAX_CONCURRENT_RUNS", defaults.max_concurrent_runs),
             max_timeout=env.convert("MAX_TIMEOUT", parse_duration) or defaults.max_timeout,
             quota=env.convert("QUOTA", _quota) or defaults.quota,
@@ -120,6 +130,17 @@ def _faults(env: _Variables, default: FaultCeiling) -> FaultCeiling:
         max_duration=env.convert("FAULT_MAX_DURATION", parse_duration) or default.max_duration,
         max_pods=env.convert("FAULT_MAX_PODS", _percent) or default.max_pods,
         delegated=frozenset(env.names("FAULT_DELEGATED", ())),
+    )
+
+
+def _network(env: _Variables, default: ClusterNetwork) -> ClusterNetwork:
+    no_cidrs = env.text("DNS_CIDRS") == "none"
+    return ClusterNetwork(
+        api_server_ports=env.each("API_SERVER_PORTS", default.api_server_ports, _port),
+        api_server_cidrs=env.each("API_SERVER_CIDRS", default.api_server_cidrs, _cidr),
+        dns_namespaces=env.each("DNS_NAMESPACES", default.dns_namespaces, _namespace),
+        dns_ports=env.each("DNS_PORTS", default.dns_ports, _port),
+        dns_cidrs=() if no_cidrs else env.each("DNS_CIDRS", default.dns_cidrs, _cidr),
     )
 
 
@@ -168,12 +189,39 @@ class _Variables:
         except ValueError as error:
             raise ValueError(f"SEATRIAL_{name}: {error}") from error
 
+    def each(
+        self, name: str, default: tuple[_T, ...], convert: Callable[[str], _T]
+    ) -> tuple[_T, ...]:
+        def converted(text: str) -> tuple[_T, ...]:
+            return tuple(convert(part.strip()) for part in text.split(","))
+
+        return self.convert(name, converted) or default
+
 
 def _percent(text: str) -> int:
     number = text.removesuffix("%")
     if not number.isdecimal() or not 1 <= int(number) <= 100:
         raise ValueError(f"{text}: use a share from 1% to 100%")
     return int(number)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise ValueError(f"{text!r} is no port from 1 to 65535")
+    return int(text)
+
+
+def _cidr(text: str) -> str:
+    try:
+        return str(ip_network(text, strict=False))
+    except ValueError:
+        raise ValueError(f"{text!r} is no range of addresses, such as 10.0.0.0/24") from None
+
+
+def _namespace(text: str) -> str:
+    if not re.fullmatch("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", text):
+        raise ValueError(f"{text!r} is no name of a namespace")
+    return text
 
 
 def _preset_images(text: str) -> dict[str, str]:

@@ -39,6 +39,17 @@ class FaultCeiling:
 
 
 @dataclass(frozen=True)
+class ClusterNetwork:
+    """Where pods find the API server and DNS, as NetworkPolicies see it: behind any Service."""
+
+    api_server_ports: tuple[int, ...] = (443, 6443)
+    api_server_cidrs: tuple[str, ...] = ()  # empty: any address
+    dns_namespaces: tuple[str, ...] = ("kube-system",)
+    dns_ports: tuple[int, ...] = (53,)
+    dns_cidrs: tuple[str, ...] = ("169.254.0.0/16",)  # beside the pods there: NodeLocal DNSCache
+
+
+@dataclass(frozen=True)
 class PlanSettings:
     """Bounds and defaults of every run; ``seatrial.app.settings`` names their variables."""
 
@@ -50,6 +61,7 @@ class PlanSettings:
     image_pull_secrets: tuple[str, ...] = ()
     pod_security_levels: tuple[str, ...] = ("restricted",)
     faults: FaultCeiling = FaultCeiling()
+    network: ClusterNetwork = ClusterNetwork()
     max_concurrent_runs: int = 20
     max_timeout: timedelta = timedelta(hours=4)
     quota: Mapping[str, str] = field(default_factory=_default_quota)

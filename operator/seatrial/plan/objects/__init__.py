@@ -67,7 +67,7 @@ def environment(
     yield from accounts(run, secrets)
     yield run_configmap(run, run_document(run, settings, started))
     yield from conductor_configmaps(run)
-    yield from network_policies(run)
+    yield from network_policies(run, settings.network)
     yield from copies(run, secrets)
     yield conductor_token(run)
     yield conductor_pod(run, settings)

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from seatrial.api import families, names
 from seatrial.plan.blueprint import Blueprint
 from seatrial.plan.gateway import GatewayPlan
 from seatrial.plan.objects.manifest import Json, Manifest, metadata
+from seatrial.plan.settings import ClusterNetwork
 
-# A policy cannot select the API server: it is no pod, and its address differs from cluster to
-# cluster. So the conductor, which holds no user code, may reach its usual ports anywhere.
-_API_SERVER = {"ports": [{"protocol": "TCP", "port": port} for port in (443, 6443)]}
-_DNS = {
-    "to": [
-        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}},
-        {"ipBlock": {"cidr": "169.254.0.0/16"}},  # NodeLocal DNSCache
-    ],
-    "ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")],
-}
 _SAME_NAMESPACE: Json = {"podSelector": {}}
 _CONDUCTOR: Json = {"matchLabels": {names.LABEL_COMPONENT: names.COMPONENT_CONDUCTOR}}
 _GATEWAY: Json = {"matchLabels": {names.LABEL_COMPONENT: names.COMPONENT_GATEWAY}}
@@ -47,11 +38,12 @@ _BESIDE_AGENTS: list[Json] = [
 ]
 
 
-def network_policies(run: Blueprint) -> Iterator[Manifest]:
+def network_policies(run: Blueprint, network: ClusterNetwork) -> Iterator[Manifest]:
     """Confine the run's pods to one another, DNS, and for the conductor the API server."""
+    api_server, dns = _api_server(network), _dns(network)
     if run.is_plain:
         # The conductor is the only pod: one policy says it all, and saves two writes.
-        yield _policy(run, "seatrial-default-deny", egress=[_API_SERVER])
+        yield _policy(run, "seatrial-default-deny", egress=[api_server])
         return
     yield _policy(run, "seatrial-default-deny")
     has_agents = any(fault.kind in families.POD for fault in run.spec.faults)
@@ -60,7 +52,7 @@ def network_policies(run: Blueprint) -> Iterator[Manifest]:
         "seatrial-allow-within",
         pods=_all_but(names.COMPONENT_CONDUCTOR, names.COMPONENT_GATEWAY),
         ingress=_BESIDE_AGENTS if has_agents else [{"from": [_SAME_NAMESPACE]}],
-        egress=[{"to": [_SAME_NAMESPACE]}, _DNS],
+        egress=[{"to": [_SAME_NAMESPACE]}, dns],
     )
     yield _policy(
         run,
@@ -70,7 +62,7 @@ def network_policies(run: Blueprint) -> Iterator[Manifest]:
             *([_FROM_TESTS] if run.has_test_pods else []),
             *([_TO_WEBHOOKS] if run.has_webhooks else []),
         ],
-        egress=[{"to": [_SAME_NAMESPACE]}, _DNS, _API_SERVER],
+        egress=[{"to": [_SAME_NAMESPACE]}, dns, api_server],
     )
     if run.gateway is not None:
         yield _policy(
@@ -78,8 +70,42 @@ def network_policies(run: Blueprint) -> Iterator[Manifest]:
             "seatrial-allow-gateway",
             pods=_GATEWAY,
             ingress=list(_to_gateway(run.gateway)),
-            egress=[{"to": [_SAME_NAMESPACE]}, _DNS],
+            egress=[{"to": [_SAME_NAMESPACE]}, dns],
         )
+
+
+def _api_server(network: ClusterNetwork) -> Json:
+    """
+    Let the conductor reach the API server.
+
+    A policy cannot select it: it is no pod, and its address differs from cluster to cluster. So the
+    conductor, which holds no user code, may reach its ports anywhere, if no addresses are given.
+    """
+    rule: Json = {"ports": [{"protocol": "TCP", "port": port} for port in network.api_server_ports]}
+    if network.api_server_cidrs:
+        rule["to"] = _addresses(network.api_server_cidrs)
+    return rule
+
+
+def _dns(network: ClusterNetwork) -> Json:
+    return {
+        "to": [
+            *(
+                {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
+                for name in network.dns_namespaces
+            ),
+            *_addresses(network.dns_cidrs),
+        ],
+        "ports": [
+            {"protocol": protocol, "port": port}
+            for port in network.dns_ports
+            for protocol in ("UDP", "TCP")
+        ],
+    }
+
+
+def _addresses(cidrs: Iterable[str]) -> list[Json]:
+    return [{"ipBlock": {"cidr": each}} for each in cidrs]
 
 
 def _all_but(*components: str) -> Json:
