@@ -20,7 +20,7 @@ import pytest
 import yaml
 from seatrial.api.errors import SeatrialError
 from seatrial.api.report import LogDoc
-from seatrial.cli import main
+from seatrial.cli import attend, main
 from seatrial.cli.arguments import build_parser
 from seatrial.cli.client import Cluster, connect, core_path, runs_path
 from seatrial.cli.exits import CommandError
@@ -228,6 +228,18 @@ def test_what_only_the_api_server_refuses_is_one_line(seatrial, cluster, file, t
     assert status == 65
     assert "Bad_Name" in err
     assert err.count("\n") == 1
+
+
+def test_a_run_that_no_operator_takes_up_is_said_to_be_one(seatrial, file, monkeypatch):
+    path, name = file
+    monkeypatch.setattr(attend, "OPERATOR_EXPECTED_S", 0.0)
+    status, out, _ = seatrial("run", path, "--wait-timeout", "10ms")
+    assert status == 75
+    assert "no operator has taken up the run yet" in out
+    assert "not taken up by an operator yet" in seatrial("show", name)[1]
+    status, _, err = seatrial("logs", name)
+    assert status == 66
+    assert "it is not taken up by an operator" in err
 
 
 def test_an_object_of_an_unknown_kind_is_named(seatrial, file, tmp_path):
