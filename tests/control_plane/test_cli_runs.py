@@ -475,14 +475,18 @@ def read_until(process: subprocess.Popen[str], text: str) -> None:
     raise AssertionError(f"it ended without saying {text!r}")
 
 
-def test_ctrl_c_aborts_the_run_and_waits_for_its_verdict(plane, cluster, file):
+INTERRUPTS = pytest.mark.parametrize("interrupt", [signal.SIGINT, signal.SIGTERM])
+
+
+@INTERRUPTS
+def test_an_interrupt_aborts_the_run_and_waits_for_its_verdict(interrupt, plane, cluster, file):
     path, name = file
     process = start(plane, "run", path)
     thread = when_created(
         cluster, name, lambda run: write_status(cluster, name, phase="Provisioning")
     )
     read_until(process, "phase Provisioning")
-    process.send_signal(signal.SIGINT)
+    process.send_signal(interrupt)
     read_until(process, "aborting the run")
     for event in cluster.watch(runs_path("default"), fieldSelector=f"metadata.name={name}"):
         if event["object"]["spec"].get("abort"):
@@ -494,7 +498,8 @@ def test_ctrl_c_aborts_the_run_and_waits_for_its_verdict(plane, cluster, file):
     assert "Aborted" in out
 
 
-def test_ctrl_c_twice_leaves_the_run_to_itself(plane, cluster, file):
+@INTERRUPTS
+def test_a_second_interrupt_leaves_the_run_to_itself(interrupt, plane, cluster, file):
     path, name = file
     process = start(plane, "run", path)
     thread = when_created(
@@ -503,7 +508,7 @@ def test_ctrl_c_twice_leaves_the_run_to_itself(plane, cluster, file):
     read_until(process, "phase Provisioning")
     process.send_signal(signal.SIGINT)
     read_until(process, "aborting the run")
-    process.send_signal(signal.SIGINT)
+    process.send_signal(interrupt)
     out, _ = process.communicate(timeout=PATIENCE_S)
     thread.join()
     assert process.returncode == 130

@@ -34,7 +34,7 @@ def attend(
         run: The run, as last seen.
         stream: Where to show it.
         deadline: On the monotonic clock; None to wait for ever.
-        abort_on_interrupt: The first Ctrl-C aborts the run and goes on, and only the second leaves.
+        abort_on_interrupt: The first interrupt aborts the run and goes on; only the second leaves.
 
     Returns:
         The run with its verdict.
