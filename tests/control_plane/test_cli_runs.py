@@ -10,6 +10,7 @@ import sys
 import threading
 
 import pytest
+from seatrial.cli import attend
 from seatrial.cli.client import Cluster, core_path, runs_path
 from seatrial.cli.exits import CommandError
 
@@ -100,6 +101,18 @@ def test_what_only_the_api_server_refuses_is_one_line(seatrial, cluster, file, t
     assert status == 65
     assert "Bad_Name" in err
     assert err.count("\n") == 1
+
+
+def test_a_run_that_no_operator_takes_up_is_said_to_be_one(seatrial, file, monkeypatch):
+    path, name = file
+    monkeypatch.setattr(attend, "OPERATOR_EXPECTED_S", 0.0)
+    status, out, _ = seatrial("run", path, "--wait-timeout", "10ms")
+    assert status == 75
+    assert "no operator has taken up the run yet" in out
+    assert "not taken up by an operator yet" in seatrial("show", name)[1]
+    status, _, err = seatrial("logs", name)
+    assert status == 66
+    assert "it is not taken up by an operator" in err
 
 
 def test_an_object_of_an_unknown_kind_is_named(seatrial, file, tmp_path):
@@ -201,14 +214,18 @@ def read_until(process: subprocess.Popen[str], text: str) -> None:
     raise AssertionError(f"it ended without saying {text!r}")
 
 
-def test_ctrl_c_aborts_the_run_and_waits_for_its_verdict(plane, cluster, file):
+INTERRUPTS = pytest.mark.parametrize("interrupt", [signal.SIGINT, signal.SIGTERM])
+
+
+@INTERRUPTS
+def test_an_interrupt_aborts_the_run_and_waits_for_its_verdict(interrupt, plane, cluster, file):
     path, name = file
     process = start(plane, "run", path)
     thread = when_created(
         cluster, name, lambda run: write_status(cluster, name, phase="Provisioning")
     )
     read_until(process, "phase Provisioning")
-    process.send_signal(signal.SIGINT)
+    process.send_signal(interrupt)
     read_until(process, "aborting the run")
     for event in cluster.watch(runs_path("default"), fieldSelector=f"metadata.name={name}"):
         if event["object"]["spec"].get("abort"):
@@ -220,7 +237,8 @@ def test_ctrl_c_aborts_the_run_and_waits_for_its_verdict(plane, cluster, file):
     assert "Aborted" in out
 
 
-def test_ctrl_c_twice_leaves_the_run_to_itself(plane, cluster, file):
+@INTERRUPTS
+def test_a_second_interrupt_leaves_the_run_to_itself(interrupt, plane, cluster, file):
     path, name = file
     process = start(plane, "run", path)
     thread = when_created(
@@ -229,7 +247,7 @@ def test_ctrl_c_twice_leaves_the_run_to_itself(plane, cluster, file):
     read_until(process, "phase Provisioning")
     process.send_signal(signal.SIGINT)
     read_until(process, "aborting the run")
-    process.send_signal(signal.SIGINT)
+    process.send_signal(interrupt)
     out, _ = process.communicate(timeout=PATIENCE_S)
     thread.join()
     assert process.returncode == 130

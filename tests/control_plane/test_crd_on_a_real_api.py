@@ -19,6 +19,7 @@ from seatrial.api.status import RunStatus
 from localcluster.controlplane import ControlPlane
 from localcluster.layout import cache_dir
 from tests.support.builders import a_fault, a_run, a_service, a_step, a_test
+from tests.support.kstatus import kstatus
 from tests.support.strategies import specs, spoiled_specs
 from tests.support.wrong import wrong_manifests
 
@@ -288,6 +289,23 @@ def test_an_abort_cannot_be_withdrawn(runs):
 
     with pytest.raises(client.ApiException, match="abort cannot be withdrawn"):
         runs.patch("aborted", abort=False)
+
+
+def test_a_run_that_nobody_has_looked_at_is_in_progress_and_can_be_changed(runs):
+    created = runs.create(a_run("unseen"))
+
+    assert created["status"] == {"observedGeneration": -1}
+    assert kstatus(created) == "InProgress"
+    _, row = runs.kubectl("get", "itr", "unseen").splitlines()
+    assert len(row.split()) == 2  # its name and its age
+    assert runs.patch("unseen", timeout="1h")["spec"]["timeout"] == "1h"
+
+
+def test_no_generation_comes_before_that_of_a_run_nobody_has_looked_at(runs):
+    runs.create(a_run("observed"))
+
+    with pytest.raises(client.ApiException, match="should be greater than or equal to -1"):
+        runs.patch("observed", status=True, observedGeneration=-2)
 
 
 def test_a_status_with_everything_in_it_is_taken_as_it_is(runs):

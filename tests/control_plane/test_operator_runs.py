@@ -6,6 +6,7 @@ import pytest
 from seatrial.api import names
 
 from tests.support.builders import a_run, a_service, a_test
+from tests.support.kstatus import kstatus
 
 PLAIN = {"services": [], "tests": [a_test(scenario=[{"expect": ["true"]}])]}
 WHOLE = {
@@ -83,6 +84,21 @@ def test_a_plain_run_passes_and_its_environment_goes(api, operator, conductors):
     told = {"Started", "EnvironmentReady", "Passed", "ReportAvailable", "CleanedUp"}
     api.wait_until(lambda: set(told_of(api, "plain")) == told, "its events are told")
     assert len(told_of(api, "plain")) == len(told)
+
+
+def test_the_first_status_that_the_operator_writes_replaces_that_of_a_run_nobody_has_seen(
+    api, request
+):
+    created = api.apply(a_run("unseen", suspend=True, **PLAIN))
+    assert created["status"] == {"observedGeneration": -1}
+    assert kstatus(created) == "InProgress"
+
+    request.getfixturevalue("operator")
+    status = api.wait_for("shop", "unseen", lambda status: "phase" in status)
+
+    assert (status["phase"], status["observedGeneration"]) == ("Queued", 1)
+    assert kstatus(api.run("shop", "unseen")) == "InProgress"
+    api.delete_run("shop", "unseen")
 
 
 def test_the_objects_of_a_run_are_what_the_architecture_says(api, operator, conductors, suite):

@@ -7,6 +7,7 @@ from typing import Any
 from seatrial.api import names
 from seatrial.api.families import KINDS
 from seatrial.api.journal import CaseDoc, FaultState, ProbeState, SummaryDoc, TestState
+from seatrial.api.status import UNSEEN
 
 UID = "0a1b2c3d-0000-4000-8000-000000000001"
 
@@ -50,6 +51,8 @@ def a_run(
     }
     if phase or status:
         run["status"] = {**(status or {}), **({"phase": phase} if phase else {})}
+    else:
+        run["status"] = {"observedGeneration": UNSEEN}
     return run
 
 

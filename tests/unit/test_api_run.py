@@ -6,6 +6,7 @@ import pytest
 from seatrial.api.errors import InvalidSpecError, SpecError
 from seatrial.api.run import parse_metadata, parse_run, parse_spec, parse_status, steered
 from seatrial.api.spec import PodSecurity
+from seatrial.api.status import UNSEEN
 from seatrial.api.verdict import Phase, Verdict
 
 from tests.support.builders import UID, a_fault, a_run, a_service, a_test
@@ -27,7 +28,7 @@ def test_a_run_is_read_with_its_defaults():
     assert run.spec.timeout == timedelta(minutes=30)
     assert run.spec.pod_security is PodSecurity.RESTRICTED
     assert run.spec.faults[0].recovery.within == timedelta(seconds=60)
-    assert run.status is None
+    assert run.status.observed_generation == UNSEEN
 
 
 def test_what_the_api_server_writes_about_the_run_is_read():

@@ -16,11 +16,8 @@ from seatrial.api.names import KIND
 from seatrial.api.reasons import Reason
 from seatrial.api.run import parse_run, parse_spec
 from seatrial.api.spec import PodSecurity
-from seatrial.api.verdict import Judgement, Verdict
-from seatrial.plan.conditions import Claim, ended, in_progress
 from seatrial.plan.settings import FaultCeiling
 from seatrial.plan.validation import Limits, validate
-from seatrial_runner.scenario.expressions import evaluate
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
@@ -185,26 +182,6 @@ def test_what_a_page_says_to_make_can_be_made(page: Path) -> None:
     for words in re.findall(r"(?:^|\$ |; |=local |=kind |=current )make ([\w -]+)", commands, re.M):
         for word in words.split():
             assert word in can_be or word.isupper() or word.startswith("-"), f"make {word}"
-
-
-def health_by_the_page(claims: list[Claim]) -> str:
-    page = ROOT / "docs/how-to/act-on-the-verdict.md"
-    [flux, *_] = blocks(page, "yml")
-    [checks] = yaml.safe_load(flux)["spec"]["healthCheckExprs"]
-    conditions = [{"type": str(each.type), "status": each.status} for each in claims]
-    words = [
-        word
-        for word in ("failed", "current")
-        if evaluate(checks[word], {"status": {"conditions": conditions}})
-    ]
-    return " ".join(words)
-
-
-def test_what_the_page_has_flux_wait_for_is_what_conditions_say() -> None:
-    assert health_by_the_page(in_progress("Running", "")) == ""
-    for verdict in Verdict:
-        claims = ended(Judgement(verdict, "Reason", ""), has_faults=False)
-        assert health_by_the_page(claims) == ("current" if verdict == "Passed" else "failed")
 
 
 def test_the_tutorials_first_run_is_the_hello_example_after_its_repair() -> None:

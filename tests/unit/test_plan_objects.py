@@ -212,6 +212,14 @@ def test_a_shard_that_fails_does_not_end_the_others():
     }
 
 
+def test_an_image_of_ones_own_for_a_suite_needs_no_entrypoint():
+    suite = {"configMap": "suite", "image": "own:1"}
+    pod = made(tests=[a_test("suite", pytest=suite)])["Job", "test-suite"].body["spec"]["template"]
+    [container] = pod["spec"]["containers"]
+    assert container["image"] == "own:1"
+    assert container["command"] == ["python", "-m", "seatrial_runner"]
+
+
 def test_a_container_test_waits_at_the_gate_and_is_collected_from():
     job = made(**WHOLE)["Job", "test-any"].body["spec"]
     assert job["backoffLimit"] == 2  # each attempt is a new pod

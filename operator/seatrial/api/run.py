@@ -49,7 +49,7 @@ class Run:
 
     metadata: Metadata
     spec: RunSpec
-    status: RunStatus | None
+    status: RunStatus
 
     @property
     def name(self) -> str:
@@ -84,15 +84,14 @@ def parse_metadata(manifest: Mapping[str, Any]) -> Metadata:
     )
 
 
-def parse_status(manifest: Mapping[str, Any]) -> RunStatus | None:
+def parse_status(manifest: Mapping[str, Any]) -> RunStatus:
     """
-    Read ``status``; None if nobody has written one.
+    Read ``status``; that of a file is that of a run which nobody has looked at.
 
     Raises:
         pydantic.ValidationError: Someone other than Seatrial has written it.
     """
-    status = manifest.get("status")
-    return RunStatus.model_validate(status) if status else None
+    return RunStatus.model_validate(manifest.get("status") or {})
 
 
 def parse_run(manifest: Mapping[str, Any]) -> Run:

@@ -21,6 +21,10 @@ Word = Annotated[str, Field(max_length=128)]
 Message = Annotated[str, Field(max_length=2048)]
 Count = Annotated[int, Field(ge=0)]
 
+# The generation that is observed of a run which no operator has looked at yet. Without one, kstatus
+# takes a run without conditions for ready; it is what the CRDs of Flux have, too.
+UNSEEN = -1
+
 
 class StatusModel(Model):
     """
@@ -163,7 +167,11 @@ class Timings(StatusModel):
 class RunStatus(StatusModel):
     """Bounded, and readable with kubectl alone."""
 
-    observed_generation: Count | None = Field(None, description="Generation this status speaks of.")
+    model_config = ConfigDict(json_schema_extra={"default": {"observedGeneration": UNSEEN}})
+
+    observed_generation: int = Field(
+        UNSEEN, ge=UNSEEN, description="Generation this status speaks of; -1 before the first."
+    )
     phase: Phase = Field(Phase.QUEUED, description="Where the run is; for display.")
     verdict: Verdict | None = Field(None, description="What the run came to.")
     message: Message = Field("", description="Why, in one sentence.")

@@ -34,7 +34,7 @@ def attend(
         run: The run, as last seen.
         stream: Where to show it.
         deadline: On the monotonic clock; None to wait for ever.
-        abort_on_interrupt: The first Ctrl-C aborts the run and goes on, and only the second leaves.
+        abort_on_interrupt: The first interrupt aborts the run and goes on; only the second leaves.
 
     Returns:
         The run with its verdict.
@@ -68,7 +68,8 @@ def _watch(cluster: Cluster, run: Json, screen: Screen, deadline: float | None) 
             status = seen.get("status") or {}
             if status.get("verdict") in OF_VERDICT:
                 return seen
-            if not status and not warned and time.monotonic() - begin > OPERATOR_EXPECTED_S:
+            late = time.monotonic() - begin > OPERATOR_EXPECTED_S
+            if late and not warned and not status.get("phase"):
                 warned = True
                 screen.note(Line(_NO_OPERATOR, Tone.WARNING))
         if deadline is not None and time.monotonic() > deadline:

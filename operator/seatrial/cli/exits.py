@@ -37,7 +37,7 @@ class Exit(IntEnum):
     INTERNAL = 70, "a defect in Seatrial"
     TIMED_OUT = 75, "--wait-timeout is over; the run goes on"
     FORBIDDEN = 77, "you lack a right in the cluster"
-    INTERRUPTED = 130, "left by Ctrl-C, pressed a second time where the first aborts the run"
+    INTERRUPTED = 130, "left by Ctrl-C; of run, by a second Ctrl-C or SIGTERM: the first aborts it"
 
 
 OF_VERDICT = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from seatrial.cli.validate import print_problems, problems_of
 
 Json = dict[str, Any]
 
-HELP = "apply a run, show it as it goes, end with its verdict"
+HELP = "apply a run, show it as it goes, end with its verdict; Ctrl-C or SIGTERM aborts it"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,6 +69,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Carry the command out."""
+    # CI servers cancel a job with SIGTERM, and mean what a person means by Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     patience_s = duration_s(options.wait_timeout, "--wait-timeout")
     duration_s(options.keep, "--keep")
     documents = read_documents(options.file)

@@ -88,6 +88,8 @@ def _pytest_pod(run: Blueprint, test: Test, suite: Pytest, settings: PlanSetting
     container: Json = {
         "name": "test",
         "image": suite.image or settings.runner_image,
+        # An image of the user's has an ENTRYPOINT of its own, or none.
+        "command": ["python", "-m", "seatrial_runner"],
         "args": ["pytest", "--", *suite.args],
         "env": [
             *_variables(run, test),
