@@ -71,6 +71,12 @@ class Environment:
             api.send("POST", f"{self.base}/configmaps", body)
 
     def deployment(self, name: str, replicas: int) -> None:
+        self._workload("deployments", name, replicas)
+
+    def stateful_set(self, name: str, replicas: int) -> None:
+        self._workload("statefulsets", name, replicas)
+
+    def _workload(self, plural: str, name: str, replicas: int) -> None:
         labels = {"seatrial.dev/service": name}
         body = {
             **a_named(name),
@@ -83,11 +89,12 @@ class Environment:
                 },
             },
         }
-        self.api.send("POST", f"/apis/apps/v1/namespaces/{self.name}/deployments", body)
+        self.api.send("POST", f"/apis/apps/v1/namespaces/{self.name}/{plural}", body)
 
     def replicas(self, name: str) -> int:
-        item = self.api.get(f"/apis/apps/v1/namespaces/{self.name}/deployments/{name}")
-        assert item is not None
+        base = f"/apis/apps/v1/namespaces/{self.name}"
+        found = (self.api.get(f"{base}/{each}/{name}") for each in ("deployments", "statefulsets"))
+        [item] = filter(None, found)
         return int(item["spec"]["replicas"])
 
     def _have_pods_ready(self) -> None:
@@ -239,6 +246,23 @@ def test_faults_run_with_the_rights_the_chart_gives(with_faults: Environment) ->
     killed = with_faults.summary()["faults"][1]
     assert killed["revertedBy"] == "controller"
     assert killed["targets"][0]["replacedBy"] not in (None, killed["targets"][0]["uid"])
+
+
+def test_a_successor_of_the_same_name_proves_a_kill(api: KubeApi, tmp_path: Path) -> None:
+    workloads = [{"kind": "StatefulSet", "name": "orders"}]
+    run = {**WITH_FAULTS, "services": [{**ORDERS, "workloads": workloads}]}
+    environment = Environment(api, tmp_path, **run)
+    try:
+        environment.stateful_set("orders", 2)
+        environment.conductor.start()
+        assert environment.conductor.wait() == 0
+        assert_the_usual_end(environment, "")
+        [hit] = environment.summary()["faults"][1]["targets"]
+        present = api.get(f"{environment.base}/pods/{hit['name']}")
+        assert present is not None
+        assert hit["replacedBy"] == present["metadata"]["uid"] != hit["uid"]
+    finally:
+        environment.close()
 
 
 @pytest.mark.slow

@@ -98,15 +98,15 @@ class Objects:
         """Name the services whose pods have been replaced."""
         return {name for name, uids in self._pods.items() if len(uids) > 1}
 
-    def _replicas(self, name: str) -> int:
-        found = self._run.cluster.get(f"/apis/apps/v1{self._base}/deployments/{name}")
+    def _replicas(self, plural: str, name: str) -> int:
+        found = self._run.cluster.get(f"/apis/apps/v1{self._base}/{plural}/{name}")
         return int(found["spec"]["replicas"]) if found else 1
 
     def _scaled(self) -> bool:
-        return self._replicas("scale") == 2
+        return self._replicas("deployments", "scale") == 2
 
     def _down(self) -> bool:
-        return self._replicas("outage") == 0
+        return self._replicas("statefulsets", "outage") == 0
 
     def _red(self) -> bool:
         found = self._run.cluster.get(f"/api/v1{self._base}/configmaps/look")

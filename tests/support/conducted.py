@@ -37,14 +37,16 @@ def a_scenario(name: str = "paid", *steps: dict[str, Any], **more: Any) -> dict[
     }
 
 
-def a_service_doc(name: str = "orders", *, ports: bool = False, wave: int = 0) -> ServiceDoc:
+def a_service_doc(
+    name: str = "orders", *, ports: bool = False, wave: int = 0, kind: str = "Deployment"
+) -> ServiceDoc:
     """A service of the short form; without ports nothing tries to connect to it."""
     return {
         "name": name,
         "wave": wave,
         "hosts": [name],
         "ports": [{"name": "http", "port": 8080}] if ports else [],
-        "workloads": [{"kind": "Deployment", "name": name}],
+        "workloads": [{"kind": kind, "name": name}],
     }
 
 

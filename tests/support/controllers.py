@@ -17,13 +17,15 @@ from tests.support.virtual_time import loop
 Object = dict[str, Any]
 
 _STOPPING_S = 1.0
+WORKLOADS = ("deployments", "statefulsets")
 # Addresses of pods: of this machine, and no other test process has them.
 LOOPBACK = f"127.{os.getpid() // 250 % 250 + 1}.{os.getpid() % 250}"
 
 
 class Controllers:
     """
-    Objects by plural and name, with watches, and Deployments whose pods come and go.
+    Objects by plural and name, with watches, and Deployments and StatefulSets whose pods come and
+    go.
 
     Args:
         start_s: From a pod's creation to its readiness.
@@ -74,65 +76,86 @@ class Controllers:
             if kind == plural:
                 queue.put_nowait(self._history[-1][1])
 
-    def _pods_of(self, deployment: str) -> list[Object]:
+    def _workload(self, name: str) -> str:
+        """Give the plural of what makes a service's pods; a service has one, of its own name."""
+        return next((each for each in WORKLOADS if (each, name) in self.objects), "")
+
+    def _pods_of(self, workload: str, *, going: bool = False) -> list[Object]:
         return [
             pod
             for pod in self.all("pods")
-            if pod["metadata"]["labels"].get("seatrial.dev/service") == deployment
-            and "deletionTimestamp" not in pod["metadata"]
+            if pod["metadata"]["labels"].get("seatrial.dev/service") == workload
+            and (going or "deletionTimestamp" not in pod["metadata"])
         ]
 
     def _reconcile(self, name: str) -> None:
-        deployment = self.objects["deployments", name]
-        wanted = deployment["spec"]["replicas"]
+        plural = self._workload(name)
+        workload = self.objects[plural, name]
+        wanted = workload["spec"]["replicas"]
         there = self._pods_of(name)
         for pod in there[wanted:]:
             self._begin_to_go(pod["metadata"]["name"])
-        for _ in range(wanted - len(there)):
-            self._create_pod(name)
-        there = self._pods_of(name)
-        ready = sum(_is_ready(pod) for pod in there)
+        if plural == "deployments":
+            for _ in range(wanted - len(there)):
+                self._create_pod(name)
+        else:
+            for ordinal in range(wanted):
+                # Also while a pod of that name is still ending.
+                if ("pods", f"{name}-{ordinal}") not in self.objects:
+                    self._create_member(name, ordinal)
+        updated = self._pods_of(name)
+        # A StatefulSet counts those that are ending, too.
+        there = updated if plural == "deployments" else self._pods_of(name, going=True)
         status = {
-            "observedGeneration": deployment["metadata"]["generation"],
+            "observedGeneration": workload["metadata"]["generation"],
             "replicas": len(there),
-            "updatedReplicas": len(there),
-            "readyReplicas": ready,
+            "updatedReplicas": len(updated),
+            "readyReplicas": sum(_is_ready(pod) for pod in there),
         }
-        if deployment.get("status") != status:
-            self.change("deployments", name, lambda item: item.update(status=status))
+        if workload.get("status") != status:
+            self.change(plural, name, lambda item: item.update(status=status))
 
     def _create_pod(self, deployment: str) -> None:
         owner = f"{deployment}-6d56dc878d"
         name = f"{owner}-{next(self._uids):05d}"
-        self.add(
+        self._add_pod(deployment, name, {"kind": "ReplicaSet", "name": owner})
+
+    def _create_member(self, stateful_set: str, ordinal: int) -> None:
+        owner = {"kind": "StatefulSet", "name": stateful_set}
+        self._add_pod(stateful_set, f"{stateful_set}-{ordinal}", owner)
+
+    def _add_pod(self, service: str, name: str, owner: Object) -> None:
+        pod = self.add(
             "pods",
             {
                 "metadata": {
                     "name": name,
-                    "labels": {"seatrial.dev/service": deployment},
-                    "ownerReferences": [{"kind": "ReplicaSet", "name": owner, "controller": True}],
+                    "labels": {"seatrial.dev/service": service},
+                    "ownerReferences": [{**owner, "controller": True}],
                 },
                 "spec": {"containers": [{"name": "main"}]},
                 "status": {"phase": "Pending"},
             },
         )
-        loop().call_later(self.start_s, self._become_ready, deployment, name)
+        uid = pod["metadata"]["uid"]
+        loop().call_later(self.start_s, self._become_ready, service, name, uid)
 
-    def _become_ready(self, deployment: str, name: str) -> None:
-        if ("pods", name) not in self.objects:
+    def _become_ready(self, service: str, name: str, uid: str) -> None:
+        present = self.objects.get(("pods", name))
+        if present is None or present["metadata"]["uid"] != uid:
             return
 
         def ready(pod: Object) -> None:
             running = {"running": {"startedAt": rfc3339(loop().now())}}
             pod["status"] = {
                 "phase": "Running",
-                "podIP": f"{LOOPBACK}.{int(name.rpartition('-')[2]) % 250 + 1}",
+                "podIP": f"{LOOPBACK}.{int(uid.rpartition('-')[2]) % 250 + 1}",
                 "conditions": [{"type": "Ready", "status": "True"}],
                 "containerStatuses": [{"name": "main", "ready": True, "state": running}],
             }
 
         self.change("pods", name, ready)
-        self._reconcile(deployment)
+        self._reconcile(service)
         self._slice_all()
 
     def _begin_to_go(self, name: str) -> None:
@@ -146,14 +169,17 @@ class Controllers:
         self.change("pods", name, going)
         loop().call_later(_STOPPING_S, self._be_gone, name)
         owner = pod["metadata"]["labels"].get("seatrial.dev/service")
-        if ("deployments", owner) in self.objects:
+        if self._workload(owner):
             loop().call_later(0.01, self._reconcile, owner)
 
     def _be_gone(self, name: str) -> None:
         if ("pods", name) in self.objects:
+            owner = self.objects["pods", name]["metadata"]["labels"].get("seatrial.dev/service")
             self._remove("pods", name)
             self._slice_all()
             self.on_gone(name)
+            if self._workload(owner) == "statefulsets":
+                self._reconcile(owner)
 
     def _remove(self, plural: str, name: str) -> None:
         item = self.objects.pop((plural, name))
@@ -220,7 +246,7 @@ class Controllers:
         )
 
     def _roll(self, name: str) -> None:
-        """Replace every pod of a Deployment."""
+        """Replace every pod of a workload."""
         for pod in self._pods_of(name):
             self._begin_to_go(pod["metadata"]["name"])
 

@@ -8,7 +8,14 @@ from typing import Any
 
 from seatrial.api import journal
 from seatrial_runner.conductor.faults import Director, hands_of
-from seatrial_runner.conductor.seen import DEPLOYMENTS, ENDPOINT_SLICES, EVENTS, PODS, keep_seen
+from seatrial_runner.conductor.seen import (
+    DEPLOYMENTS,
+    ENDPOINT_SLICES,
+    EVENTS,
+    PODS,
+    STATEFULSETS,
+    keep_seen,
+)
 
 from tests.support.conducted import a_run_doc, a_scenario, a_service_doc, a_stage
 from tests.support.run_namespace import NAMESPACE, RunNamespace
@@ -26,6 +33,7 @@ def played(
     course: Course,
     replicas: int = 2,
     start_s: float = 0.5,
+    stateful: bool = False,
     direct: dict[str, str] | None = None,
     equip: Callable[[RunNamespace], Awaitable[dict[str, int]]] | None = None,
     **run_doc: Any,
@@ -34,7 +42,7 @@ def played(
 
     async def whole() -> tuple[dict[str, journal.FaultState], RunNamespace]:
         namespace = RunNamespace(start_s=start_s)
-        orders = a_service_doc()
+        orders = a_service_doc(kind="StatefulSet" if stateful else "Deployment")
         if direct is not None:
             orders["direct"] = direct
         run = a_run_doc(
@@ -44,7 +52,8 @@ def played(
             **run_doc,
         )
         stage = await a_stage(namespace, run)
-        namespace.deployment("orders", replicas=replicas)
+        make = namespace.stateful_set if stateful else namespace.deployment
+        make("orders", replicas=replicas)
         namespace.deployment("web")
         namespace.service("orders")
         ports = await equip(namespace) if equip is not None else {}
@@ -53,7 +62,7 @@ def played(
             asyncio.create_task(stage.journal.keep_written()),
             *(
                 asyncio.create_task(keep_seen(namespace.api, NAMESPACE, kind, stage.seen))
-                for kind in (PODS, DEPLOYMENTS, EVENTS, ENDPOINT_SLICES)
+                for kind in (PODS, DEPLOYMENTS, STATEFULSETS, EVENTS, ENDPOINT_SLICES)
             ),
             *(asyncio.create_task(each) for each in director.background()),
         ]

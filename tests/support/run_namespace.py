@@ -13,7 +13,7 @@ from seatrial.api.errors import ClusterError, ConflictError, NotFoundError
 from seatrial.api.journal import SummaryDoc
 from seatrial_runner.conductor.apiserver import ApiServer
 
-from tests.support.controllers import LOOPBACK, Controllers, Object
+from tests.support.controllers import LOOPBACK, WORKLOADS, Controllers, Object
 from tests.support.virtual_time import loop
 
 NAMESPACE = "itr-checkout-0a1b2c3d"
@@ -52,8 +52,14 @@ class RunNamespace(Controllers):
         self.add("deployments", {"metadata": {"name": name}, "spec": spec})
         self._reconcile(name)
 
+    def stateful_set(self, name: str, replicas: int = 1) -> None:
+        """Add a StatefulSet of a service of the same name, and have its pods start."""
+        spec = {"replicas": replicas, "template": {"metadata": {}}}
+        self.add("statefulsets", {"metadata": {"name": name}, "spec": spec})
+        self._reconcile(name)
+
     def service(self, name: str, *, of: str = "") -> None:
-        """Add a Service that selects the pods of a Deployment, and have its slices kept."""
+        """Add a Service that selects the pods of a workload, and have its slices kept."""
         selector = {"seatrial.dev/service": of or name}
         self.add("services", {"metadata": {"name": name}, "spec": {"selector": selector}})
         self._slice(name)
@@ -148,7 +154,7 @@ class RunNamespace(Controllers):
         self._store(plural, item, "MODIFIED")
         if plural == "services":
             self._slice(name)
-        if plural == "deployments":
+        if plural in WORKLOADS:
             if "template" in body.get("spec", {}):
                 self._roll(name)
             self._reconcile(name)

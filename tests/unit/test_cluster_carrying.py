@@ -145,7 +145,7 @@ def test_what_is_drawn_goes_into_the_texts_of_its_secret_and_comes_before_its_po
     writes = simulation.cluster.writes
     made = writes.index(f"create Secret {names.CONNECTIONS_SECRET}")
     assert made < writes.index(f"create Pod {names.CONDUCTOR}")
-    assert made < writes.index("apply Deployment db")
+    assert made < writes.index("apply StatefulSet db")
     assert data["db.password"] not in str(simulation.status())
 
 

@@ -11,6 +11,7 @@ from seatrial.api.names import MAX_REPORT_BYTES, REPORT_CONFIGMAP
 from seatrial.api.report import LogDoc
 from seatrial_runner.conductor.collecting import bounded_parts, collect
 from seatrial_runner.conductor.keepsakes import Keepsakes
+from seatrial_runner.conductor.seen import PODS
 
 from tests.support.conducted import a_run_doc, a_scenario, a_stage
 from tests.support.pods import a_pod, an_end, running
@@ -90,4 +91,31 @@ def test_a_log_says_whose_it_is() -> None:
         {**db, "previous": False, "text": "b"},
         {**db, "previous": True, "text": "a"},
         {**of_suite, "previous": False, "text": "c"},
+    ]
+
+
+def test_a_killed_pod_and_its_successor_of_the_same_name_have_a_log_each() -> None:
+    async def course() -> RunNamespace:
+        namespace = RunNamespace()
+        stage = await a_stage(namespace, a_run_doc())
+        keepsakes = Keepsakes(stage)
+        # NB: UIDs are drawn, so their order says nothing.
+        for uid, second, text in (("uid-2", 0, "before"), ("uid-1", 5, "after")):
+            made = {"uid": uid, "creationTimestamp": f"2026-11-20T12:00:0{second}Z"}
+            containers = [running(name="main")]
+            pod = a_pod("db-0", service="db", containers=containers, **made)
+            namespace.add("pods", pod)
+            stage.seen.replace(PODS, [pod])
+            namespace.logs["db-0"] = text
+            await keepsakes.save_logs("db-0")
+        namespace.logs["db-0"] = "after, to the end"
+        await collect(stage, keepsakes)
+        return namespace
+
+    namespace = in_virtual_time(course())
+    binary = namespace.objects["configmaps", REPORT_CONFIGMAP]["binaryData"]
+    logs = json.loads(gzip.decompress(base64.b64decode(binary["logs.json.gz"])))
+    assert [(each["pod"], each["text"]) for each in logs] == [
+        ("db-0", "before"),
+        ("db-0", "after, to the end"),
     ]

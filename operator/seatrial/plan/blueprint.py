@@ -19,6 +19,7 @@ from seatrial.plan.fronts import fronts_of
 from seatrial.plan.gateway import GatewayPlan, plan_gateway
 from seatrial.plan.manifests import confine, contents, read_manifests
 from seatrial.plan.nesting import all_steps
+from seatrial.plan.parts import workload_kind
 from seatrial.plan.presets import Connection, connections_of, with_presets
 from seatrial.plan.selection import selected
 from seatrial.plan.settings import PlanSettings
@@ -179,7 +180,7 @@ def _service_plan(
     if service.manifests is None:
         ports = tuple(_port(each) for each in service.ports or ())
         hosts = (service.name,) if ports else ()
-        workload = WorkloadDoc(kind="Deployment", name=service.name)
+        workload = WorkloadDoc(kind=workload_kind(service), name=service.name)
         return ServicePlan(service, wave, hosts, ports, (workload,))
     field = f"spec.services[{index}].manifests"
     documents = read_manifests(_texts(service, found), field)

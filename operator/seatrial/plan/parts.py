@@ -71,6 +71,16 @@ class Part:
                     yield str(_map(mount).get("mountPath", ""))
 
 
+def workload_kind(service: Service) -> str:
+    """
+    Say what a service in its short form is made as.
+
+    Two pods must never write to the same data. A Deployment makes a successor beside a pod that is
+    still ending, whatever its strategy; a StatefulSet makes one when it is gone.
+    """
+    return "StatefulSet" if service.volumes else "Deployment"
+
+
 def pod_of(workload: Mapping[str, Any]) -> Mapping[str, Any]:
     """Give the spec of a workload's pods."""
     spec = _map(workload.get("spec"))

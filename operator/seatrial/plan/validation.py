@@ -20,7 +20,7 @@ from seatrial.plan.faults import fault_problems
 from seatrial.plan.fixtures import fixture_problems
 from seatrial.plan.manifests import contents, problems, read_manifests
 from seatrial.plan.nesting import all_steps
-from seatrial.plan.parts import Part
+from seatrial.plan.parts import Part, workload_kind
 from seatrial.plan.presets import PresetImages, preset_problems, with_presets
 from seatrial.plan.restricted import contradictions, restricted_problems
 from seatrial.plan.selection import selection_problems
@@ -230,7 +230,8 @@ def _collisions(spec: RunSpec, documents: _Documents) -> Iterator[SpecError]:
     owners: dict[tuple[str, str], str] = {}
     for service in spec.services:
         if service.manifests is None:
-            owners |= {(kind, service.name): service.name for kind in ("Deployment", "Service")}
+            kinds = (workload_kind(service), "Service")
+            owners |= {(kind, service.name): service.name for kind in kinds}
     for name, (field, objects) in documents.items():
         for document in objects:
             kind = str(document.get("kind"))

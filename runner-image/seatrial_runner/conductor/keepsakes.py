@@ -23,7 +23,11 @@ _AT_ONCE = 8
 
 
 class Keepsakes:
-    """The logs of containers, by ``pod/container`` and ``pod/container (previous)``."""
+    """
+    The logs of containers, by a key in whose order they are told.
+
+    A StatefulSet's pod has the name of its predecessor; both have logs, the older one first.
+    """
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
@@ -60,7 +64,9 @@ class Keepsakes:
         except ClusterError as error:
             logger.info("no log of %s/%s: %s", name, container, error)
             return
-        self.logs[f"{name}/{container}" + (" (previous)" if previous else "")] = {
+        made = str(pod["metadata"].get("creationTimestamp") or "")
+        key = f"{name}/{made}/{pods.uid(pod)}/{container}" + (" (previous)" if previous else "")
+        self.logs[key] = {
             "pod": name,
             "container": container,
             "previous": previous,

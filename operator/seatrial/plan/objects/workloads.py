@@ -1,4 +1,4 @@
-"""A service in its short form: Deployment, Service and the ConfigMaps of its files."""
+"""A service in its short form: its workload, Service, claims and the ConfigMaps of its files."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from seatrial.plan.objects.containers import (
 )
 from seatrial.plan.objects.gateway import front
 from seatrial.plan.objects.manifest import Json, Manifest, Mode, metadata
+from seatrial.plan.parts import workload_kind
 from seatrial.plan.presets import recipe_of
 
 
@@ -33,7 +34,7 @@ def service_objects(run: Blueprint, service: Service) -> Iterator[Manifest]:
         yield Manifest(front(run, service_body(run, service, service.ports)))
     for number, volume in enumerate(service.volumes or ()):
         yield _claim(run, service, number, volume)
-    yield _deployment(run, service, files)
+    yield _workload(run, service, files)
 
 
 def service_body(run: Blueprint, service: Service, ports: list[PortSpec]) -> Json:
@@ -107,26 +108,20 @@ def _security(run: Blueprint, service: Service) -> Json:
     return context
 
 
-def _deployment(run: Blueprint, service: Service, files: Files) -> Manifest:
-    pod_metadata = _metadata(run, service)
-    labels = pod_metadata["labels"]
+def _workload(run: Blueprint, service: Service, files: Files) -> Manifest:
+    kind = workload_kind(service)
     return Manifest(
         {
             "apiVersion": "apps/v1",
-            "kind": "Deployment",
+            "kind": kind,
             "metadata": _metadata(run, service),
             "spec": {
                 "replicas": 1 if service.replicas is None else service.replicas,
                 "selector": {"matchLabels": {names.LABEL_SERVICE: service.name}},
-                # Two pods must never write to the same data.
-                "strategy": {"type": "Recreate" if service.volumes else "RollingUpdate"},
                 "revisionHistoryLimit": 1,
-                # The conductor judges readiness; this only says what the Deployment thinks of it.
-                "progressDeadlineSeconds": max(
-                    60, int(run.spec.timeouts.provisioning.total_seconds())
-                ),
+                **(_of_stateful_set(service) if kind == "StatefulSet" else _of_deployment(run)),
                 "template": {
-                    "metadata": {"labels": labels},
+                    "metadata": {"labels": _metadata(run, service)["labels"]},
                     "spec": {
                         "serviceAccountName": names.WORKLOAD_ACCOUNT,
                         "automountServiceAccountToken": False,
@@ -140,6 +135,23 @@ def _deployment(run: Blueprint, service: Service, files: Files) -> Manifest:
             },
         }
     )
+
+
+def _of_deployment(run: Blueprint) -> Json:
+    # The conductor judges readiness; this only says what the Deployment thinks of it.
+    deadline_s = max(60, int(run.spec.timeouts.provisioning.total_seconds()))
+    return {"strategy": {"type": "RollingUpdate"}, "progressDeadlineSeconds": deadline_s}
+
+
+def _of_stateful_set(service: Service) -> Json:
+    return {
+        "serviceName": service.name,
+        # NB: not OrderedReady. With it a pod that is not ready is never rolled over: a restart of
+        # what a fault has made ill, and the repair of a broken template, would wait for ever. For
+        # one pod nothing else is different.
+        "podManagementPolicy": "Parallel",
+        "updateStrategy": {"type": "RollingUpdate"},
+    }
 
 
 def _container(run: Blueprint, service: Service, files: Files) -> Json:
