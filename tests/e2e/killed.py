@@ -170,7 +170,7 @@ def write_page(path: Path, outcomes: Mapping[Case, Outcome]) -> None:
         f"Made on {about['today']} at {about['commit']} by `make killers`.",
         f"{len(outcomes)} runs, with a fault of every kind and variant of a family at one moment in"
         f" each: {count} faults, of {LASTS_S:g} s where they last.",
-        "In each run one process is killed with SIGKILL: 1.5 s before the faults (before), when the"
+        "In each run one process is killed with SIGKILL: 2.5 s before the faults (before), when the"
         " first of those that are over at once is written down and not yet done (requested), while"
         " all of them are there (during), 0.3 s before the first of their deadlines (late), or when"
         " all of them are over and the test still runs (after).",
