@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.support.envoy_process import SERVICE, an_http_fault
-from tests.support.fault_storm import PATIENCE_S, Over, Shape, Weather
+from tests.support.fault_storm import PATIENCE_S, PAUSE_S, Over, Shape, Weather
 from tests.support.gateway_process import Gateway, Server
 from tests.support.whole import whole
 
@@ -29,10 +29,8 @@ def _serve(sock: socket.socket) -> None:
             sock.sendall(_ANSWER)
 
 
-@contextlib.contextmanager
-def _connected(
-    gateway: Gateway, *, timeout: float = 10.0, address: str = "127.0.0.1"
-) -> Iterator[http.client.HTTPConnection]:
+def _got(gateway: Gateway, *, timeout: float = 10.0, address: str = "127.0.0.1") -> bool:
+    """Ask on a new connection; tell whether the service's own answer came."""
     to = ("127.0.0.1", gateway.ports[SERVICE])
     client = http.client.HTTPConnection(*to)
     with contextlib.closing(client):
@@ -42,38 +40,22 @@ def _connected(
         client.sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
         client.sock.bind((address, 0))
         client.sock.connect(to)
-        yield client
-
-
-def _is_the_services(client: http.client.HTTPConnection) -> bool:
-    """Ask; tell whether the service's own answer came."""
-    client.request("GET", "/")
-    answer = client.getresponse()
-    return (answer.status, answer.read()) == (200, _BODY)
-
-
-def _got(gateway: Gateway, *, timeout: float = 10.0, address: str = "127.0.0.1") -> bool:
-    """Ask on a new connection."""
-    with _connected(gateway, timeout=timeout, address=address) as client:
-        return _is_the_services(client)
+        client.request("GET", "/")
+        answer = client.getresponse()
+        return (answer.status, answer.read()) == (200, _BODY)
 
 
 @contextlib.contextmanager
 def _answers_otherwise(gateway: Gateway) -> Iterator[Over]:
-    """
-    The answers are not the service's until the end.
+    """The answers are not the service's until the end."""
 
-    They are asked for again and again, on one connection: to make a new one each time would take
-    as long as what is measured.
-    """
-    with _connected(gateway) as client:
+    def over() -> None:
+        give_up = time.monotonic() + PATIENCE_S
+        while not _got(gateway):
+            assert time.monotonic() < give_up
+            time.sleep(PAUSE_S)
 
-        def over() -> None:
-            give_up = time.monotonic() + PATIENCE_S
-            while not _is_the_services(client):
-                assert time.monotonic() < give_up
-
-        yield over
+    yield over
 
 
 @contextlib.contextmanager
