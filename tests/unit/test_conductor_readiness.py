@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from seatrial_runner.conductor.readiness import is_well, service_state, workload_is_ready
-from seatrial_runner.conductor.seen import DEPLOYMENTS, JOBS, PODS, Seen
+from seatrial_runner.conductor.readiness import (
+    is_well,
+    service_state,
+    subject_of,
+    workload_is_ready,
+)
+from seatrial_runner.conductor.seen import DEPLOYMENTS, EVENTS, JOBS, PODS, Seen
 
 from tests.support.conducted import a_service_doc
-from tests.support.pods import a_pod, running, waiting
+from tests.support.pods import a_pod, an_event, running, waiting
 
 
 def a_deployment(wanted: int = 1, *, generation: int = 1, **status: int) -> dict[str, Any]:
@@ -59,6 +64,26 @@ def test_a_job_is_ready_when_it_has_succeeded(status: dict[str, Any], ready: boo
     there = Seen()
     there.replace(JOBS, [{"metadata": {"name": "migrate"}, "spec": {}, "status": status}])
     assert workload_is_ready({"kind": "Job", "name": "migrate"}, there) is ready
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "its"),
+    [
+        ("Deployment", "orders", True),
+        ("ReplicaSet", "orders-6d56dc878d", True),
+        ("Pod", "orders-6d56dc878d-2xk4v", True),
+        ("StatefulSet", "orders-db", False),
+        ("ReplicaSet", "orders-db-6d56dc878d", False),
+    ],
+)
+def test_what_happened_to_whose_name_begins_the_same_is_another_services(
+    kind: str, name: str, its: bool
+) -> None:
+    there = seen(a_deployment(), a_pod("orders-6d56dc878d-2xk4v"))
+    event = an_event("FailedCreate", "exceeded quota", about=name)
+    event["involvedObject"]["kind"] = kind
+    there.replace(EVENTS, [event])
+    assert bool(subject_of(a_service_doc(), there).events) is its
 
 
 def test_a_state_counts_pods_and_restarts() -> None:

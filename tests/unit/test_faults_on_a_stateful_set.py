@@ -77,3 +77,16 @@ def test_no_pod_is_there_while_it_is_away_and_one_comes_back(fault: dict[str, An
     states, namespace = played(fault_doc, course=course, stateful=True, replicas=1)
     assert (states["f"]["state"], states["f"]["revertedBy"]) == ("Recovered", "test")
     assert namespace.objects["statefulsets", "orders"]["spec"]["replicas"] == 1
+
+
+@pytest.mark.parametrize("fault", [{"outage": {}}, {"scale": {"replicas": 0}}])
+def test_pods_of_a_stateful_set_whose_name_begins_as_the_deployments_are_none_of_its_own(
+    fault: dict[str, Any],
+) -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        namespace.stateful_set("orders-db")
+        await one_test(director, namespace)
+
+    fault_doc = a_fault_doc("f", **fault, **{"for": "10m"}, when={"test": "paid"})
+    states, _ = played(fault_doc, course=course)
+    assert states["f"]["state"] == "Recovered"

@@ -43,9 +43,12 @@ def pods_of(service: ServiceDoc, seen: Seen) -> list[Object]:
 
 def _concerns(event: Object, names: set[str]) -> bool:
     """Tell whether an event is about one of these objects, or about what they own by name."""
-    about = str((event.get("involvedObject") or {}).get("name") or "")
+    involved = event.get("involvedObject") or {}
+    about = str(involved.get("name") or "")
     # A Deployment's ReplicaSet is called NAME-HASH; a hash holds no dash.
-    return about in names or about.rpartition("-")[0] in names
+    return about in names or (
+        involved.get("kind") == "ReplicaSet" and about.rpartition("-")[0] in names
+    )
 
 
 def service_state(service: ServiceDoc, seen: Seen) -> ServiceState:

@@ -199,8 +199,11 @@ def _in_effect(intent: Intent, seen: Seen) -> bool:
 def _belongs(pod: dict[str, Any], workload: str) -> bool:
     """Tell whether a workload made the pod, itself or through a ReplicaSet called NAME-HASH."""
     kind, _, name = workload.partition("/")
-    owner = str((pods.owner(pod) or {}).get("name") or "")
-    return (owner.rpartition("-")[0] if kind == "Deployment" else owner) == name
+    owner = pods.owner(pod) or {}
+    owner_kind, owned_by = owner.get("kind"), str(owner.get("name") or "")
+    if kind == "Deployment":
+        return owner_kind == "ReplicaSet" and owned_by.rpartition("-")[0] == name
+    return (owner_kind, owned_by) == (kind, name)
 
 
 def _grace_s(pod: Json) -> int:
