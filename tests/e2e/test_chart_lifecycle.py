@@ -110,7 +110,7 @@ def test_the_runs_outlive_the_chart_and_the_next_one_knows_them(
     assert not [p for p in cluster.items(policies) if p["metadata"]["name"].startswith("seatrial")]
 
     waiting = desk.run("waiting", TRIVIAL)
-    assert waiting.status == {}
+    assert waiting.status == {"observedGeneration": -1}  # nobody has looked at it
     release.upgrade()
     assert waiting.finished()["verdict"] == "Passed"
     assert before.status["verdict"] == "Passed"
