@@ -7,11 +7,8 @@ from types import SimpleNamespace
 import pytest
 from seatrial_runner.scenario.action import StepFailure
 from seatrial_runner.scenario.databases.asking import Asked, explained
-from seatrial_runner.scenario.databases.drivers import (
-    CHARSETS,
-    UnusableUrlError,
-    sqlalchemy_url,
-)
+from seatrial_runner.scenario.databases.drivers import sqlalchemy_url
+from seatrial_runner.scenario.databases.urls import CHARSETS, UnusableUrlError
 
 from tests.support.scenarios import run_steps
 

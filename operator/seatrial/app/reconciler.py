@@ -200,7 +200,7 @@ class Reconciler:
             entry.blueprint,
             entry.problem,
             entry.spares or {},
-            entry.partial,
+            _partial(entry.spec, entry.record.run),
         )
 
     async def _read_spec(self, entry: Entry, *, check: bool) -> None:
@@ -211,7 +211,6 @@ class Reconciler:
         entry.is_small = len(json.dumps(entry.record.run.get("spec"))) <= _SMALL
         read = partial(_spec, entry.record.run, self.settings, check=check)
         entry.spec, entry.problem = await self._aside(entry, read)
-        entry.partial = steering(entry.record.run) if entry.spec is None else None
         entry.blueprint = None
 
     async def _keep_spares(self, metadata: Metadata, entry: Entry) -> None:
@@ -314,7 +313,8 @@ class Reconciler:
         read = partial(_spec, entry.record.run, self.settings, check=False)
         spec, _ = await self._aside(entry, read)
         status = read_status(entry.record.run)
-        subject = Subject(entry.metadata, status, spec, partial=steering(entry.record.run))
+        partly = _partial(spec, entry.record.run)
+        subject = Subject(entry.metadata, status, spec, partial=partly)
         planned = plan(subject, Seen(ticket=Ticket()), now=self.now(), settings=self.settings)
         await persist(self.client, subject.metadata, subject.status, planned, entry.record)
         await carry_out(self.client, subject.metadata, planned, entry.record)
@@ -340,6 +340,11 @@ def _spec(
         return None, error
     problems = validate(spec, None, limits(settings)) if check else []
     return spec, InvalidSpecError(problems) if problems else None
+
+
+def _partial(spec: RunSpec | None, run: Object) -> RunSpec | None:
+    """Read what may change of a run that has started where the whole cannot be read."""
+    return steering(run) if spec is None else None
 
 
 def _ends_unheard(subject: Subject, planned: Plan, entry: Entry) -> bool:

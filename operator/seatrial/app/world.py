@@ -34,11 +34,10 @@ class Entry:
     summary: SummaryDoc | None = None
     read_at: datetime | None = None  # when its environment was last read live
     written_at: datetime | None = None  # when its status was last written
-    generation: int = 0  # that the next five were worked out from
+    generation: int = 0  # that the next four were worked out from
     is_small: bool = False
     spec: RunSpec | None = None
     problem: InvalidSpecError | None = None
-    partial: RunSpec | None = None  # without one that can be read, what may change of it
     blueprint: Blueprint | None = None
     spares: Mapping[str, Mapping[str, Any]] | None = None  # None: nobody has looked
 

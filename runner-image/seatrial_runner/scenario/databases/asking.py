@@ -11,12 +11,13 @@ from pathlib import Path
 
 from seatrial_runner.scenario.action import Call, SeenError, StepFailure
 from seatrial_runner.scenario.answered import answered_failure
-from seatrial_runner.scenario.databases.drivers import UnusableUrlError, driver_of
+from seatrial_runner.scenario.databases.drivers import driver_of
 from seatrial_runner.scenario.databases.engines import connect_within
 from seatrial_runner.scenario.databases.errors import HOPELESS, is_of_connecting, seen_error
 from seatrial_runner.scenario.databases.rows import RowsError
 from seatrial_runner.scenario.databases.sessions import TransactionError
 from seatrial_runner.scenario.databases.statements import StatementError
+from seatrial_runner.scenario.databases.urls import UnusableUrlError
 from seatrial_runner.scenario.tls import TlsError, tls_problem
 from seatrial_runner.scenario.values import show_duration
 

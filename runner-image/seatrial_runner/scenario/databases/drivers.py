@@ -1,5 +1,5 @@
 """
-What differs between psycopg, PyMySQL and sqlite3: URLs, time limits, how to cut them off.
+What differs between psycopg, PyMySQL and sqlite3: time limits, how to cut them off, TLS.
 
 The drivers are imported here, when the first connection is made.
 """
@@ -15,7 +15,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit
+
+from seatrial_runner.scenario.databases.urls import (
+    UnusableUrlError,
+    check_url,
+    without_password,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
@@ -26,39 +31,7 @@ SCHEMES = ("postgresql", "postgres", "mysql", "mariadb", "sqlite")
 _CHUNK = 200  # rows fetched at a time
 _READS = re.compile(r"\s*(?:(?:--[^\n]*\n|/\*.*?\*/)\s*)*(select|values|table|with)\b", re.I | re.S)
 _WRITES = re.compile(r"\b(insert|update|delete|merge|into)\b", re.I)
-# Those of MySQL that Python has too: without, PyMySQL cannot even greet the server.
-CHARSETS = (
-    *("ascii", "big5", "euckr", "gb18030", "gb2312", "gbk", "greek", "hebrew", "koi8r", "koi8u"),
-    *("latin1", "latin2", "latin5", "latin7", "macroman", "sjis", "tis620", "ujis"),
-    *("cp1250", "cp1251", "cp1256", "cp1257", "cp850", "cp852", "cp866", "cp932"),
-    *("utf8", "utf8mb3", "utf8mb4"),
-)
-
-
-def _one_of(*values: str) -> tuple[str, str]:
-    return "|".join(values), f"one of {', '.join(values)}"
-
-
-# What the drivers themselves make of another value of these is an error of their code, or names
-# neither the parameter nor what may be there.
-_VALUES = {
-    "cache": _one_of("shared", "private"),
-    "charset": (f"(?i:{'|'.join(CHARSETS)})", "a character set of MySQL, such as utf8mb4"),
-    "connect_timeout": (r"\d{1,6}", "a number"),
-    "mode": _one_of("ro", "rw", "rwc", "memory"),
-    "sslmode": _one_of("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
-    "target_session_attrs": _one_of(
-        "any", "read-write", "read-only", "primary", "standby", "prefer-standby"
-    ),
-    "timeout": (r"\d{1,6}(\.\d+)?", "a number"),
-    "uri": ("true|false|1|0", "true or false"),
-}
-_LAST_PORT = 65535
 _CUT_OFF_S = 1.0  # what asking the server to end a statement may take
-
-
-class UnusableUrlError(ValueError):
-    """No database can be reached by this URL; the message says why, without the password."""
 
 
 @dataclass(frozen=True)
@@ -151,40 +124,8 @@ def sqlalchemy_url(url: str) -> tuple[URL, Driver]:
             host.encode("idna")  # or whoever connects has no words for it
     except (ArgumentError, ValueError) as error:
         raise UnusableUrlError(f"{without_password(url)} is no URL of a database") from error
-    if (made.port or 0) > _LAST_PORT:
-        raise UnusableUrlError(f"{without_password(url)} is no URL of a database: its port")
-    # NB: SQLAlchemy hands every other key to the driver, and some have it read files of the pod.
-    for key, value in made.query.items():
-        if problem := _problem(key, value, driver):
-            raise UnusableUrlError(f"{without_password(url)}: {problem}")
-    of_files = (made.database or "").startswith("file:") and made.query.get("uri") in ("true", "1")
-    if made.query.keys() & {"cache", "mode"} and not of_files:
-        raise UnusableUrlError(
-            "SQLite heeds cache and mode of a URI alone: write sqlite:///file:/path/to/file?uri=true"
-        )
-    if driver.dialect == "sqlite" and _is_one_for_each_connection(made):
-        raise UnusableUrlError(
-            "a SQLite database in memory is another one for each connection: write"
-            " sqlite:////path/to/file, or sqlite:///file:NAME?mode=memory&cache=shared&uri=true"
-        )
+    check_url(url, made, driver.dialect, driver.url_keys)
     return made, driver
-
-
-def _problem(key: str, value: str | tuple[str, ...], driver: Driver) -> str:
-    """Say what is wrong with a parameter; empty if nothing is."""
-    if key not in driver.url_keys:
-        return f"{key[:40]!r} is not allowed; allowed are {', '.join(driver.url_keys)}"
-    if not isinstance(value, str):
-        return f"{key!r} is given twice: give it once"
-    pattern, words = _VALUES.get(key, (".*", ""))
-    return "" if re.fullmatch(pattern, value) else f"{key!r} is {words}, not {value[:40]!r}"
-
-
-def _is_one_for_each_connection(url: URL) -> bool:
-    if url.database in (None, "", ":memory:"):
-        return True
-    in_memory = url.query.get("mode") == "memory" or url.database == "file::memory:"
-    return in_memory and url.query.get("cache") != "shared"
 
 
 def import_driver(url: str) -> None:
@@ -207,15 +148,6 @@ def driver_of(dialect: str) -> Driver:
 def dialect_of(url: str) -> str:
     """Give ``postgresql``, ``mysql`` or ``sqlite``, of a URL with one of ``SCHEMES``."""
     return str(_DRIVERS[url.partition("://")[0].partition("+")[0]].dialect)
-
-
-def without_password(url: str) -> str:
-    """Give scheme, host, port and name of a database."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "the url"
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 class _Postgresql:

@@ -15,11 +15,12 @@ from seatrial_runner.data.files import Contents, generated, read_text, written
 from seatrial_runner.scenario.action import Call, Observation, SeenError, StepFailure
 from seatrial_runner.scenario.connections import connection_tls, connection_url
 from seatrial_runner.scenario.databases.asking import Asked, explained
-from seatrial_runner.scenario.databases.drivers import SCHEMES, dialect_of, without_password
+from seatrial_runner.scenario.databases.drivers import SCHEMES, dialect_of
 from seatrial_runner.scenario.databases.rows import to_json
 from seatrial_runner.scenario.databases.running import limit_on_server
 from seatrial_runner.scenario.databases.sessions import Databases, in_time
 from seatrial_runner.scenario.databases.tables import SqlTables
+from seatrial_runner.scenario.databases.urls import without_password
 from seatrial_runner.scenario.files import FileProblemError
 from seatrial_runner.scenario.stores.place import Place
 from seatrial_runner.scenario.values import show_duration

@@ -11,7 +11,7 @@ from seatrial.api.duration import parse_duration
 
 from seatrial_runner.scenario.action import Call, Observation, StepFailure
 from seatrial_runner.scenario.connections import connection_url
-from seatrial_runner.scenario.databases.drivers import without_password
+from seatrial_runner.scenario.databases.urls import without_password
 from seatrial_runner.scenario.redaction import cut
 from seatrial_runner.scenario.stores.mongo_client import close, failure, make_client
 from seatrial_runner.scenario.stores.mongo_values import DocumentError, to_bson, to_json

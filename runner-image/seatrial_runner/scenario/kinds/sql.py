@@ -13,7 +13,7 @@ from seatrial.api.duration import parse_duration
 from seatrial_runner.scenario.action import Call, Observation, SeenError, StepFailure
 from seatrial_runner.scenario.connections import connection_tls, connection_url
 from seatrial_runner.scenario.databases.asking import Asked, explained
-from seatrial_runner.scenario.databases.drivers import SCHEMES, dialect_of, without_password
+from seatrial_runner.scenario.databases.drivers import SCHEMES, dialect_of
 from seatrial_runner.scenario.databases.running import (
     Result,
     limit_on_server,
@@ -32,6 +32,7 @@ from seatrial_runner.scenario.databases.statements import (
     has_several,
     prepare,
 )
+from seatrial_runner.scenario.databases.urls import without_password
 from seatrial_runner.scenario.interpolation import is_template
 from seatrial_runner.scenario.redaction import cut
 from seatrial_runner.scenario.values import show_duration

@@ -13,7 +13,7 @@ from seatrial.api.data_specification import DataError
 
 from seatrial_runner.scenario.action import StepFailure
 from seatrial_runner.scenario.databases.asking import Asked
-from seatrial_runner.scenario.databases.drivers import without_password
+from seatrial_runner.scenario.databases.urls import without_password
 from seatrial_runner.scenario.stores.mongo_client import close, failure, make_client
 from seatrial_runner.scenario.stores.mongo_values import DocumentError, to_bson
 

@@ -14,7 +14,7 @@ from seatrial.api.data_specification import DataError
 
 from seatrial_runner.scenario.action import StepFailure
 from seatrial_runner.scenario.databases.asking import Asked
-from seatrial_runner.scenario.databases.drivers import without_password
+from seatrial_runner.scenario.databases.urls import without_password
 from seatrial_runner.scenario.stores.redis_client import Store, ask
 from seatrial_runner.scenario.stores.redis_failures import failure
 from seatrial_runner.scenario.stores.redis_values import encoded
