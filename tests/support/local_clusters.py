@@ -9,15 +9,17 @@ from localcluster.layout import ClusterFolder
 def supervisors(cluster: ClusterFolder) -> list[int]:
     """Pids of who runs the cluster and of who is only on the way to it, among all processes."""
     signs = (f"localcluster.supervisor\0{cluster.path}\0", "tests.support.killed_at\0")
-    found = []
+    found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             command = (folder / "cmdline").read_text(errors="replace")
+            status = (folder / "status").read_text()
         except OSError:
             continue
         if any(sign in command for sign in signs):
-            found.append(int(folder.name))
-    return found
+            found[int(folder.name)] = int(status.partition("PPid:")[2].split()[0])
+    # A component has its supervisor's command line until it is executed.
+    return [pid for pid, parent in found.items() if parent not in found]
 
 
 def leftovers(cluster: ClusterFolder) -> list[str]:
