@@ -88,7 +88,7 @@ clean: ## Remove what was made in the checkout; the cluster and its cache stay
 test: unit gateway components up agent control-plane e2e cluster-tests ## All but properties, components-slow, killers and crash-points; brings the cluster up (about an hour)
 
 unit: $(VENV) ## Tests without a cluster
-	$(PYTEST) tests/unit tests/localcluster -m 'not slow'
+	$(PYTEST_AGAIN) tests/unit tests/localcluster -m 'not slow'
 
 properties: $(VENV) ## Property tests with twenty times as many examples, other ones each time (minutes)
 	HYPOTHESIS_PROFILE=wide $(PYTEST) tests/unit -m hypothesis
@@ -121,7 +121,7 @@ killers: $(VENV) ## Kill every part at every moment of every kind of fault (make
 	KILLERS_PAGE=docs/killers.md KUBECONFIG=$(KUBECONFIG_PATH) $(PYTEST) tests/e2e/test_faults_and_killers.py
 
 cluster-tests: $(VENV) ## Tests of the local cluster itself: killed, removed, its policies
-	$(PYTEST) tests/localcluster -m slow
+	$(PYTEST_AGAIN) tests/localcluster -m slow
 
 crash-points: $(VENV) ## Kill operator and conductor at each write, on the node (make up)
 	KUBECONFIG=$(KUBECONFIG_PATH) .venv/bin/python -m tests.crash_points

@@ -20,12 +20,13 @@ from tests.e2e.telling import about
 
 ROOT = Path(__file__).parents[2]
 LABEL = "e2e.seatrial.dev/session"  # on the namespaces of these tests
-# They stop the operator or the API server, or look at everything there is in the cluster.
+# They stop the operator or the API server, look at everything there is in the cluster, or fill it.
 ALONE = {
     "test_chart_lifecycle",
     "test_faults_and_killers",
     "test_something_dies",
     "test_twenty_at_once",
+    "test_waits_for_room",
 }
 SESSION = f"e2e-{secrets.token_hex(3)}"  # begins the names of this session's namespaces
 

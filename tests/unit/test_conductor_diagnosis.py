@@ -22,6 +22,8 @@ def subject(
 
 
 NO_ROOM = "0/1 nodes are available: 1 Insufficient cpu."
+TAKEN = f"{NO_ROOM} preemption: 0/1 nodes are available: 1 No preemption victims found for pod."
+TOO_LARGE = f"{NO_ROOM} preemption: 0/1 nodes are available: 1 Preemption is not helpful."
 UNBOUND = "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."
 
 
@@ -151,6 +153,12 @@ CERTAIN = [
         id="no-node-for-ten-seconds",
     ),
     pytest.param(
+        subject(a_pod(conditions=[unschedulable(for_s=11, message=TOO_LARGE)])),
+        "Unschedulable",
+        ["Preemption is not helpful", "resources.requests"],
+        id="larger-than-a-node",
+    ),
+    pytest.param(
         subject(a_pod(conditions=[unschedulable(for_s=91, message=UNBOUND)])),
         "Unschedulable",
         ["unbound immediate PersistentVolumeClaims", "StorageClass"],
@@ -235,6 +243,10 @@ PASSING = [
     ),
     pytest.param(
         subject(a_pod(conditions=[unschedulable(for_s=9)])), id="no-node-for-nine-seconds"
+    ),
+    pytest.param(
+        subject(a_pod(conditions=[unschedulable(for_s=200, message=TAKEN)])),
+        id="nodes-that-other-pods-fill",
     ),
     pytest.param(
         subject(a_pod(conditions=[unschedulable(for_s=60, message=UNBOUND)])),

@@ -15,6 +15,7 @@ from seatrial_runner.clock import parse, rfc3339
 from seatrial_runner.conductor.faults import Director
 from seatrial_runner.conductor.faults import gateway as gateway_faults
 from seatrial_runner.conductor.faults.account import Account
+from seatrial_runner.conductor.faults.control_client import ControlClient
 from seatrial_runner.conductor.faults.gateway import Traffic, paths_of, spots_of
 from seatrial_runner.conductor.faults.kinds import Aim, Evidence, Hands, Intent
 from seatrial_runner.conductor.faults.looking import Spot
@@ -374,6 +375,40 @@ def test_a_fault_whose_effect_nobody_could_look_for_is_proven_by_what_met_it() -
     states, _, _ = in_traffic(a_latency(), course=one_test)
     assert states["f"]["state"] == "Recovered"
     assert states["f"]["effective"] == states["f"]["firstHit"]
+
+
+def test_a_probe_that_comes_back_because_the_fault_was_ended_has_not_missed_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    places: list[OrderedPlace] = []
+
+    async def held_until_the_end(sight: Any, spots: Any, looked: Any) -> tuple[str, int]:
+        while places[0].carrier.on:
+            await asyncio.sleep(0.001)
+        looked()
+        raise asyncio.CancelledError
+
+    async def slowly(self: ControlClient, *args: Any, **more: Any) -> Any:
+        report = await delete(self, *args, **more)
+        await asyncio.sleep(0.1)  # the answer is on its way, and the probe's word is faster
+        return report
+
+    async def course(director: Director, namespace: RunNamespace, gateway: OrderedPlace) -> None:
+        places.append(gateway)
+        await director.prepare()
+        await director.begin_with("paid")
+        gateway.carrier.hit("f")
+        await director.end_with("paid")
+
+    delete = ControlClient.delete
+    monkeypatch.setattr(ControlClient, "delete", slowly)
+    monkeypatch.setattr(gateway_faults, "look_for", held_until_the_end)
+    spots = [Spot("orders", 8080, "tests")]
+    monkeypatch.setattr(gateway_faults, "spots_of", lambda hands, undo: spots)
+    monkeypatch.setattr(GatewayPlace, "echoes", lambda self, spot: True)
+    monkeypatch.setattr(GatewayPlace, "look_around", _look_at_nothing)
+    states, _, _ = in_traffic(a_latency(lasts="30s"), course=course)
+    assert (states["f"]["state"], states["f"]["hits"]) == ("Recovered", 1)
 
 
 def test_a_fault_that_nobody_saw_and_nothing_met_has_no_effect() -> None:

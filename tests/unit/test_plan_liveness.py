@@ -10,6 +10,7 @@ from seatrial.plan.seen import PodSeen, see_pod
 from tests.support.builders import a_summary
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+TAKEN = "0/1 nodes are available: 1 No preemption victims found for incoming pod."
 
 
 def a_pod(age=0.0, **fields):
@@ -48,6 +49,7 @@ def a_pod(age=0.0, **fields):
             Reason.CONDUCTOR_UNSCHEDULABLE,
             id="but-not-for-a-minute",
         ),
+        pytest.param(a_pod(200, unschedulable=TAKEN), None, id="other-pods-may-go"),
         pytest.param(
             a_pod(phase="Succeeded"), Reason.CONDUCTOR_FAILED, id="it-must-not-end-in-silence"
         ),
@@ -134,6 +136,11 @@ def test_a_conductor_on_a_lost_node_is_removed_by_force_after_a_while():
     ("pod", "said"),
     [
         pytest.param(None, " The conductor has no pod.", id="no-pod"),
+        pytest.param(
+            a_pod(unschedulable=TAKEN),
+            f" No node has room for the conductor: {TAKEN}",
+            id="no-room",
+        ),
         pytest.param(
             a_pod(waiting="ImagePullBackOff", waiting_message="no such image"),
             " The conductor waits: ImagePullBackOff no such image",

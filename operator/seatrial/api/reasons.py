@@ -185,7 +185,7 @@ class Reason(StrEnum):
     )
     UNSCHEDULABLE = (
         "Unschedulable",
-        "No node has room for a pod.",
+        "No node can take a pod, however long one waits.",
         "Lower resources.requests, or give the cluster more nodes.",
     )
     QUOTA_EXCEEDED = (
@@ -229,8 +229,8 @@ class Reason(StrEnum):
     )
     CONDUCTOR_UNSCHEDULABLE = (
         "ConductorUnschedulable",
-        "No node has room for the conductor's pod.",
-        "Wait for other runs to end, lower the number of runs at once, or add nodes.",
+        "No node can take the conductor's pod.",
+        "The message has the scheduler's words: taints and labels of the nodes, or their size.",
     )
     CONDUCTOR_CRASH_LOOP = (
         "ConductorCrashLoop",

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from seatrial.api.journal import SummaryDoc
 from seatrial.api.reasons import Reason
+from seatrial.api.scheduling import room_may_come
 from seatrial.api.verdict import Cause
 from seatrial.plan.seen import PodSeen
 
@@ -58,7 +59,7 @@ def health(pod: PodSeen | None, now: datetime) -> Health:
         return _fatal(Reason.CONDUCTOR_IMAGE_PULL_FAILED, _pull_message(pod))
     if pod.waiting in _FAILING_PULLS:
         return _after(PULL_GRACE, pod, now, Reason.CONDUCTOR_IMAGE_PULL_FAILED, _pull_message(pod))
-    if pod.unschedulable:
+    if pod.unschedulable and not room_may_come(pod.unschedulable):
         message = f"No node has room for the conductor: {pod.unschedulable}"
         return _after(SCHEDULING_GRACE, pod, now, Reason.CONDUCTOR_UNSCHEDULABLE, message)
     if pod.waiting == "CrashLoopBackOff" and pod.restarts >= MAX_RESTARTS:
@@ -80,6 +81,8 @@ def describe(pod: PodSeen | None, summary: SummaryDoc | None) -> str:
         return " The conductor has no pod."
     if pod.waiting:
         return f" The conductor waits: {pod.waiting} {pod.waiting_message}".rstrip()
+    if pod.unschedulable:
+        return f" No node has room for the conductor: {pod.unschedulable}"
     if pod.phase == "Pending":
         return " The conductor's pod has not started."
     said = f"since {summary['updatedAt'][:30]}" if summary else "at all"

@@ -2,7 +2,8 @@
 Why a service can't come up, found as early as it is certain. Pure.
 
 Each rule looks at objects as the API server gives them. What may still pass by itself (the first
-crash of a service whose database is not up yet, a registry that stumbled once) is no finding.
+crash of a service whose database is not up yet, a registry that stumbled once, nodes that other
+pods fill) is no finding.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from seatrial.api.reasons import Reason
+from seatrial.api.scheduling import room_may_come
 
 from seatrial_runner.clock import parse
 from seatrial_runner.conductor import pods
@@ -162,6 +164,8 @@ def _unschedulable(subject: Subject, pod: Object, now: datetime) -> Iterator[Fin
     if found is None or found.get("status") != "False" or found.get("reason") != "Unschedulable":
         return
     message = found.get("message") or ""
+    if room_may_come(message):
+        return
     unbound = "PersistentVolumeClaim" in message
     grace_s = UNBOUND_GRACE_S if unbound else UNSCHEDULABLE_GRACE_S
     since = found.get("lastTransitionTime")

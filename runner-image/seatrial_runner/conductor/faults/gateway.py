@@ -33,6 +33,7 @@ class Traffic(Remote):
     def __init__(self) -> None:
         self._looks = 0  # of probes, that came to their end and saw nothing
         self._refused = 0  # probes, by closed ports
+        self._ends = False
 
     def aim(self, aim: Aim) -> Intent:
         """Take the paths that lead to the target's Services."""
@@ -82,13 +83,19 @@ class Traffic(Remote):
         moment, self._refused = await look_for(sight, spots, self._looked)
         return moment
 
+    async def undo(self, hands: Hands, intent: Intent) -> Evidence | None:
+        """Have it ended; a probe that this lets go has not missed it."""
+        self._ends = True
+        return await super().undo(hands, intent)
+
     def corrected(self, evidence: Evidence) -> Evidence:
         """Take off the probes that were counted as connections."""
         hits = max(evidence.hits - self._refused, 0)
         return replace(evidence, hits=hits, first_hit=evidence.first_hit if hits else None)
 
     def _looked(self) -> None:
-        self._looks += 1
+        if not self._ends:
+            self._looks += 1
 
     def without_effect(self, fault: Json, hits: int) -> str:
         """Say which probe has seen nothing; a connection that met it before one could, has."""
