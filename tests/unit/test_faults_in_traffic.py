@@ -380,21 +380,20 @@ def test_a_fault_whose_effect_nobody_could_look_for_is_proven_by_what_met_it() -
 def test_a_probe_that_comes_back_because_the_fault_was_ended_has_not_missed_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    places: list[OrderedPlace] = []
+    ended = asyncio.Event()
 
     async def held_until_the_end(sight: Any, spots: Any, looked: Any) -> tuple[str, int]:
-        while places[0].carrier.on:
-            await asyncio.sleep(0.001)
+        await ended.wait()
         looked()
         raise asyncio.CancelledError
 
     async def slowly(self: ControlClient, *args: Any, **more: Any) -> Any:
         report = await delete(self, *args, **more)
+        ended.set()
         await asyncio.sleep(0.1)  # the answer is on its way, and the probe's word is faster
         return report
 
     async def course(director: Director, namespace: RunNamespace, gateway: OrderedPlace) -> None:
-        places.append(gateway)
         await director.prepare()
         await director.begin_with("paid")
         gateway.carrier.hit("f")
