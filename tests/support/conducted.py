@@ -94,9 +94,16 @@ def order(namespace: RunNamespace, run: RunDoc, control: ControlDoc = GOES_ON) -
         namespace.add("configmaps", {"metadata": {"name": name}})
 
 
-async def a_conductor(namespace: RunNamespace | MortalClient) -> None:
-    """Run a conductor to its end."""
-    await conduct(namespace.api, NAMESPACE, port=0, now=loop().now, monotonic=lambda: loop().time())
+async def a_conductor(namespace: RunNamespace | MortalClient, *, patience_s: float = 0.0) -> None:
+    """Run a conductor to its end; it lets others go first for so long before its report."""
+    await conduct(
+        namespace.api,
+        NAMESPACE,
+        port=0,
+        now=loop().now,
+        monotonic=lambda: loop().time(),
+        patience_s=lambda: patience_s,
+    )
 
 
 async def a_stage(namespace: RunNamespace, run: RunDoc) -> Stage:

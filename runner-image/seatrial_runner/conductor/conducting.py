@@ -43,6 +43,7 @@ _CONTROL_WATCH_AFTER_S = 0.5
 # A conductor that is started again and again finds something that ends it each time.
 MAX_STARTS = 10
 _STOP_S = 5.0
+_PATIENCE_SHARE = 0.1  # of timeouts.collecting
 _LOOK_AGAIN_S = 1.0
 # A system that is not well by then may be so by itself, or because of a fault: the tests will tell.
 _WELL_AGAIN_S = 30.0
@@ -55,11 +56,20 @@ async def conduct(
     port: int,
     now: Callable[[], datetime],
     monotonic: Callable[[], float],
+    patience_s: Callable[[], float] = lambda: 0.0,
 ) -> None:
     """
     Conduct the run of a namespace to its end.
 
     Cancelled, it undoes what is open and leaves the rest to the conductor that comes after it.
+
+    Args:
+        api: The API server.
+        namespace: The run's own.
+        port: Where test pods find the conductor.
+        now: The time, in UTC.
+        monotonic: For spans of time.
+        patience_s: Gives how long others that want the node's processors go before the report.
 
     Raises:
         FencedError: A newer conductor has taken over.
@@ -69,15 +79,16 @@ async def conduct(
     edge = JournalConfigMap(api, namespace)
     journal = await claim_journal(edge, run, now=now, monotonic=monotonic)
     stage = Stage(run, api, Seen(), journal, Control(control), now, monotonic)
-    await Conducting(stage, port).conduct()
+    await Conducting(stage, port, patience_s).conduct()
 
 
 class Conducting:
     """One conductor at work."""
 
-    def __init__(self, stage: Stage, port: int) -> None:
+    def __init__(self, stage: Stage, port: int, patience_s: Callable[[], float]) -> None:
         self._stage = stage
         self._port = port
+        self._patience_s = patience_s
         self._kept: Keepsakes | None = None
         self._direction: Direction = NoFaults(stage)
         if stage.run["faults"]:
@@ -364,11 +375,14 @@ class Conducting:
     # After the end --------------------------------------------------------------------------------
 
     async def _report(self) -> None:
-        from seatrial_runner.conductor.collecting import collect
-
         stage = self._stage
+        budget_s = stage.run["collectingTimeout"]
         try:
-            async with asyncio.timeout(stage.run["collectingTimeout"]):
+            async with asyncio.timeout(budget_s):
+                # To make a report costs half as much as to start a run; those that start go first.
+                await asyncio.sleep(min(self._patience_s(), budget_s * _PATIENCE_SHARE))
+                from seatrial_runner.conductor.collecting import collect
+
                 if self._tapping is not None:
                     await self._tapping.close()
                 await collect(stage, self._keepsakes())

@@ -14,6 +14,7 @@ from seatrial.api.errors import SeatrialError, SpecError
 from seatrial_runner import clock
 from seatrial_runner.conductor.apiserver import ApiServer
 from seatrial_runner.conductor.conducting import conduct
+from seatrial_runner.conductor.contention import patience_s
 from seatrial_runner.conductor.settings import Settings
 from seatrial_runner.journal import FencedError
 
@@ -54,7 +55,14 @@ def run_process(argv: list[str]) -> int:
 async def _conduct(settings: Settings) -> int:
     api = ApiServer(settings.address(), settings.bearer(monotonic))
     work = asyncio.create_task(
-        conduct(api, settings.namespace, port=settings.port, now=clock.now, monotonic=monotonic)
+        conduct(
+            api,
+            settings.namespace,
+            port=settings.port,
+            now=clock.now,
+            monotonic=monotonic,
+            patience_s=patience_s,
+        )
     )
     stopped = False
 
