@@ -6,6 +6,7 @@ from urllib.parse import unquote
 import pytest
 from seatrial.cli import logs
 from seatrial.cli.client import Cluster
+from seatrial.cli.kubeconfig import Access
 
 from tests.support.loopback import Answer, Loopback
 
@@ -48,7 +49,8 @@ def followed(monkeypatch, capsys, streams, *, restarts=False):
     import urllib3
 
     with ApiServer(streams, restarts=restarts) as server:
-        cluster = Cluster(urllib3.PoolManager(maxsize=4), server.url, {}, "shop")
+        access = Access(urllib3.PoolManager(maxsize=4), server.url, {}, "shop", "it")
+        cluster = Cluster(access, lambda: access)
         monkeypatch.setattr(logs, "connect", lambda options: cluster)
         monkeypatch.setattr(logs, "_NEW_PODS_S", 0.05)
         options = argparse.Namespace(
