@@ -8,7 +8,10 @@ sends.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,15 +45,17 @@ def read_kubeconfig(file: str | None, context: str | None) -> Access:
         CommandError: There is no usable kubeconfig, or no such context in it.
     """
     from kubernetes.client import Configuration
-    from kubernetes.config import ConfigException
     from kubernetes.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION
 
     file = file or KUBE_CONFIG_DEFAULT_LOCATION
     try:
         return _access(Configuration(), file, context)
-    except (ConfigException, OSError, ValueError) as error:
+    # The library expects a file that is well written, and talks to five kinds of providers.
+    except Exception as error:
+        malformed = isinstance(error, TypeError | AttributeError | LookupError)
+        reason = "it does not have the form of one" if malformed else short(error)
         raise CommandError(
-            f"cannot use the kubeconfig {file}: {short(error)};"
+            f"cannot use the kubeconfig {file}: {reason};"
             " name another with --kubeconfig or KUBECONFIG, or a context with --context",
             Exit.UNAVAILABLE,
         ) from error
@@ -67,11 +72,18 @@ def _access(configuration: Configuration, file: str, context: str | None) -> Acc
         raise ConfigException("there is none")
     # No base path: each file's own folder is that of its relative paths.
     loader = KubeConfigLoader(merged, context, config_base_path=None)  # type: ignore[no-untyped-call] # same
-    loader.load_and_set(configuration)  # type: ignore[no-untyped-call] # same
+    with _plugin_heard() as complaints:
+        loader.load_and_set(configuration)  # type: ignore[no-untyped-call] # same
+    if complaints:
+        raise ConfigException(f"its plugin for credentials: {complaints[-1]}")
+    if not configuration.host:
+        raise ConfigException("its cluster has no server")
     headers = {"Accept": "application/json", "User-Agent": "seatrial"}
     token = configuration.auth_settings().get("BearerToken")
     if token and token["value"]:
         headers["Authorization"] = token["value"].strip()  # a file ends with a newline
+        if not (headers["Authorization"].isascii() and headers["Authorization"].isprintable()):
+            raise ConfigException("its token has characters that no token has")
     if not configuration.verify_ssl:
         # The kubeconfig says so; a warning with each request would say it again.
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
@@ -83,6 +95,25 @@ def _access(configuration: Configuration, file: str, context: str | None) -> Acc
         chosen["context"].get("namespace") or "default",
         chosen["name"],
     )
+
+
+@contextmanager
+def _plugin_heard() -> Iterator[list[str]]:
+    """Gather why there are no credentials: the library logs it, and goes on without them."""
+    complaints: list[str] = []
+
+    class Gather(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            # NB: on a terminal the plugin has said why by itself, and the library stumbles.
+            stumbled = isinstance(sys.exc_info()[1], AttributeError)
+            complaints.append("it failed" if stumbled else record.getMessage())
+
+    handler = Gather(logging.ERROR)
+    logging.getLogger().addHandler(handler)
+    try:
+        yield complaints
+    finally:
+        logging.getLogger().removeHandler(handler)
 
 
 def short(error: Exception) -> str:
