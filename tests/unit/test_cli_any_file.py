@@ -137,3 +137,32 @@ def test_a_spoiled_kubeconfig_is_read_or_refused(tmp_path_factory, document):
     file.write_text(yaml.safe_dump(document))
     with suppress(CommandError):
         assert read_kubeconfig(str(file), None).host
+
+
+# Files with runs ---------------------------------------------------------------------------------
+
+RUN = {
+    "apiVersion": "seatrial.dev/v1alpha1",
+    "kind": "IntegrationTestRun",
+    "metadata": {"name": "first", "labels": {"team": "shop"}, "annotations": {"a": "b"}},
+    "spec": {
+        "services": [{"name": "web", "manifests": {"configMap": "web"}}],
+        "tests": [{"name": "t", "pytest": {"configMap": "suite"}}],
+    },
+}
+WEB = {
+    "apiVersion": "v1",
+    "kind": "ConfigMap",
+    "metadata": {"name": "web", "labels": {"seatrial.dev/readable-by": "runs"}},
+    "data": {"pod.yaml": "{apiVersion: v1, kind: Pod, metadata: {name: web}}"},
+}
+SUITE = {**WEB, "metadata": {**WEB["metadata"], "name": "suite"}, "data": {"test_it.py": ""}}
+LIST = {"apiVersion": "v1", "kind": "List", "items": [RUN, WEB, SUITE]}
+
+
+@given(spoiled(LIST))
+@settings(max_examples=examples(300))
+def test_a_spoiled_file_is_valid_or_refused(tmp_path_factory, document):
+    file = tmp_path_factory.getbasetemp() / "spoiled"
+    file.write_text(yaml.safe_dump(document))
+    assert main(["validate", str(file)]) in (0, 65), document
