@@ -130,7 +130,7 @@ def run_command(asked: argparse.Namespace, cluster: Backend, progress: Progress)
     return 0
 
 
-def run_with_kubeconfig(command: list[str], kubeconfig: Path) -> int:
+def run_with_kubeconfig(command: list[str], kubeconfig: Path | str) -> int:
     """Run a client on the cluster; gives its exit code."""
     environment = {**os.environ, "KUBECONFIG": str(kubeconfig)}
     return subprocess.run(command, env=environment, check=False).returncode

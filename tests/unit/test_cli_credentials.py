@@ -1,6 +1,7 @@
 """Credentials that expire while a command goes on, as those of EKS after a quarter of an hour."""
 
 import json
+import os
 import stat
 import sys
 from pathlib import Path
@@ -148,3 +149,24 @@ def test_a_context_that_is_named_needs_no_current_one(server, kubeconfig):
     cluster = kubeconfig.connect("--context", "it")
     cluster.get(RUNS)
     assert cluster.namespace == "shop"
+
+
+def test_of_several_kubeconfigs_the_first_that_says_so_has_the_current_context(
+    server, tmp_path, monkeypatch
+):
+    files = []
+    with ApiServer() as other:
+        for name, url, current in (("a", other.url, ""), ("b", server.url, "b"), ("c", "", "a")):
+            file = Kubeconfig(tmp_path, url)
+            file.path = tmp_path / name
+            file.content["current-context"] = current
+            for each in ("clusters", "users", "contexts"):
+                file.content[each][0]["name"] = name
+            file.content["contexts"][0]["context"] = {"cluster": name, "user": name}
+            file.user(token=name)
+            files.append(str(file.path))
+        options = ["--kubeconfig", os.pathsep.join(["/nowhere", *files]), "list"]
+        cluster = connect(build_parser().parse_args(options))
+        cluster.get(RUNS)
+        assert other.seen == []
+    assert server.seen == ["Bearer b"]

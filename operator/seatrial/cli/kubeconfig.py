@@ -47,7 +47,7 @@ def read_kubeconfig(file: str | None, context: str | None) -> Access:
     from kubernetes.client import Configuration
     from kubernetes.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION
 
-    file = file or KUBE_CONFIG_DEFAULT_LOCATION
+    file = file or KUBE_CONFIG_DEFAULT_LOCATION or "~/.kube/config"
     try:
         return _access(Configuration(), file, context)
     # The library expects a file that is well written, and talks to five kinds of providers.
@@ -67,9 +67,12 @@ def _access(configuration: Configuration, file: str, context: str | None) -> Acc
     from kubernetes.config import ConfigException
     from kubernetes.config.kube_config import KubeConfigLoader, KubeConfigMerger
 
-    merged = KubeConfigMerger(file).config  # type: ignore[no-untyped-call] # not annotated
-    if merged is None:
+    merger = KubeConfigMerger(file)  # type: ignore[no-untyped-call] # not annotated
+    if (merged := merger.config) is None:
         raise ConfigException("there is none")
+    # NB: of several files the library takes the last one's, and kubectl the first one's.
+    current = (each.get("current-context") for each in merger.config_files.values())
+    context = context or next(filter(None, current), None)
     # No base path: each file's own folder is that of its relative paths.
     loader = KubeConfigLoader(merged, context, config_base_path=None)  # type: ignore[no-untyped-call] # same
     with _plugin_heard() as complaints:
