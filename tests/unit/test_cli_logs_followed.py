@@ -78,3 +78,11 @@ def test_a_container_that_starts_again_is_followed_from_its_beginning(monkeypatc
     printed, since = followed(monkeypatch, capsys, streams, restarts=True)
     assert sorted(printed) == ["orders-1/main | one", "orders-1/main | two"]
     assert since == ["", ""]
+
+
+def test_credentials_that_are_not_accepted_for_a_moment_are_told_and_the_log_goes_on(
+    monkeypatch, capsys
+):
+    refused = Answer(401, json={"message": "Unauthorized"})  # with those that were renewed too
+    printed, _ = followed(monkeypatch, capsys, [refused, refused, a_stream((1, "one"))])
+    assert printed == ["orders-1/main | one"]
