@@ -82,7 +82,7 @@ def explained(error: OSError) -> str:
     """What went wrong with which file, and what to do, in one line."""
     what = f"{error.filename}: {error.strerror}." if error.filename else f"{error}."
     match error.errno:
-        case errno.EACCES | errno.EPERM:
+        case errno.EACCES | errno.EPERM if str(error.filename).startswith(str(cache_dir())):
             # Such as after `sudo -E make up`, which leaves the user's cache to root.
             advice = f"If an earlier sudo made it: sudo chown -R $(id -u):$(id -g) {cache_dir()}"
         case errno.ENOSPC | errno.EDQUOT:

@@ -58,13 +58,18 @@ def test_the_log_of_a_component_is_printed(called, logs):
 @pytest.mark.parametrize(
     ("number", "path", "said"),
     [
-        (errno.EACCES, "/cache/locks/a", "sudo chown -R"),
+        (errno.EACCES, "CACHE/locks/a", "sudo chown -R"),
+        (errno.EACCES, "/etc/shadow", "SEATRIAL_DEBUG=1"),
         (errno.ENOSPC, None, "Make room there"),
         (errno.EROFS, "/cache/tmp", "/cache/tmp: Read-only file system."),
     ],
-    ids=["of-another-user", "full", "any-other"],
+    ids=["of-another-user", "of-the-system", "full", "any-other"],
 )
-def test_a_file_that_cannot_be_used_is_told_in_one_line(called, monkeypatch, number, path, said):
+def test_a_file_that_cannot_be_used_is_told_in_one_line(
+    called, monkeypatch, tmp_path, number, path, said
+):
+    path = path and path.replace("CACHE", f"{tmp_path}/cache")
+
     def fail(*_):
         raise OSError(number, os.strerror(number), path)
 
