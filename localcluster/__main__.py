@@ -1,6 +1,7 @@
 """The command line: ``python3 -m localcluster --help``."""
 
 import argparse
+import errno
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 from localcluster import chart, local
 from localcluster.artefacts import artefact
 from localcluster.backends import Backend, Local, backend
-from localcluster.layout import ROOT, LocalClusterError, cache_dir
+from localcluster.layout import ROOT, LocalClusterError, cache_dir, clusters_dir
 from localcluster.machine import install_packages
 from localcluster.progress import Progress
 
@@ -59,8 +60,8 @@ def command_and_package(word: str) -> tuple[str, str]:
 def main() -> int:
     """Do it; gives the exit code."""
     asked = arguments()
-    progress = Progress(cache_dir() / "times.json")
     try:
+        progress = Progress(cache_dir() / "times.json")
         cluster = backend(
             os.environ.get("CLUSTER", "local"), os.environ.get("CLUSTER_NAME", "seatrial")
         )
@@ -68,8 +69,27 @@ def main() -> int:
     except LocalClusterError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        if os.environ.get("SEATRIAL_DEBUG"):
+            raise
+        print(f"\n{explained(error)}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
+
+
+def explained(error: OSError) -> str:
+    """What went wrong with which file, and what to do, in one line."""
+    what = f"{error.filename}: {error.strerror}." if error.filename else f"{error}."
+    match error.errno:
+        case errno.EACCES | errno.EPERM if str(error.filename).startswith(str(cache_dir())):
+            # Such as after `sudo -E make up`, which leaves the user's cache to root.
+            advice = f"If an earlier sudo made it: sudo chown -R $(id -u):$(id -g) {cache_dir()}"
+        case errno.ENOSPC | errno.EDQUOT:
+            advice = f"Make room there: the cache is {cache_dir()}, clusters are {clusters_dir()}."
+        case _:
+            advice = "SEATRIAL_DEBUG=1 shows where this was."
+    return f"{what} {advice}"
 
 
 def run_command(asked: argparse.Namespace, cluster: Backend, progress: Progress) -> int:
@@ -96,7 +116,11 @@ def run_command(asked: argparse.Namespace, cluster: Backend, progress: Progress)
         case "packages":
             install_packages(progress, dict(asked.packages))
         case "logs":
-            print_logs(_own(cluster).cluster.logs, asked.component)
+            try:
+                print_logs(_own(cluster).cluster.logs, asked.component)
+            except BrokenPipeError:
+                # The reader, such as head, has had enough. Python would complain at its end.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         case "kubectl":
             command = [str(chart.kubectl_command(progress)), *asked.rest]
             return run_with_kubeconfig(command, cluster.kubeconfig())
@@ -106,14 +130,26 @@ def run_command(asked: argparse.Namespace, cluster: Backend, progress: Progress)
     return 0
 
 
-def run_with_kubeconfig(command: list[str], kubeconfig: Path) -> int:
+def run_with_kubeconfig(command: list[str], kubeconfig: Path | str) -> int:
     """Run a client on the cluster; gives its exit code."""
     environment = {**os.environ, "KUBECONFIG": str(kubeconfig)}
     return subprocess.run(command, env=environment, check=False).returncode
 
 
 def print_logs(folder: Path, component: str | None) -> None:
-    """Print the end of each log, or the whole log of one component."""
+    """
+    Print the end of each log, or the whole log of one component.
+
+    Raises:
+        LocalClusterError: There is none.
+    """
+    there = sorted(log.stem for log in folder.glob("*.log"))
+    if not there:
+        raise LocalClusterError(f"There are no logs in {folder}: `make up` first.")
+    if component and component not in there:
+        raise LocalClusterError(
+            f"There is no component {component}; there are: {', '.join(there)}."
+        )
     if component:
         sys.stdout.write((folder / f"{component}.log").read_text(errors="replace"))
         return

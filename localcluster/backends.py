@@ -24,8 +24,8 @@ class Backend(Protocol):
     def down(self, progress: Progress) -> None:
         """Remove what `up` made, and nothing else."""
 
-    def kubeconfig(self) -> Path:
-        """The path of its kubeconfig."""
+    def kubeconfig(self) -> Path | str:
+        """What KUBECONFIG has to be for it: the path of its kubeconfig, or several paths."""
 
     def status(self) -> str:
         """What is there, in one line."""
@@ -84,8 +84,9 @@ class Current:
     def up(self, progress: Progress) -> None:
         """Install the chart; nothing else of the cluster is touched."""
         values = os.environ.get("SEATRIAL_VALUES")
+        self.kubeconfig()  # or says that there is none
         chart.install(
-            self.kubeconfig(),
+            None,
             _images_from_environment(),
             chart.helm_command(progress),
             progress,
@@ -98,22 +99,27 @@ class Current:
 
     def down(self, progress: Progress) -> None:
         """Uninstall the chart; the cluster stays."""
+        self.kubeconfig()  # or says that there is none
         with progress.stage("Uninstall the chart"):
             run(
                 [str(chart.helm_command(progress)), "uninstall", "seatrial", "--ignore-not-found",
-                 "--wait", f"--namespace={chart.NAMESPACE}", f"--kubeconfig={self.kubeconfig()}"],
+                 "--wait", f"--namespace={chart.NAMESPACE}"],
                 "helm uninstall",
             )  # fmt: skip
 
-    def kubeconfig(self) -> Path:
-        """The user's own."""
-        first = os.environ.get("KUBECONFIG", "").split(os.pathsep)[0]
-        path = Path(first or "~/.kube/config").expanduser()
-        if not path.exists():
+    def kubeconfig(self) -> str:
+        """
+        The user's own: where there are several, all of them decide which context is the current.
+
+        Raises:
+            LocalClusterError: there is none.
+        """
+        paths = os.environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
+        if not any(Path(path).exists() for path in paths.split(os.pathsep) if path):
             raise LocalClusterError(
-                f"CLUSTER=current uses your kubeconfig, and {path} is not there. Set KUBECONFIG."
+                f"CLUSTER=current uses your kubeconfig, and {paths} is not there. Set KUBECONFIG."
             )
-        return path
+        return paths
 
     def status(self) -> str:
         """What is there, in one line."""

@@ -19,7 +19,7 @@ TIMEOUT = "180s"  # of a machine that is busy with other things
 
 
 def install(
-    kubeconfig: Path,
+    kubeconfig: Path | None,
     images: dict[str, str],
     helm: Path,
     progress: Progress,
@@ -30,7 +30,7 @@ def install(
     Install the chart, or bring it up to date.
 
     Args:
-        kubeconfig: Which cluster.
+        kubeconfig: Which cluster; None for the one that kubectl and helm use by themselves.
         images: Chart values that name the images, such as ``image.operator.tag``.
         helm: The helm command.
         progress: Where to show it.
@@ -40,7 +40,8 @@ def install(
         progress.say(f"  ! {CHART.relative_to(ROOT)} is not there: the operator is not installed")
         return
     settings = [word for item in images.items() for word in ("--set-string", "=".join(item))]
-    target = [f"--kubeconfig={kubeconfig}", f"--namespace={NAMESPACE}"]
+    target = [f"--namespace={NAMESPACE}"]
+    target += [f"--kubeconfig={kubeconfig}"] if kubeconfig else []
     # By its content, not its path: a second checkout need not install it again.
     key = key_of([CHART], ROOT, *settings, values.read_text() if values else "")
     settings += [f"--values={values}"] if values else []
@@ -58,9 +59,7 @@ def install(
             try:
                 run([*command, f"--timeout={TIMEOUT}"], "Installing the chart")
             except LocalClusterError as error:
-                raise LocalClusterError(
-                    f"{error}\n\n{_what_is_wrong(kubeconfig, progress)}"
-                ) from error
+                raise LocalClusterError(f"{error}\n\n{_what_is_wrong(client)}") from error
 
 
 def _release(helm: list[str]) -> dict[str, Any]:
@@ -95,8 +94,7 @@ def _forget_what_was_killed(release: dict[str, Any], kubectl: list[str]) -> None
         )
 
 
-def _what_is_wrong(kubeconfig: Path, progress: Progress) -> str:
-    kubectl = [str(kubectl_command(progress)), f"--kubeconfig={kubeconfig}", "-n", NAMESPACE]
+def _what_is_wrong(kubectl: list[str]) -> str:
     parts = [
         ["get", "pods"],
         ["logs", "--selector=app.kubernetes.io/name=seatrial", "--tail=15", "--prefix=false"],

@@ -24,6 +24,7 @@ folder = pathlib.Path(__file__).parent
 name = pathlib.Path(__file__).name
 with (folder / "calls").open("a") as calls:
     calls.write(json.dumps([name, *sys.argv[1:]]) + "\\n")
+(folder / "KUBECONFIG").write_text(os.environ.get("KUBECONFIG", ""))
 if "DOCKER_BUILDKIT" in os.environ:
     (folder / "buildkit").touch()
 clusters = folder / "clusters"
@@ -83,6 +84,11 @@ class Tools:
     def note(self, *call):
         with (self.folder / "calls").open("a") as calls:
             calls.write(json.dumps(call) + "\n")
+
+    def kubeconfig(self, call):
+        """Give what the command of the last call, this one, took for KUBECONFIG."""
+        assert not any(word.startswith("--kubeconfig") for word in call)
+        return (self.folder / "KUBECONFIG").read_text()
 
     def calls(self, *names):
         file = self.folder / "calls"
@@ -283,7 +289,7 @@ def test_of_the_users_cluster_only_the_chart_is_installed_as_a_user_gets_it(
 ):
     backends.backend("current", "ignored").up(progress)
     install = the_install(tools)
-    assert option(install, "--kubeconfig") == str(theirs)
+    assert tools.kubeconfig(install) == str(theirs)
     assert option(install, "--namespace") == "seatrial-system"
     assert "image.operator.repository=registry.example:5000/them/operator" in install
     assert "image.runner.tag=2" in install
@@ -291,6 +297,27 @@ def test_of_the_users_cluster_only_the_chart_is_installed_as_a_user_gets_it(
     asked = [word for each in tools.calls("helm") for word in each if word in HELM_COMMANDS]
     assert asked == ["status", "upgrade"]
     assert tools.calls("kind", "docker", "kubectl") == []
+
+
+def test_of_several_kubeconfigs_the_tools_see_all_as_kubectl_does(
+    tools, progress, theirs, tmp_path, monkeypatch
+):
+    several = f"{tmp_path}/not-there{os.pathsep}{theirs}{os.pathsep}{tmp_path}/other"
+    monkeypatch.setenv("KUBECONFIG", several)
+    current = backends.backend("current", "ignored")
+    current.up(progress)
+    assert tools.kubeconfig(the_install(tools)) == several
+    current.down(progress)
+    assert tools.kubeconfig(tools.calls()[-1]) == several
+    assert current.kubeconfig() == several
+
+
+def test_without_a_variable_the_kubeconfig_is_where_kubectl_has_it(tmp_path, monkeypatch):
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".kube").mkdir()
+    (tmp_path / ".kube" / "config").touch()
+    assert backends.backend("current", "ignored").kubeconfig() == f"{tmp_path}/.kube/config"
 
 
 def test_images_of_some_faults_may_be_named_and_need_not(tools, progress, theirs, monkeypatch):
@@ -313,7 +340,7 @@ def test_from_the_users_cluster_only_the_chart_is_removed(tools, progress, their
     backends.backend("current", "ignored").down(progress)
     [call] = tools.calls()
     assert call[:3] == ["helm", "uninstall", "seatrial"]
-    assert option(call, "--kubeconfig") == str(theirs)
+    assert tools.kubeconfig(call) == str(theirs)
 
 
 @pytest.mark.parametrize("image", ["", "registry.example:5000/operator", "operator"])

@@ -215,11 +215,23 @@ def test_the_reference_of_the_commands_is_up_to_date():
 @pytest.mark.parametrize(
     ("text", "status", "said"),
     [
-        ("a: [", 65, "is not YAML: line 1, column 5"),
-        ("a: 2026-02-31", 65, "is not YAML"),
+        ("a: [", 65, "is not YAML: line 2, column 1"),
+        ("a: !!int x", 65, "is not YAML"),
+        ("a: &a [*a]", 65, "is not YAML"),
+        ("a: !!set {b}", 65, "holds what JSON has not"),
         ("just text", 65, "document 1 is no Kubernetes object: it has no kind"),
         ("- kind: Pod", 65, "document 1 is no Kubernetes object"),
         ("kind: 7", 65, "document 1 is no Kubernetes object"),
+        ("{kind: List, items: 5}", 65, "document 1 is no Kubernetes object"),
+        (
+            RUN + "---\n{kind: Pod, metadata: [x]}",
+            65,
+            "document 2 is no Kubernetes object: its meta",
+        ),
+        ("{kind: Pod, metadata: {name: 5}}", 65, "its metadata.name is no text: put it in quotes"),
+        ("{kind: Pod, metadata: {labels: 5}}", 65, "its metadata.labels is no map"),
+        ("{kind: Secret, data: x}", 65, "its data is no map"),
+        ("{kind: ConfigMap, data: {port: 80}}", 65, "its data has a port that is no text: put it"),
         ("", 65, "has no IntegrationTestRun: give a file with one"),
         (SUITE, 65, "has no IntegrationTestRun: give a file with one"),
         (RUN + "---\n" + RUN, 65, "has 2 runs: give a file with one"),
@@ -248,6 +260,11 @@ def test_a_file_that_is_not_there_is_not_found(capsys):
 def test_the_items_of_a_list_are_documents_too(file):
     text = json.dumps({"kind": "List", "items": [{"kind": "ConfigMap"}, {"kind": "Secret"}]})
     assert [each["kind"] for each in read_documents(file(text)).others] == ["ConfigMap", "Secret"]
+
+
+def test_dates_times_and_keys_are_what_kubectl_reads(file):
+    (read,) = read_documents(file("{kind: A, spec: {1: 2026-02-31, at: 12:30, n: 010}}")).others
+    assert read == {"kind": "A", "spec": {"1": "2026-02-31", "at": "12:30", "n": 8}, "metadata": {}}
 
 
 def test_a_run_may_come_from_standard_input(monkeypatch, capsys):

@@ -6,6 +6,7 @@ from urllib.parse import unquote
 import pytest
 from seatrial.cli import logs
 from seatrial.cli.client import Cluster
+from seatrial.cli.kubeconfig import Access
 
 from tests.support.loopback import Answer, Loopback
 
@@ -48,7 +49,8 @@ def followed(monkeypatch, capsys, streams, *, restarts=False):
     import urllib3
 
     with ApiServer(streams, restarts=restarts) as server:
-        cluster = Cluster(urllib3.PoolManager(maxsize=4), server.url, {}, "shop")
+        access = Access(urllib3.PoolManager(maxsize=4), server.url, {}, "shop", "it")
+        cluster = Cluster(access, lambda: access)
         monkeypatch.setattr(logs, "connect", lambda options: cluster)
         monkeypatch.setattr(logs, "_NEW_PODS_S", 0.05)
         options = argparse.Namespace(
@@ -76,3 +78,11 @@ def test_a_container_that_starts_again_is_followed_from_its_beginning(monkeypatc
     printed, since = followed(monkeypatch, capsys, streams, restarts=True)
     assert sorted(printed) == ["orders-1/main | one", "orders-1/main | two"]
     assert since == ["", ""]
+
+
+def test_credentials_that_are_not_accepted_for_a_moment_are_told_and_the_log_goes_on(
+    monkeypatch, capsys
+):
+    refused = Answer(401, json={"message": "Unauthorized"})  # with those that were renewed too
+    printed, _ = followed(monkeypatch, capsys, [refused, refused, a_stream((1, "one"))])
+    assert printed == ["orders-1/main | one"]

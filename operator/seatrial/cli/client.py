@@ -1,20 +1,17 @@
-"""
-The API server, as the command line tool sees it: raw JSON in and out, errors of our own tree.
-
-NB: ``kubernetes`` takes 0.6 s to import, so that is done in ``connect``. Of it only the kubeconfig
-and the connection pool are used; the typed models would refuse what a newer cluster sends.
-"""
+"""The API server, as the command line tool sees it: raw JSON in and out, errors of our own tree."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from seatrial.api import names
 from seatrial.api.errors import ClusterError, ConflictError, ForbiddenError, NotFoundError
 from seatrial.cli.exits import CommandError, Exit
+from seatrial.cli.kubeconfig import Access, read_kubeconfig, short
 
 if TYPE_CHECKING:
     import argparse
@@ -39,15 +36,24 @@ class RefusedError(ClusterError):
 
 
 class Cluster:
-    """One API server, with the identity and the namespace of a kubeconfig's context."""
+    """
+    One API server, with the identity and the namespace of a kubeconfig's context.
+
+    Args:
+        access: How to get in.
+        renew: Finds that out again, once what was found is no longer accepted: tokens of clouds
+            expire within the hour.
+        namespace: In place of the context's.
+    """
 
     def __init__(
-        self, pool: urllib3.PoolManager, host: str, headers: Mapping[str, str], namespace: str
+        self, access: Access, renew: Callable[[], Access], namespace: str | None = None
     ) -> None:
-        self.host = host
-        self.namespace = namespace
-        self._pool = pool
-        self._headers = headers
+        self.host = access.host
+        self.namespace = namespace or access.namespace
+        self._access = access
+        self._renew = renew
+        self._renewing = threading.Lock()
 
     def get(self, path: str, **query: object) -> Json:
         """Read an object or a list."""
@@ -101,7 +107,7 @@ class Cluster:
         except urllib3.exceptions.ReadTimeoutError:
             return
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise UnreachableError(f"{self.host}: {_short(error)}") from error
+            raise UnreachableError(f"{self.host}: {short(error)}") from error
         finally:
             response.close()
         if rest:
@@ -122,7 +128,7 @@ class Cluster:
         try:
             answer: Json = json.loads(response.read())
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise UnreachableError(f"{self.host}: {_short(error)}") from error
+            raise UnreachableError(f"{self.host}: {short(error)}") from error
         except ValueError:
             raise CommandError(
                 f"{self.host} is no Kubernetes API server: check the kubeconfig", Exit.UNAVAILABLE
@@ -142,23 +148,37 @@ class Cluster:
         import urllib3
         import urllib3.exceptions
 
-        try:
-            response = self._pool.request(
+        def send(access: Access) -> urllib3.BaseHTTPResponse:
+            return access.pool.request(
                 method,
                 f"{self.host}{path}" + (f"?{urlencode(query)}" if query else ""),
                 body=None if body is None else json.dumps(body).encode(),
-                headers={**self._headers, "Content-Type": content},
+                headers={**access.headers, "Content-Type": content},
                 timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=read_s),
                 preload_content=False,
                 retries=False,
                 redirect=False,
             )
+
+        access = self._access
+        try:
+            response = send(access)
+            if response.status == 401:
+                response.read()
+                response = send(self._renewed(access))
             if response.status < 300:
                 return response
             text = response.read()
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise UnreachableError(f"{self.host}: {_short(error)}") from error
+            raise UnreachableError(f"{self.host}: {short(error)}") from error
         raise _error(response.status, _status(text), path)
+
+    def _renewed(self, refused: Access) -> Access:
+        """Give an access that was found after this one; threads ask for one together."""
+        with self._renewing:
+            if self._access is refused:
+                self._access = self._renew()
+            return self._access
 
 
 def connect(options: argparse.Namespace) -> Cluster:
@@ -168,39 +188,11 @@ def connect(options: argparse.Namespace) -> Cluster:
     Raises:
         CommandError: There is no usable kubeconfig, or no such context in it.
     """
-    import urllib3.exceptions
-    from kubernetes import client, config
-    from kubernetes.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION
-
-    file = options.kubeconfig or KUBE_CONFIG_DEFAULT_LOCATION
-    configuration = client.Configuration()
-    try:
-        config.load_kube_config(  # type: ignore[no-untyped-call] # not annotated
-            config_file=options.kubeconfig,
-            context=options.context,
-            client_configuration=configuration,
-            persist_config=False,
-        )
-        contexts, active = config.list_kube_config_contexts(  # type: ignore[no-untyped-call] # same
-            config_file=options.kubeconfig
-        )
-    except (config.ConfigException, OSError, ValueError) as error:
-        raise CommandError(
-            f"cannot use the kubeconfig {file}: {_short(error)};"
-            " name another with --kubeconfig or KUBECONFIG, or a context with --context",
-            Exit.UNAVAILABLE,
-        ) from error
-    chosen = next((c for c in contexts if c["name"] == options.context), active)
-    namespace = options.namespace or chosen["context"].get("namespace") or "default"
-    headers = {"Accept": "application/json", "User-Agent": "seatrial"}
-    token = configuration.auth_settings().get("BearerToken")
-    if token and token["value"]:
-        headers["Authorization"] = token["value"]
-    if not configuration.verify_ssl:
-        # The kubeconfig says so; a warning with each request would say it again.
-        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-    pool = client.ApiClient(configuration).rest_client.pool_manager
-    return Cluster(pool, configuration.host, headers, namespace)
+    access = read_kubeconfig(options.kubeconfig, options.context)
+    # By name: meanwhile another context may become the current one.
+    return Cluster(
+        access, lambda: read_kubeconfig(options.kubeconfig, access.context), options.namespace
+    )
 
 
 def runs_path(namespace: str, name: str = "") -> str:
@@ -246,12 +238,3 @@ def _error(code: int, status: Json, path: str) -> ClusterError | CommandError:
     if code in _RETRIED:
         return UnreachableError(message, status=code)
     return RefusedError(message, status=code)
-
-
-def _short(error: Exception) -> str:
-    """Say what went wrong without the layers of classes around it."""
-    cause: BaseException = error
-    while cause.__cause__ is not None:
-        cause = cause.__cause__
-    text = str(getattr(cause, "reason", None) or cause)
-    return " ".join(text.rpartition(">: ")[2].split()) or type(cause).__name__

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seatrial.api import names
-from seatrial.api.errors import ClusterError, NotFoundError
+from seatrial.api.errors import ClusterError, NotFoundError, SeatrialError
 from seatrial.api.report import LogDoc
 from seatrial.cli.client import Cluster, UnreachableError, connect, core_path
 from seatrial.cli.exits import CommandError, Exit
@@ -194,7 +194,7 @@ class _Follower:
                     _print(self._started.source, text)
         except UnreachableError:
             return  # until it is back
-        except ClusterError as error:
+        except SeatrialError as error:
             _tell(self._started, error)
 
 
@@ -216,7 +216,7 @@ def _lines(
     return cluster.lines(path, quiet_s=_SILENCE_S, **query)
 
 
-def _tell(started: Started, error: ClusterError) -> None:
+def _tell(started: Started, error: SeatrialError) -> None:
     if isinstance(error, NotFoundError):
         return  # a fault, or the end of the run, has taken the pod away
     print(f"seatrial: {started.source}: {error}", file=sys.stderr)

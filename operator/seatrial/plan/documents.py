@@ -37,7 +37,7 @@ class Contents:
     workloads: tuple[WorkloadDoc, ...]
 
 
-class _Loader(yaml.CSafeLoader):
+class Loader(yaml.CSafeLoader):
     """
     Reads what Kubernetes reads: JSON in YAML's clothes.
 
@@ -45,7 +45,7 @@ class _Loader(yaml.CSafeLoader):
     """
 
 
-_Loader.yaml_implicit_resolvers = {
+Loader.yaml_implicit_resolvers = {
     first: [
         (tag, pattern)
         for tag, pattern in resolvers
@@ -53,7 +53,7 @@ _Loader.yaml_implicit_resolvers = {
     ]
     for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver(
+Loader.add_implicit_resolver(
     "tag:yaml.org,2002:int",
     re.compile(r"^[-+]?(0|[1-9][0-9]*|0o?[0-7]+|0x[0-9a-fA-F]+)$"),
     list("-+0123456789"),
@@ -131,7 +131,7 @@ class _UnreadableError(Exception):
 def _documents(text: str) -> list[Object]:
     try:
         _check_size(text)
-        loaded = [each for each in yaml.load_all(text, Loader=_Loader) if each is not None]
+        loaded = [each for each in yaml.load_all(text, Loader=Loader) if each is not None]
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
@@ -183,7 +183,7 @@ def _check_size(text: str) -> None:
 
 def _events(text: str) -> Iterator[yaml.Event]:
     try:
-        yield from yaml.parse(text, Loader=_Loader)
+        yield from yaml.parse(text, Loader=Loader)
     except yaml.YAMLError as error:
         if "nesting depth" not in str(error):  # libyaml has a limit of its own since 0.2.6
             raise
