@@ -50,6 +50,7 @@ def test_an_object_that_is_refused_ends_the_run_with_its_reason(error, reason):
     [
         ForbiddenError('User "x" cannot create resource "deployments"', status=403),
         ForbiddenError("namespace is being terminated", status=403),
+        ForbiddenError("Unauthorized", status=401),
         ClusterError("etcdserver: request timed out", status=500),
     ],
 )

@@ -248,6 +248,8 @@ def _short_token(seconds: int, needed: int) -> str:
 
 def _may_pass(error: ForbiddenError) -> bool:
     """Tell a missing right, which someone may grant, and a namespace that goes from a refusal."""
+    if error.status == 401:  # who we are is not known, or not yet: nobody has judged the object
+        return True
     text = str(error)
     return lacks_a_right(text) or "attempting to grant" in text or _is_going(error)
 
