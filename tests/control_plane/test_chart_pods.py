@@ -88,12 +88,38 @@ def a_pod(container: Json | None = None, namespace: str = RUN, **spec: Any) -> J
     }
 
 
+def of_pod(spec: Json | None = None, **context: Any) -> Json:
+    given = a_pod()["spec"]["securityContext"]
+    return a_pod(securityContext={**given, **context}, **(spec or {}))
+
+
 def secured(**context: Any) -> Json:
     return {"securityContext": {**CONTEXT, **context}}
 
 
 def test_a_restricted_pod_is_taken(admin):
     status, answer = dry_run(admin, {**a_pod(), "metadata": {"name": "b", "namespace": RUN}})
+    assert status == 201, answer
+
+
+def test_a_pod_that_asks_itself_is_taken(admin):
+    """Of probes and hooks, only the host is refused."""
+    asks = {"httpGet": {"path": "/", "port": 80}}
+    knocks = {"tcpSocket": {"host": "", "port": 80}}
+    container = {
+        "livenessProbe": asks,
+        "readinessProbe": knocks,
+        "startupProbe": {"exec": {"command": ["true"]}},
+        "lifecycle": {"postStart": asks, "preStop": {"exec": {"command": ["true"]}}},
+    }
+    pod = {**a_pod(container), "metadata": {"name": "b", "namespace": RUN}}
+    status, answer = dry_run(admin, pod)
+    assert status == 201, answer
+
+
+def test_a_level_that_openshift_puts_in_is_taken(admin):
+    pod = of_pod(seLinuxOptions={"level": "s0:c26,c5"})
+    status, answer = dry_run(admin, {**pod, "metadata": {"name": "b", "namespace": RUN}})
     assert status == 201, answer
 
 
@@ -119,6 +145,37 @@ def test_a_restricted_pod_is_taken(admin):
         pytest.param(
             a_pod({"ports": [{"containerPort": 1, "hostPort": 1}]}), id="port-of-the-node"
         ),
+        pytest.param(
+            a_pod({"livenessProbe": {"httpGet": {"host": "169.254.169.254", "port": 80}}}),
+            id="probe-of-another",
+        ),
+        pytest.param(
+            a_pod({"readinessProbe": {"tcpSocket": {"host": "10.0.0.1", "port": 22}}}),
+            id="knock-at-another",
+        ),
+        pytest.param(
+            a_pod({"startupProbe": {"httpGet": {"host": "127.0.0.1", "port": 80}}}),
+            id="probe-of-the-node",
+        ),
+        pytest.param(
+            a_pod({"lifecycle": {"postStart": {"httpGet": {"host": "127.0.0.1", "port": 80}}}}),
+            id="hook-to-the-node",
+        ),
+        pytest.param(
+            a_pod({"lifecycle": {"preStop": {"tcpSocket": {"host": "10.0.0.1", "port": 22}}}}),
+            id="hook-to-another",
+        ),
+        pytest.param(
+            a_pod(secured(seLinuxOptions={"type": "spc_t"})),
+            id="label-of-the-node-for-a-container",
+        ),
+        pytest.param(
+            # The API server asks for hostNetwork where hostProcess is set.
+            of_pod({"hostNetwork": True}, windowsOptions={"hostProcess": True}),
+            id="process-of-a-windows-node",
+        ),
+        pytest.param(of_pod(seLinuxOptions={"role": "system_r"}), id="role-of-the-node"),
+        pytest.param(of_pod(seLinuxOptions={"type": "spc_t"}), id="label-of-the-node"),
         pytest.param(a_pod(hostNetwork=True), id="network-of-the-node"),
         pytest.param(a_pod(hostPID=True), id="processes-of-the-node"),
         pytest.param(a_pod(hostIPC=True), id="memory-of-the-node"),

@@ -24,10 +24,6 @@ from tests.support.virtual_time import in_virtual_time, loop
 Course = Callable[[Director, RunNamespace], Awaitable[None]]
 
 
-async def no_logs(pod: str) -> None:
-    pass
-
-
 def played(
     *faults: dict[str, Any],
     course: Course,
@@ -57,7 +53,7 @@ def played(
         namespace.deployment("web")
         namespace.service("orders")
         ports = await equip(namespace) if equip is not None else {}
-        director = Director(stage, hands_of(stage, no_logs, **ports))
+        director = Director(stage, hands_of(stage, namespace.keep_log, **ports))
         background = [
             asyncio.create_task(stage.journal.keep_written()),
             *(

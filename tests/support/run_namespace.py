@@ -30,6 +30,7 @@ class RunNamespace(Controllers):
     def __init__(self, *, start_s: float = 0.5) -> None:
         super().__init__(start_s=start_s)
         self.logs: dict[str, str] = {}
+        self.kept_logs: set[str] = set()  # of pods that nothing had begun to take away
         self.writes: list[str] = []
         self.before_write: Callable[[int, str], None] = lambda number, what: None
         self.after_write: Callable[[int, str], None] = lambda number, what: None
@@ -79,6 +80,12 @@ class RunNamespace(Controllers):
         status = {"phase": "Running", "podIP": ip}
         metadata = {"name": f"seatrial-{component}", "labels": labels}
         self.add("pods", {"metadata": metadata, "spec": {"containers": []}, "status": status})
+
+    async def keep_log(self, pod: str) -> None:
+        """Note whose log is kept, as a fault asks for it before it takes the pod away."""
+        item = self.objects.get(("pods", pod))
+        if item is not None and "deletionTimestamp" not in item["metadata"]:
+            self.kept_logs.add(pod)
 
     # What the conductor calls ---------------------------------------------------------------------
 

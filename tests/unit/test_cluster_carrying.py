@@ -32,6 +32,7 @@ def refuse(simulation, what, error, *, times=1000):
         (InvalidObjectError("spec.ports: Invalid value", status=422), "InvalidSpec"),
         (ForbiddenError("exceeded quota: seatrial", status=403), "QuotaExceeded"),
         (ForbiddenError("violates PodSecurity", status=403), "Forbidden"),
+        (ForbiddenError("denied the request: images cannot come from x", status=403), "Forbidden"),
     ],
 )
 def test_an_object_that_is_refused_ends_the_run_with_its_reason(error, reason):
@@ -49,6 +50,7 @@ def test_an_object_that_is_refused_ends_the_run_with_its_reason(error, reason):
     [
         ForbiddenError('User "x" cannot create resource "deployments"', status=403),
         ForbiddenError("namespace is being terminated", status=403),
+        ForbiddenError("Unauthorized", status=401),
         ClusterError("etcdserver: request timed out", status=500),
     ],
 )

@@ -128,6 +128,13 @@ async def test_a_refusal_has_its_class_and_the_servers_words(
     assert len(server.requests) == 1
 
 
+async def test_an_admission_rule_stays_whatever_it_says(server: Server, api: ApiServer) -> None:
+    server.answers = [answer(403, {"message": "denied the request: pods cannot be deleted by us"})]
+    with pytest.raises(ForbiddenError):
+        await api.get("/x")
+    assert len(server.requests) == 1
+
+
 async def test_a_right_that_comes_late_is_waited_for(server: Server, api: ApiServer) -> None:
     refused = {"message": 'pods "x" is forbidden: User "u" cannot delete resource "pods"'}
     server.answers = [answer(403, refused), answer(403, refused), answer(200, {"kind": "Pod"})]

@@ -189,6 +189,29 @@ CERTAIN = [
         id="limit-range",
     ),
     pytest.param(
+        refused(
+            'admission webhook "validation.gatekeeper.sh" denied the request: [repos] container'
+            " <main> has an invalid image repo <docker.io/x>"
+        ),
+        "Forbidden",
+        ["validation.gatekeeper.sh", "invalid image repo", "policy of the cluster"],
+        id="an-admission-webhook",
+    ),
+    pytest.param(
+        subject(
+            events=[
+                an_event(
+                    "FailedCreate",
+                    'Error creating: pods "orders-x" is forbidden: ValidatingAdmissionPolicy'
+                    " 'registries' with binding 'all' denied request: only from our registry",
+                )
+            ]
+        ),
+        "Forbidden",
+        ["'registries'", "only from our registry"],
+        id="an-admission-policy",
+    ),
+    pytest.param(
         failed_job(),
         "JobFailed",
         ["Job migrate of service orders", "backoff limit", "exit status 7"],
@@ -255,6 +278,13 @@ PASSING = [
     pytest.param(
         subject(events=[an_event("FailedCreate", "forbidden: status unknown for quota: seatrial")]),
         id="a-quota-that-is-not-counted-yet",
+    ),
+    pytest.param(
+        refused(
+            'Internal error occurred: failed calling webhook "validation.gatekeeper.sh": failed to'
+            ' call webhook: Post "https://gatekeeper.svc:443/v1/admit": connection refused'
+        ),
+        id="a-webhook-that-does-not-answer",
     ),
     pytest.param(
         subject(

@@ -14,7 +14,7 @@ from seatrial_runner.conductor.seen import DEPLOYMENTS, EVENTS, PODS, keep_seen
 from seatrial_runner.conductor.stage import Stage
 
 from tests.support.conducted import a_run_doc, a_scenario, a_service_doc, a_stage
-from tests.support.pods import a_pod, an_end, running, waiting
+from tests.support.pods import a_pod, an_end, an_event, running, waiting
 from tests.support.run_namespace import NAMESPACE, RunNamespace
 from tests.support.virtual_time import in_virtual_time, loop
 
@@ -156,6 +156,18 @@ def test_a_test_pod_that_can_never_start_ends_it_too() -> None:
     assert failure is not None
     assert failure["reason"] == "ImagePullFailed"
     assert "of test suite" in failure["message"]
+
+
+@pytest.mark.parametrize("about", ["test-load-2", "test-load-2-0-x"])
+def test_a_test_is_not_blamed_for_one_whose_name_begins_the_same(about: str) -> None:
+    def prepare(namespace: RunNamespace) -> None:
+        namespace.add("pods", a_pod("test-load-2-0-x", test="load-2"))
+        namespace.add("events", an_event("FailedCreate", "exceeded quota: seatrial", about=about))
+
+    tests = [{"name": name, "pytest": {"parallelism": 1}} for name in ("load", "load-2")]
+    failure, _, _ = passed(prepare, tests=tests, access=True)
+    assert failure is not None
+    assert "the pods of test load-2:" in failure["message"]
 
 
 def test_a_plain_run_watches_nothing() -> None:

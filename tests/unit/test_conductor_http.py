@@ -280,13 +280,14 @@ async def test_a_junit_file_is_kept_by_name(conductor: Conductor) -> None:
 async def test_one_test_cannot_use_up_what_the_run_may_leave(
     conductor: Conductor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(desk, "MAX_TEST_JUNIT_BYTES", 10)
+    monkeypatch.setattr(desk, "MAX_TEST_JUNIT_BYTES", 2**20)
+    content = b"<x>" + b" " * 600_000 + b"</x>"
     url = "/v1/tests/suite/junit?file="
     for name in ("a.xml", "a.xml"):  # the second takes the place of the first
-        assert (await conductor.client.post(url + name, content=b"<x></x>")).status_code == 200
-    answer = await conductor.client.post(url + "b.xml", content=b"<x></x>")
+        assert (await conductor.client.post(url + name, content=content)).status_code == 200
+    answer = await conductor.client.post(url + "b.xml", content=content)
     assert answer.status_code == 400
-    assert "the JUnit files of a test may have 10 bytes in all" in answer.text
+    assert "the JUnit files of a test may have 1 MiB in all" in answer.text
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,50 @@ def test_every_kind_of_the_schema_has_a_module() -> None:
     assert set(TABLE) == set(families.KINDS)
 
 
+def names_of_pods(namespace: RunNamespace) -> set[str]:
+    return {
+        pod["metadata"]["name"]
+        for pod in namespace.all("pods")
+        if "deletionTimestamp" not in pod["metadata"]
+    }
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param({"kill": {}}, id="kill"),
+        pytest.param({"evict": {}}, id="evict"),
+        pytest.param({"restart": {}}, id="restart"),
+        pytest.param({"scale": {"replicas": 1}, "for": "1s"}, id="scale"),
+        pytest.param({"outage": {}, "for": "1s"}, id="outage"),
+    ],
+)
+def test_the_logs_of_pods_that_a_fault_takes_away_are_kept(kind: Any) -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        before = names_of_pods(namespace)
+        await one_test(director, namespace)
+        gone = before - names_of_pods(namespace)
+        assert gone
+        assert gone <= namespace.kept_logs
+
+    states, _ = played(a_fault_doc("f", **kind, when={"test": "paid"}), course=course)
+    assert states["f"]["state"] == "Recovered"
+
+
+def test_the_logs_of_pods_that_were_there_for_a_fault_alone_are_kept() -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        await director.begin_with("paid")
+        during = names_of_pods(namespace)
+        assert not namespace.kept_logs  # nothing was taken away
+        await director.end_with("paid")
+        gone = during - names_of_pods(namespace)
+        assert gone
+        assert gone <= namespace.kept_logs
+
+    states, _ = played(a_lasting(scale={"replicas": 4}), course=course)
+    assert states["f"]["state"] == "Recovered"
+
+
 # Eviction ----------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ from seatrial.plan.objects.containers import Files
 from seatrial.plan.objects.containers import environment as variables
 from seatrial.plan.objects.jobs import junit_directory
 from seatrial.plan.settings import PlanSettings
+from seatrial_runner.runner import collect_command
 
 from tests.support.builders import a_run, a_service, a_test
 
@@ -231,6 +232,8 @@ def test_a_container_test_waits_at_the_gate_and_is_collected_from():
     assert collect["args"] == ["collect", "--junit", "/out/r/*.xml"]
     assert collect["restartPolicy"] == "Always"
     assert collect["volumeMounts"] == [{"name": "results", "mountPath": "/out/r"}]
+    tries_s = collect_command.PATIENCE_S + collect_command.ANSWER_S
+    assert pod["terminationGracePeriodSeconds"] > tries_s
 
 
 @pytest.mark.parametrize(

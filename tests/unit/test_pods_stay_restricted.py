@@ -22,7 +22,8 @@ def a_pod(own=None, pod=None, kind="Pod"):
 
 @pytest.mark.parametrize("kind", ["Pod", "Deployment", "StatefulSet", "Job"])
 def test_a_restricted_pod_has_no_problem(kind):
-    assert list(restricted_problems([a_pod(kind=kind)], "f")) == []
+    for own in ({}, {"seLinuxOptions": {"level": "s0:c26,c5", "type": "container_t"}}):
+        assert list(restricted_problems([a_pod(own, kind=kind)], "f")) == []
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,9 @@ def test_a_restricted_pod_has_no_problem(kind):
         (a_pod({"seccompProfile": {"type": "Unconfined"}}), "has no seccompProfile"),
         (a_pod(pod={"seccompProfile": POD["seccompProfile"]}), "does not set runAsNonRoot"),
         (a_pod(pod={"runAsNonRoot": True}), "has no seccompProfile"),
+        (a_pod({"seLinuxOptions": {"type": "spc_t"}}), "a type of its own in seLinuxOptions"),
+        (a_pod({"seLinuxOptions": {"user": "u"}}), "a type of its own in seLinuxOptions"),
+        (a_pod(pod={**POD, "seLinuxOptions": {"type": "spc_t"}}), "in seLinuxOptions"),
     ],
 )
 def test_what_restricted_refuses_is_found(document, problem):

@@ -121,6 +121,41 @@ def test_a_conductor_that_came_in_between_gets_the_files_again(conductor, tmp_pa
     assert conductor.collected == [1, 1]
 
 
+def test_a_conductor_that_is_away_for_half_a_minute_gets_the_files(conductor, tmp_path):
+    write(tmp_path, {f"{name}.xml": "<a/>" for name in "abc"})
+    time = FakeTime()
+    away_s = 30.0
+
+    def respond(asked):
+        return Answer(broken=True) if time.seconds < away_s else conductor._respond(asked)
+
+    conductor.respond = respond
+    assert collect_command.hand_in(an_api(conductor, time), "suite", f"{tmp_path}/*.xml") == 0
+    assert sorted(conductor.junit) == ["a.xml", "b.xml", "c.xml"]
+
+
+def test_a_conductor_that_never_comes_is_waited_for_once(conductor, tmp_path, capsys):
+    write(tmp_path, {f"{name}.xml": "<a/>" for name in "abc"})
+    conductor.outages = 1000
+    time = FakeTime()
+    assert collect_command.hand_in(an_api(conductor, time), "suite", f"{tmp_path}/*.xml") == 76
+    assert time.seconds <= collect_command.PATIENCE_S
+    assert "does not answer" in capsys.readouterr().err
+
+
+def test_a_test_that_never_began_has_nothing_to_hand_in(conductor, tmp_path):
+    command = [sys.executable, "-m", "seatrial_runner", "collect", "--junit", f"{tmp_path}/*.xml"]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=conductor.environment()
+    )
+    with process:
+        assert "waits for the test's end" in process.stderr.readline()
+        assert os.listdir(tmp_path) == [gate_command.READY_MARK]  # the gate has not taken it away
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+    assert conductor.asked == []
+
+
 def test_a_file_that_cannot_be_handed_in_keeps_no_other_back(
     conductor, tmp_path, monkeypatch, capsys
 ):
@@ -166,6 +201,7 @@ def test_the_collector_waits_for_the_kubelet(conductor, tmp_path):
     )
     with process:
         assert "waits for the test's end" in process.stderr.readline()
+        gate_command.wait_for_collector(str(tmp_path))
         assert conductor.junit == {}
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 0

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 from seatrial.api import names
@@ -35,6 +36,12 @@ _PROJECTIONS = ("configMap", "secret", "downwardAPI")
 _SECRET_TYPES = (
     *("Opaque", "kubernetes.io/basic-auth", "kubernetes.io/ssh-auth", "kubernetes.io/tls"),
     *("kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg"),
+)
+# What the node asks or does for a container: httpGet and tcpSocket go out from its network, where
+# no policy of the run's namespace holds.
+_ASKED_BY_THE_NODE = (
+    *(("livenessProbe",), ("readinessProbe",), ("startupProbe",)),
+    *(("lifecycle", "postStart"), ("lifecycle", "preStop")),
 )
 _OWN_LABELS = f"{names.GROUP}/"
 # Keeps every selector to the system under test. All pods of a run share some labels, and an
@@ -224,6 +231,12 @@ def _container(container: Object, path: str) -> Iterator[_Problem]:
     for index, port in enumerate(_maps(container.get("ports"))):
         if port.get("hostPort"):
             yield f"{path}.ports[{index}].hostPort", "is set.", "Use a Service."
+    for keys in _ASKED_BY_THE_NODE:
+        asked = reduce(lambda value, key: _map(value.get(key)), keys, container)
+        for action in ("httpGet", "tcpSocket"):
+            if _map(asked.get(action)).get("host"):
+                remedy = "Leave it out: the node asks the pod itself."
+                yield ".".join((path, *keys, action, "host")), "is set.", remedy
     for index, variable in enumerate(_maps(container.get("env"))):
         source = _map(variable.get("valueFrom"))
         for key in ("secretKeyRef", "configMapKeyRef"):

@@ -18,6 +18,7 @@ Everything Seatrial raises on purpose.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -81,6 +82,15 @@ class ForbiddenError(ClusterError):
 
     reason = "Forbidden"
     retry_after = timedelta(seconds=15)
+
+
+def lacks_a_right(refusal: str) -> bool:
+    """
+    Tell a 403 of a right that someone may still grant from one of an admission rule or a quota.
+
+    Source: Kubernetes, staging/src/k8s.io/apiserver/pkg/endpoints/handlers/responsewriters.
+    """
+    return re.search(r'User ".*?" cannot ', refusal) is not None
 
 
 class NotFoundError(ClusterError):

@@ -13,7 +13,7 @@ from typing import Any
 
 from seatrial.api import names
 from seatrial.api.duration import format_duration
-from seatrial.api.errors import ClusterError, ForbiddenError, NotFoundError
+from seatrial.api.errors import ClusterError, ForbiddenError, NotFoundError, lacks_a_right
 from seatrial.api.reasons import Reason
 from seatrial.api.run import Metadata
 from seatrial.api.status import RunStatus
@@ -248,8 +248,10 @@ def _short_token(seconds: int, needed: int) -> str:
 
 def _may_pass(error: ForbiddenError) -> bool:
     """Tell a missing right, which someone may grant, and a namespace that goes from a refusal."""
+    if error.status == 401:  # who we are is not known, or not yet: nobody has judged the object
+        return True
     text = str(error)
-    return " cannot " in text or "attempting to grant" in text or _is_going(error)
+    return lacks_a_right(text) or "attempting to grant" in text or _is_going(error)
 
 
 def _is_going(error: ForbiddenError) -> bool:

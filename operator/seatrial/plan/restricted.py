@@ -18,6 +18,7 @@ from seatrial.plan.parts import pod_of
 _Look = Callable[[Mapping[str, Any], Mapping[str, Any]], Iterator[str]]
 _WITH_PODS = ("Deployment", "StatefulSet", "Job", "Pod")
 _CONFINED = ("RuntimeDefault", "Localhost")
+_SELINUX_TYPES = ("", "container_t", "container_init_t", "container_kvm_t", "container_engine_t")
 _WITHOUT_IT = "Faults inside pods need nothing of it: write it as for the level restricted."
 _BASELINE = "Take it out, or set spec.podSecurity: baseline where the cluster's operator allows it."
 
@@ -87,6 +88,14 @@ def _missing(pod: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[str]:
     profile = _map(own.get("seccompProfile", pod.get("seccompProfile")))
     if profile.get("type") not in _CONFINED:
         yield "has no seccompProfile of type RuntimeDefault"
+    if any(_has_own_label(_map(context.get("seLinuxOptions"))) for context in (pod, own)):
+        yield "sets a user, a role or a type of its own in seLinuxOptions"
+
+
+def _has_own_label(given: Mapping[str, Any]) -> bool:
+    # A level alone is what OpenShift puts into every pod.
+    own_type = (given.get("type") or "") not in _SELINUX_TYPES
+    return own_type or bool(given.get("user") or given.get("role"))
 
 
 def _map(value: Any) -> Mapping[str, Any]:

@@ -14,7 +14,13 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from seatrial.api.errors import ClusterError, ConflictError, ForbiddenError, NotFoundError
+from seatrial.api.errors import (
+    ClusterError,
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    lacks_a_right,
+)
 
 from seatrial_runner.conductor.answers import mapping, read_object
 from seatrial_runner.conductor.clocks import http_date
@@ -164,7 +170,7 @@ class ApiServer:
                 return await self._once(method, _target(path, query or {}), content, content_type)
             except ClusterError as error:
                 give_up = began + patience_s
-                if _lacks_a_right(error):
+                if isinstance(error, ForbiddenError) and lacks_a_right(str(error)):
                     refused_at = loop.time() if refused_at is None else refused_at
                     give_up = min(give_up, refused_at + RIGHTS_PATIENCE_S)
                 elif not _may_pass(error):
@@ -237,11 +243,6 @@ def _target(path: str, query: Mapping[str, str]) -> str:
 
 def _may_pass(error: ClusterError) -> bool:
     return error.status is None or error.status in _PASSING
-
-
-def _lacks_a_right(error: ClusterError) -> bool:
-    """Tell RBAC's refusal from that of an admission rule or a quota, which stays."""
-    return isinstance(error, ForbiddenError) and " cannot " in str(error)
 
 
 def _error(method: str, target: str, response: Response, body: bytes) -> ClusterError:

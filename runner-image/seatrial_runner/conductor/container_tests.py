@@ -27,7 +27,8 @@ Object = dict[str, Any]
 
 TEST_CONTAINER = "test"
 COLLECT_CONTAINER = "collect"
-# The sidecar that hands in JUnit files is stopped once the test's container has ended.
+# The sidecar that hands in JUnit files is stopped once the test's container has ended: with us
+# there it needs no longer, and with us away it goes on for its pod's grace period.
 _COLLECT_S = 30.0
 
 

@@ -187,7 +187,7 @@ class Desk:
         """Keep a JUnit XML file; one that is sent again replaces the first."""
         turn = self.turn(test)
         if len(body) > MAX_JUNIT_BYTES:
-            raise ProblemError(400, f"a JUnit file may have {MAX_JUNIT_BYTES} bytes")
+            raise ProblemError(400, f"a JUnit file may have {_mib(MAX_JUNIT_BYTES)}")
         if not file:
             raise ProblemError(400, "give the file's name: ?file=NAME")
         if file not in turn.files and len(turn.files) >= MAX_JUNIT_FILES:
@@ -195,12 +195,12 @@ class Desk:
         replaced = len(turn.files.get(file[:256], ""))
         mine = sum(map(len, turn.files.values())) - replaced + len(body)
         if mine > MAX_TEST_JUNIT_BYTES:
-            limit = MAX_TEST_JUNIT_BYTES
-            raise ProblemError(400, f"the JUnit files of a test may have {limit} bytes in all")
+            limit = _mib(MAX_TEST_JUNIT_BYTES)
+            raise ProblemError(400, f"the JUnit files of a test may have {limit} in all")
         held = sum(len(text) for each in self._turns.values() for text in each.files.values())
         if held - replaced + len(body) > MAX_ALL_JUNIT_BYTES:
-            limit = MAX_ALL_JUNIT_BYTES
-            raise ProblemError(400, f"the JUnit files of a run may have {limit} bytes in all")
+            limit = _mib(MAX_ALL_JUNIT_BYTES)
+            raise ProblemError(400, f"the JUnit files of a run may have {limit} in all")
         turn.files[file[:256]] = body.decode("utf-8", "replace")
         turn.notify()
         return {"bytes": len(body)}
@@ -239,6 +239,10 @@ class Desk:
         if not 0 <= shard < turn.shards:
             raise ProblemError(400, f"test {test} has the shards 0 to {turn.shards - 1}")
         return turn
+
+
+def _mib(size: int) -> str:
+    return f"{size // 2**20} MiB"
 
 
 def _number(body: Json, name: str, default: int) -> int:

@@ -73,7 +73,11 @@ def _findings(subject: Subject, now: datetime) -> Iterator[Finding]:
 
 # Refusals when a controller wants to make a pod -----------------------------------------------
 
-# NB: "status unknown for quota" passes: the quota controller has not counted the namespace yet.
+_RULED_OUT = (
+    "Change what that policy of the cluster names, or have it except the namespaces of runs."
+)
+# NB: "status unknown for quota" passes: the quota controller has not counted the namespace yet. So
+# does "failed calling webhook": nobody has judged the pod.
 _REFUSALS: tuple[tuple[str, str, str], ...] = (
     (
         "exceeded quota",
@@ -102,6 +106,8 @@ _REFUSALS: tuple[tuple[str, str, str], ...] = (
         Reason.FORBIDDEN,
         "Keep resources within the LimitRange of the run's namespace.",
     ),
+    ("denied the request", Reason.FORBIDDEN, _RULED_OUT),  # an admission webhook
+    ("denied request: ", Reason.FORBIDDEN, _RULED_OUT),  # a ValidatingAdmissionPolicy
 )
 
 

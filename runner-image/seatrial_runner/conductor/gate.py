@@ -143,7 +143,7 @@ def test_subjects(seen: Seen, tests: Iterable[str]) -> list[Subject]:
 def test_subject(seen: Seen, test: str) -> Subject:
     """Collect what belongs to a test: its pods that have not run yet, and what refused them."""
     own = [pod for pod in seen.all(PODS) if pods.test(pod) == test]
-    prefix = f"test-{test}"
+    names = {f"test-{test}", *map(pods.name, own)}  # its Job and its pods
     return Subject(
         name=test,
         pods=own,
@@ -151,7 +151,7 @@ def test_subject(seen: Seen, test: str) -> Subject:
         events=[
             each
             for each in seen.all(EVENTS)
-            if str((each.get("involvedObject") or {}).get("name") or "").startswith(prefix)
+            if (each.get("involvedObject") or {}).get("name") in names
         ],
         what="test",
     )

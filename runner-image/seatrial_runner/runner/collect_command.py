@@ -14,6 +14,7 @@ import signal
 import stat
 import sys
 from contextlib import suppress
+from typing import Any
 from urllib.parse import quote
 
 from seatrial_runner.runner import exit_status
@@ -28,8 +29,9 @@ from seatrial_runner.runner.settings import MissingSettingError, Settings
 
 MAX_FILE_BYTES = 5 * 1024 * 1024
 MAX_FILES = 100
-# The pod's grace period is 30 s by default; what is not handed in by then is lost.
-PATIENCE_S = 25.0
+# Together less than the 60 s of grace that the pod has: what is not handed in by then is lost.
+PATIENCE_S = 40.0
+ANSWER_S = 15.0
 _MOST_TIMES = 5
 
 
@@ -50,6 +52,8 @@ def main(argv: list[str]) -> int:
     sys.stderr.write("seatrial collect: waits for the test's end\n")
     sys.stderr.flush()
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
+    if os.path.exists(_ready_mark(argv[1])) and not _found(argv[1]):
+        return 0  # the gate has not opened: nothing to hand in, and perhaps nobody to hand it to
     return hand_in(api, settings.test, argv[1])
 
 
@@ -60,7 +64,11 @@ def _be_ready(pattern: str) -> None:
     Before this process had blocked it, the kernel would have dropped it: it is PID 1.
     """
     with suppress(OSError):  # then the gate goes on without
-        open(os.path.join(_root(pattern), READY_MARK), "x").close()
+        open(_ready_mark(pattern), "x").close()
+
+
+def _ready_mark(pattern: str) -> str:
+    return os.path.join(_root(pattern), READY_MARK)
 
 
 def _root(pattern: str) -> str:
@@ -75,17 +83,15 @@ def hand_in(api: ConductorApi, test: str, pattern: str) -> int:
 
     A conductor that came while they were posted, and has not all of them, asks for them again.
     """
-    for _ in range(_MOST_TIMES):
-        sent, problems = _post_all(api, test, pattern)
-        told = {"files": sent, "missing": _in_short(problems)}
-        try:
-            path = test_path(test, "collected")
-            answer = api.insist("POST", path, told, patience_s=PATIENCE_S)
-        except (ConductorError, ConductorUnavailableError) as error:
-            sys.stderr.write(f"seatrial collect: {error}\n")
-            return exit_status.NOT_REPORTED
-        if not answer.get("resend"):
-            break
+    try:
+        for _ in range(_MOST_TIMES):
+            sent, problems = _post_all(api, test, pattern)
+            told = {"files": sent, "missing": _in_short(problems)}
+            if not _insist(api, test_path(test, "collected"), told).get("resend"):
+                break
+    except (ConductorError, ConductorUnavailableError) as error:
+        sys.stderr.write(f"seatrial collect: {error}\n")
+        return exit_status.NOT_REPORTED
     return exit_status.NOT_REPORTED if problems else 0
 
 
@@ -94,10 +100,14 @@ def _in_short(problems: list[str]) -> str:
     return f"{problems[0]}{more}" if problems else ""
 
 
+def _found(pattern: str) -> list[str]:
+    return sorted(glob.glob(pattern, recursive=True))
+
+
 def _post_all(api: ConductorApi, test: str, pattern: str) -> tuple[int, list[str]]:
     sent, problems = 0, []
     root = _root(pattern)
-    found = sorted(glob.glob(pattern, recursive=True))
+    found = _found(pattern)
     if len(found) > MAX_FILES:
         problems.append(f"{len(found)} files match, and {MAX_FILES} are read at most")
     for path in found[:MAX_FILES]:
@@ -105,7 +115,7 @@ def _post_all(api: ConductorApi, test: str, pattern: str) -> tuple[int, list[str
         try:
             _post(api, test, path, name)
             sent += 1
-        except (OSError, ValueError, ConductorError, ConductorUnavailableError) as error:
+        except (OSError, ValueError, ConductorError) as error:
             sys.stderr.write(f"seatrial collect: {path}: {error}\n")
             problems.append(f"{name}: {error}")
     return sent, problems
@@ -121,4 +131,8 @@ def _post(api: ConductorApi, test: str, path: str, name: str) -> None:
     if len(content) > MAX_FILE_BYTES:
         raise ValueError(f"{size} bytes are more than the {MAX_FILE_BYTES // 2**20} MiB allowed")
     target = test_path(test, f"junit?file={quote(name, safe='')}")
-    api.insist("POST", target, content, patience_s=PATIENCE_S)
+    _insist(api, target, content)
+
+
+def _insist(api: ConductorApi, path: str, body: bytes | Any) -> dict[str, Any]:
+    return api.insist("POST", path, body, timeout_s=ANSWER_S, patience_s=PATIENCE_S)

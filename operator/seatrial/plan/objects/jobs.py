@@ -28,6 +28,8 @@ from seatrial.plan.settings import PlanSettings
 
 _SHARD = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
 _SUITE = "/suite"
+# The conductor may be away when a test ends; its sidecar has the files for that long.
+_COLLECT_S = 60
 _GATE_RESOURCES = {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}}
 _PYTEST_RESOURCES = {"requests": {"cpu": "50m", "memory": "96Mi"}, "limits": {"memory": "1Gi"}}
 
@@ -152,8 +154,10 @@ def _container_pod(
         container["command"] = given.command
     if given.args is not None:
         container["args"] = given.args
+    grace = {"terminationGracePeriodSeconds": _COLLECT_S} if given.junit else {}
     return {
         **_pod(run),
+        **grace,
         "initContainers": initial,
         "containers": [container],
         "volumes": volumes,

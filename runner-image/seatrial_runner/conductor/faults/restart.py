@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from seatrial.api.errors import NotInjectedError
@@ -44,7 +45,8 @@ class Restart(ThroughApi):
         )
 
     async def apply(self, hands: Hands, intent: Intent) -> None:
-        """Write the annotation."""
+        """Write the annotation, after what the pods of before have told was kept."""
+        await asyncio.gather(*(hands.save_logs(each["name"]) for each in intent.targets))
         annotations = {ANNOTATION: intent.undo["stamp"]}
         for kind, name in intent.undo["workloads"]:
             body = {"spec": {"template": {"metadata": {"annotations": annotations}}}}

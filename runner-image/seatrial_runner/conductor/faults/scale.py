@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seatrial.api.errors import ConflictError, NotFoundError, NotInjectedError
@@ -87,6 +87,7 @@ class Scale(ThroughApi):
     async def apply(self, hands: Hands, intent: Intent) -> None:
         """Write the number, and wait until the pods are made, or have ended and are gone."""
         undo = intent.undo
+        await _save_logs(hands, dict.fromkeys(undo["originals"], int(undo["replicas"])))
         uids = {f"{each['kind']}/{each['name']}": each["uid"] for each in intent.targets}
         for workload in undo["originals"]:
             notes = {mark_key(undo["fault"]): undo["mark"], note_key(undo["fault"]): None}
@@ -126,6 +127,7 @@ class Scale(ThroughApi):
     async def undo(self, hands: Hands, intent: Intent) -> Evidence | None:
         """Write the old numbers back; a workload that is gone needs none."""
         undo, before = intent.undo, []
+        await _save_logs(hands, undo["originals"])
         for workload, original in undo["originals"].items():
             try:
                 item = await _write(hands, workload, original, {mark_key(undo["fault"]): None})
@@ -172,6 +174,14 @@ class Outage(Scale):
                 f"an outage keeps what is on volumes, but {name} would delete its claims: set"
                 " persistentVolumeClaimRetentionPolicy.whenScaled to Retain, or use scale"
             )
+
+
+async def _save_logs(hands: Hands, numbers: Mapping[str, int]) -> None:
+    """Keep the logs of pods before there are fewer of them; which ones go, nobody knows yet."""
+    there = [pod for pod in hands.seen.all(PODS) if not pods.is_going(pod)]
+    for_each = {name: [pod for pod in there if _belongs(pod, name)] for name in numbers}
+    going = [pod for name, own in for_each.items() if len(own) > numbers[name] for pod in own]
+    await asyncio.gather(*(hands.save_logs(pods.name(pod)) for pod in going))
 
 
 async def _write(

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from seatrial.api.errors import lacks_a_right
+
 from seatrial_runner.scenario.redaction import cut
 from seatrial_runner.scenario.world import ClusterStepError
 
@@ -235,8 +237,7 @@ def message_of(body: bytes) -> str:
 def _patience(error: ApiError, seconds: float) -> float:
     if error.status == 0 or error.status in _PASSING:
         return seconds
-    # RBAC's refusal; that of an admission rule or a quota stays.
-    late_right = error.status == 403 and " cannot " in str(error)
+    late_right = error.status == 403 and lacks_a_right(str(error))
     return min(seconds, _RIGHTS_PATIENCE_S) if late_right else 0.0
 
 
