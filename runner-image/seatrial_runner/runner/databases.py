@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from seatrial.api.data_specification import DataError, read_specification
+from seatrial.api.data_specification import DataError, read_specification, require_tags
 from seatrial.api.lanes import Lane
 
 from seatrial_runner.data import Generator
@@ -155,16 +155,19 @@ class Data:
         where: Mapping[str, Any] | None = None,
     ) -> None:
         """
-        Remove rows now, and see that none is left.
+        Remove rows now, and see that none is left: all, or those with these values by column.
 
         Raises:
+            DataError: ``where`` names no column, or one with null.
             LeftoverError: It says how many are left where.
         """
+        if where is not None:
+            require_tags(where, "where")
         with self._begun(service) as (raw, dialect):
-            if where:
-                cleaning.delete(raw, dialect, tables, where)
-            else:
+            if where is None:
                 cleaning.empty(raw, dialect, tables)
+            else:
+                cleaning.delete(raw, dialect, tables, where)
         self.assert_none_left(service, *tables, where=where)
 
     def assert_none_left(
@@ -172,6 +175,8 @@ class Data:
     ) -> None:
         """See that tables have no rows, or none with these values; raises LeftoverError."""
         __tracebackhide__ = True
+        if where is not None:
+            require_tags(where, "where")
         with self._begun(service) as (raw, dialect):
             counts = cleaning.left(raw, dialect, tables, where or {})
         if found := {table: count for table, count in counts.items() if count}:
@@ -195,6 +200,8 @@ class Data:
     def _load(
         self, service: str, contents: Contents, clean: Clean
     ) -> dict[str, list[dict[str, Any]]]:
+        if isinstance(clean, Mapping):
+            require_tags(clean, "clean")
         kept: dict[str, list[dict[str, Any]]] = {}
         loaded = _Loaded(service, [], clean)
         with self._begun(service) as (raw, dialect):
