@@ -73,3 +73,17 @@ def test_a_step_by_a_tag_that_is_null_is_refused(
     failed = run_steps(steps, a_world(connections={"db": f"sqlite:///{database}"}))
     assert "db: clean.where.tag: is null, which is no tag: give the value" in failed.message
     assert ids() == [1, 2]
+
+
+@pytest.mark.parametrize("clean", [{}, {"clean": "empty"}, {"clean": {"tag": "mine"}}])
+def test_a_script_which_nobody_can_remove_by_its_tables_has_to_be_kept(
+    data: Data, database: Path, ids: Callable[[], list[int]], clean: dict[str, Any]
+) -> None:
+    script = database.with_name("more.sql")
+    script.write_text("insert into customers values (3, 'mine')")
+    with pytest.raises(DataError, match=r"^more\.sql: names no tables .*: give clean=None, and"):
+        data.file("db", script.name, **clean)
+    assert ids() == [1, 2]
+    data.file("db", script.name, clean=None)
+    data.close()
+    assert ids() == [1, 2, 3]

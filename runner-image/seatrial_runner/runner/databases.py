@@ -144,9 +144,21 @@ class Data:
     def file(
         self, service: str, path: str | Path, *, clean: Clean = "empty"
     ) -> dict[str, list[dict[str, Any]]]:
-        """Load a file of the suite: YAML, JSON, CSV (named after its table) or SQL."""
+        """
+        Load a file of the suite: YAML, JSON, CSV (named after its table) or SQL.
+
+        Raises:
+            DataError: It cannot be read; or it is SQL, and ``clean`` is not None.
+        """
         found, text = self._read(Path(path))
-        return self._load(service, read_text(str(found), text, self.seed, self.lane), clean)
+        contents = read_text(str(found), text, self.seed, self.lane)
+        if contents.script and clean is not None:
+            raise DataError(
+                str(path),
+                "names no tables that its rows could be removed from: give clean=None, and remove"
+                " them with data.clean(SERVICE, TABLE)",
+            )
+        return self._load(service, contents, clean)
 
     def clean(
         self,
