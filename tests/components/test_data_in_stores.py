@@ -181,6 +181,15 @@ def test_only_what_has_the_tag_is_removed(run: Run) -> None:
     assert left.message.endswith("store: something is left: customers has 1 rows")
 
 
+def test_a_tag_that_is_null_removes_nothing(run: Run) -> None:
+    others = {"customers": [{"id": 9001, "name": "Eve"}]}
+    by_null = {"tables": ["customers"], "where": {"tag": "{{ tag }}"}}
+    failed = run({"set": {"tag": "null"}}, data(rows=others), data(clean=by_null))
+    assert "store: clean.where.tag: is null, which is no tag: give the value" in failed.message
+    left = run(data(clean={"tables": ["customers"], "by": "nothing"}))
+    assert left.message.endswith("store: something is left: customers has 1 rows")
+
+
 def test_what_is_left_fails_with_its_count(run: Run) -> None:
     failed = run(data(generate=FEW), data(clean={**BOTH, "by": "nothing"}))
     assert "something is left: customers has 20 rows, orders has 20 rows" in failed.message

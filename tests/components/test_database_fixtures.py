@@ -115,7 +115,7 @@ def test_files_are_loaded(run) -> None:  # type: ignore[no-untyped-def]
             data.file("db", "fixtures/customers.csv", clean=None)
             data.file("db", "fixtures/more.yaml", clean=None)
             data.file("db", "fixtures/some.json", clean=None)
-            data.file("db", "fixtures/last.sql")
+            data.file("db", "fixtures/last.sql", clean=None)
             with sql("db").begin() as connection:
                 rows = connection.execute(text("select id, name from customers order by id"))
                 assert [tuple(row) for row in rows] == [

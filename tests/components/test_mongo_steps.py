@@ -201,8 +201,17 @@ def test_too_many_documents_are_refused(run: Run) -> None:
     for first in (0, 600):
         many = [{"_id": first + n} for n in range(600)]
         passed(run({"mongo": mongo(insertMany=many)}))
-    assert "more than 1000 documents" in run({"mongo": mongo(find={})}).message
+    # A word in the operation is no limit.
+    for find in ({}, {"limit_reached": {"$exists": False}}):
+        failed = run({"mongo": mongo(find=find)})
+        assert "more than 1000 documents: narrow the filter, or give limit" in failed.message
     passed(run({"mongo": mongo(find={}, limit=1200), "expect": ["size(documents) == 1200"]}))
+    for stages in ([{"$match": {}}], [{"$limit": 1100}]):
+        failed = run({"mongo": mongo(aggregate=stages)})
+        assert "more than 1000 documents: let the pipeline give fewer" in failed.message
+    passed(
+        run({"mongo": mongo(aggregate=[{"$limit": 1000}]), "expect": ["size(documents) == 1000"]})
+    )
 
 
 def test_a_database_that_is_away_is_said_in_time() -> None:

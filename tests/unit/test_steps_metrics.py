@@ -87,6 +87,34 @@ def test_a_counter_that_begins_anew_has_grown_from_nothing(service: Loopback) ->
     assert run(service, step).outcome == "passed"
 
 
+@pytest.mark.parametrize(
+    ("kind", "sample", "change"),
+    [
+        ("counter", "jobs_total", 3.0),
+        ("untyped", "jobs_total", 3.0),
+        ("gauge", "queue_depth", -2.0),
+        ("summary", 'seconds{quantile="0.5"}', -2.0),
+        ("summary", "seconds_count", 3.0),
+    ],
+)
+def test_only_what_counts_begins_anew_when_it_is_less(
+    service: Loopback, kind: str, sample: str, change: float
+) -> None:
+    time = FakeTime()
+    name = sample.partition("{")[0]
+    family = name.removesuffix("_count")
+    for value in (5, 3):
+        service.answer("GET /metrics", text=f"# TYPE {family} {kind}\n{sample} {value}\n")
+    service.answer("GET /pay", json={}, before=lambda: time.sleep(10))
+    steps = [
+        {"http": {"get": "http://orders:8080/pay"}},
+        metrics(name=name, of="change", expect=(f"value == {change}",)),
+        metrics(name=name, of="rate", expect=(f"value == {change / 10}",)),
+    ]
+    result = run(service, *steps, time=time)
+    assert (result.outcome, result.message) == ("passed", "")
+
+
 def test_a_rate_is_a_change_by_second(service: Loopback) -> None:
     time = FakeTime()
     exposes(service, 5, 1005)

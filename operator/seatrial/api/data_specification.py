@@ -203,6 +203,28 @@ def read_rows(document: Any, where: str = "") -> dict[str, tuple[list[str], list
     return found
 
 
+def require_tags(tags: Mapping[str, Any], where: str = "") -> None:
+    """
+    See that values by column can say which rows are removed.
+
+    Without a column all rows would go, by a null none of a table, and in MongoDB every document
+    that has no such field.
+
+    Args:
+        tags: Values by column.
+        where: Put before the fields that errors name.
+
+    Raises:
+        DataError: There is no column, or one is null.
+    """
+    if not tags:
+        raise DataError(where, "names no column: give values of the rows, such as {tag: t1}")
+    for column, value in tags.items():
+        if value is None:
+            problem = "is null, which is no tag: give the value that the rows were loaded with"
+            raise DataError(_at(where, column), problem)
+
+
 def _entity(name: str, body: Any, where: str) -> EntityPlan:
     if not _NAME.match(name):
         raise DataError(where, "is no name of a table: use letters, digits and _")
@@ -413,4 +435,12 @@ def _at(where: str, key: str) -> str:
     return f"{where}.{key}" if where else key
 
 
-__all__ = ["DataError", "EntityPlan", "FieldPlan", "moment", "read_rows", "read_specification"]
+__all__ = [
+    "DataError",
+    "EntityPlan",
+    "FieldPlan",
+    "moment",
+    "read_rows",
+    "read_specification",
+    "require_tags",
+]

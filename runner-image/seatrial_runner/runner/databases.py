@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from seatrial.api.data_specification import DataError, read_specification
+from seatrial.api.data_specification import DataError, read_specification, require_tags
 from seatrial.api.lanes import Lane
 
 from seatrial_runner.data import Generator
@@ -144,9 +144,21 @@ class Data:
     def file(
         self, service: str, path: str | Path, *, clean: Clean = "empty"
     ) -> dict[str, list[dict[str, Any]]]:
-        """Load a file of the suite: YAML, JSON, CSV (named after its table) or SQL."""
+        """
+        Load a file of the suite: YAML, JSON, CSV (named after its table) or SQL.
+
+        Raises:
+            DataError: It cannot be read; or it is SQL, and ``clean`` is not None.
+        """
         found, text = self._read(Path(path))
-        return self._load(service, read_text(str(found), text, self.seed, self.lane), clean)
+        contents = read_text(str(found), text, self.seed, self.lane)
+        if contents.script and clean is not None:
+            raise DataError(
+                str(path),
+                "names no tables that its rows could be removed from: give clean=None, and remove"
+                " them with data.clean(SERVICE, TABLE)",
+            )
+        return self._load(service, contents, clean)
 
     def clean(
         self,
@@ -155,16 +167,19 @@ class Data:
         where: Mapping[str, Any] | None = None,
     ) -> None:
         """
-        Remove rows now, and see that none is left.
+        Remove rows now, and see that none is left: all, or those with these values by column.
 
         Raises:
+            DataError: ``where`` names no column, or one with null.
             LeftoverError: It says how many are left where.
         """
+        if where is not None:
+            require_tags(where, "where")
         with self._begun(service) as (raw, dialect):
-            if where:
-                cleaning.delete(raw, dialect, tables, where)
-            else:
+            if where is None:
                 cleaning.empty(raw, dialect, tables)
+            else:
+                cleaning.delete(raw, dialect, tables, where)
         self.assert_none_left(service, *tables, where=where)
 
     def assert_none_left(
@@ -172,6 +187,8 @@ class Data:
     ) -> None:
         """See that tables have no rows, or none with these values; raises LeftoverError."""
         __tracebackhide__ = True
+        if where is not None:
+            require_tags(where, "where")
         with self._begun(service) as (raw, dialect):
             counts = cleaning.left(raw, dialect, tables, where or {})
         if found := {table: count for table, count in counts.items() if count}:
@@ -195,6 +212,8 @@ class Data:
     def _load(
         self, service: str, contents: Contents, clean: Clean
     ) -> dict[str, list[dict[str, Any]]]:
+        if isinstance(clean, Mapping):
+            require_tags(clean, "clean")
         kept: dict[str, list[dict[str, Any]]] = {}
         loaded = _Loaded(service, [], clean)
         with self._begun(service) as (raw, dialect):

@@ -14,6 +14,11 @@ Table = Annotated[str, Field(min_length=1, max_length=128)]
 Entities = Annotated[
     dict[Table, JsonValue], Field(min_length=1, max_length=32), WithJsonSchema(_ANY)
 ]
+Tags = Annotated[
+    dict[Table, JsonValue],
+    Field(min_length=1, max_length=8),
+    WithJsonSchema({**_ANY, "minProperties": 1, "maxProperties": 8}),
+]
 Tables = Annotated[list[Table], Field(min_length=1, max_length=32)]
 
 
@@ -24,11 +29,8 @@ class CleanUp(Model):
     by: Literal["truncate", "delete", "nothing"] = Field(
         "delete", description="nothing: only look whether they are empty."
     )
-    where: Annotated[
-        dict[Table, JsonValue], Field(max_length=8), WithJsonSchema({**_ANY, "maxProperties": 8})
-    ] = Field(
-        default_factory=dict,
-        description="Only rows with these values: {tag: '{{ run.id }}'}.",
+    where: Tags | None = Field(
+        None, description="Only rows with these values, none of them null: {tag: '{{ run.id }}'}."
     )
 
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from seatrial.api.data_specification import DataError, read_rows, read_specification
+from seatrial.api.data_specification import (
+    DataError,
+    read_rows,
+    read_specification,
+    require_tags,
+)
 from seatrial.api.errors import SpecError
 from seatrial.api.spec import RunSpec
 from seatrial.api.steps.data import DataStep
@@ -28,5 +33,7 @@ def problems(
             read_specification(step.generate, f"{field}.generate")
         if step.rows is not None:
             read_rows(step.rows, f"{field}.rows")
+        if step.clean is not None and step.clean.where is not None:
+            require_tags(step.clean.where, f"{field}.clean.where")
     except DataError as error:
         yield SpecError(error.field, f"{error.problem}.")

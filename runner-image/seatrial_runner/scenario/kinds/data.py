@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from seatrial.api.data_specification import DataError
+from seatrial.api.data_specification import DataError, require_tags
 from seatrial.api.duration import parse_duration
 
 from seatrial_runner.data.files import Contents, generated, read_text, written
@@ -185,6 +185,8 @@ class _Work:
 
     def _clean(self, place: Place, clean: dict[str, Any]) -> None:
         tables, tags = clean["tables"], self.call.json(clean.get("where") or {})
+        if tags:
+            require_tags(tags, "clean.where")
         by = clean.get("by", "delete")
         if by == "truncate" and tags:
             raise DataError("clean", "truncate removes every row: leave out where, or by: delete")

@@ -23,12 +23,20 @@ _SERVICE_NAME = "kubernetes.io/service-name"  # label of an EndpointSlice
 
 @dataclass(frozen=True)
 class Sample:
-    """One line of an exposition."""
+    """
+    One line of an exposition.
+
+    Attributes:
+        counts: It only grows: where it is less than before, it has begun anew. What a query
+            computes may be no counter, and the sum of several does not begin anew because one of
+            them does.
+    """
 
     instance: str
     name: str
     labels: Mapping[str, str]
     value: float
+    counts: bool = False
 
     @property
     def series(self) -> tuple[str, str, str]:
@@ -66,7 +74,7 @@ def act(document: dict[str, Any], call: Call) -> Observation:
         return _seen(None, found[:MAX_SAMPLES], why_none)
     value = sum(each.value for each in found)
     if first is not None:
-        value = sum(_grown(each, first, document) for each in found)
+        value = sum(_grown(each, first) for each in found)
         if document["of"] == "rate":
             value /= max(now - first.at, 1e-3)
     return _seen(value, found)
@@ -97,12 +105,10 @@ def _seen(value: float | None, samples: list[Sample], why_none: str = "") -> Obs
     return Observation({"value": value, "samples": shown}, text, notes)
 
 
-def _grown(sample: Sample, first: _First, document: dict[str, Any]) -> float:
-    """Tell by how much a sample has grown."""
+def _grown(sample: Sample, first: _First) -> float:
+    """Tell by how much a sample has grown; less than nothing, if it does not count."""
     before = first.samples.get(sample.series, 0.0)
-    # A counter that is less than before has begun anew. What a query computes may be no counter,
-    # and the sum of several does not begin anew because one of them does.
-    anew = sample.value < before and "query" not in document
+    anew = sample.counts and sample.value < before
     return sample.value if anew else sample.value - before
 
 
@@ -132,7 +138,9 @@ def _scrape(document: dict[str, Any], call: Call) -> Iterator[Sample]:
         try:
             for family in text_string_to_metric_families(response.text):
                 for each in family.samples:
-                    yield Sample(instance, each.name, each.labels, float(each.value))
+                    # Of a summary, the quantiles rise and fall as gauges do.
+                    counts = family.type != "gauge" and "quantile" not in each.labels
+                    yield Sample(instance, each.name, each.labels, float(each.value), counts)
         except MemoryError:
             raise
         # The parser raises whatever a malformed line makes it stumble over.

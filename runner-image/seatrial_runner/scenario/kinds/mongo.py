@@ -81,6 +81,10 @@ def act(document: dict[str, Any], call: Call) -> Observation:
         raise StepFailure(f"{where}: {error}", shown, permanent=True) from error
     except Exception as error:
         raise failure(error, where, without_password(url), shown, elapsed()) from error
+    if len(documents) > (most := _most(filled)):
+        finds = _verb(filled) == "find"
+        remedy = "narrow the filter, or give limit" if finds else "let the pipeline give fewer"
+        raise StepFailure(f"{where}: more than {most} documents: {remedy}", shown)
     return _observation(documents, reply, elapsed(), call, shown, where)
 
 
@@ -106,15 +110,15 @@ def _carried_out(
 def _on_collection(
     collection: Collection[Any], verb: str, argument: Any, filled: dict[str, Any]
 ) -> tuple[list[Any], dict[str, Any]]:
+    most = _most(filled)
     match verb:
         case "find":
             sort = list((filled.get("sort") or {}).items()) or None
-            limit = filled.get("limit") or 0
             projection = to_bson(filled.get("projection"))
-            found = collection.find(argument, projection, sort=sort, limit=limit)
-            return list(islice(found, max(limit, MAX_DOCUMENTS) + 1)), {}
+            found = collection.find(argument, projection, sort=sort, limit=filled.get("limit") or 0)
+            return list(islice(found, most + 1)), {}
         case "aggregate":
-            return list(islice(collection.aggregate(argument), MAX_DOCUMENTS + 1)), {}
+            return list(islice(collection.aggregate(argument), most + 1)), {}
         case "count":
             return [], {"count": collection.count_documents(argument)}
         case "insertOne":
@@ -137,12 +141,8 @@ def _observation(
     documents = [to_json(each) for each in found]
     told = to_json(reply)
     size = len(json.dumps([documents, told]))
-    problem = ""
-    if len(documents) > MAX_DOCUMENTS and "limit" not in shown:
-        problem = f"more than {MAX_DOCUMENTS} documents: narrow the filter, or give limit"
-    elif size > MAX_BYTES:
+    if size > MAX_BYTES:
         problem = f"more than {MAX_BYTES // 2**20} MiB: narrow the filter, or give projection"
-    if problem:
         raise StepFailure(f"{where}: {problem}", shown)
     call.tools.redactor.learn_json([documents, told])
     values = {
@@ -157,6 +157,11 @@ def _observation(
     notes = {} if documents else {"document": "there are no documents"}
     seen = f"{head}, after {show_duration(elapsed)}\n{text if documents or reply else ''}"
     return Observation(values, f"{shown}\n\n{seen.rstrip()}", notes)
+
+
+def _most(filled: dict[str, Any]) -> int:
+    """Give how many documents a step may have: one more is fetched, and refused."""
+    return max(filled.get("limit") or 0, MAX_DOCUMENTS)
 
 
 def _verb(document: dict[str, Any]) -> str:
