@@ -284,7 +284,7 @@ class Director:
 
     def _new_series(self, fault: Json, test: str) -> Series:
         name = fault["name"]
-        first, flaw = self._resuming.where(name)
+        first, flaw = self._resuming.where(fault)
         series = Series(
             self._stage,
             self._hands,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterable, Mapping
 
 from seatrial.api.errors import ClusterError, FaultError
@@ -31,13 +32,16 @@ class Resuming:
         self._hands = hands
         self._where: dict[str, tuple[int, Flaw | None]] = {}
 
-    def where(self, name: str) -> tuple[int, Flaw | None]:
+    def where(self, fault: Json) -> tuple[int, Flaw | None]:
         """
         Tell with which round a fault goes on, once, and what is missing of those before.
 
-        Whatever begins after that (a manual fault that is started again) begins anew.
+        A manual fault that is started again begins anew, and lacks what it has lacked until then.
         """
-        return self._where.pop(name, (1, None))
+        number, flaw = self._where.pop(fault["name"], (1, None))
+        if moment(fault).trigger is Trigger.MANUAL:
+            flaw = self._flaw(fault["name"])
+        return number, flaw
 
     async def resume(self, faults: Mapping[str, Json]) -> list[tuple[str, Intent]]:
         """
@@ -145,12 +149,12 @@ class Resuming:
         state.pop("toUndo", None)
         state.update({**new, **kept})  # type: ignore[typeddict-item]  # fields of FaultState
 
-    def _flaw(self, name: str, *, before: int) -> Flaw | None:
+    def _flaw(self, name: str, *, before: float = math.inf) -> Flaw | None:
         """Give what is missing of the rounds before one."""
         flaw = None
         for entry in self._stage.journal.entries:
             mine = entry["kind"] == "fault.failed" and entry["fault"] == name
-            if mine and 0 < int(entry.get("round", 0)) < before:
+            if mine and int(entry.get("round", 0)) < before:
                 flaw = worse(flaw, Flaw(entry["state"], entry["message"]))
         return flaw
 
