@@ -335,8 +335,17 @@ def test_the_moment_of_a_hit_that_was_counted_before_it_was_known_is_not_lost() 
     assert in_virtual_time(told()) == "2999-01-01T00:00:00.000Z"
 
 
-async def _look_at_nothing(self: GatewayPlace, spots: Any) -> None:
-    pass
+def looking_at(monkeypatch: pytest.MonkeyPatch, look_for: Any) -> None:
+    """Have looks at service orders be made up, where probes come back."""
+
+    async def look_around(self: GatewayPlace, spots: Any) -> None:
+        pass
+
+    spots = [Spot("orders", 8080, "tests")]
+    monkeypatch.setattr(gateway_faults, "look_for", look_for)
+    monkeypatch.setattr(gateway_faults, "spots_of", lambda hands, undo: spots)
+    monkeypatch.setattr(GatewayPlace, "echoes", lambda self, spot: True)
+    monkeypatch.setattr(GatewayPlace, "look_around", look_around)
 
 
 def test_a_probe_that_a_closed_port_has_refused_is_no_hit_nor_its_moment_one(
@@ -359,11 +368,7 @@ def test_a_probe_that_a_closed_port_has_refused_is_no_hit_nor_its_moment_one(
         await director.end_with("paid")
 
     told: list[int] = []
-    monkeypatch.setattr(gateway_faults, "look_for", see_late)
-    spots = [Spot("orders", 8080, "tests")]
-    monkeypatch.setattr(gateway_faults, "spots_of", lambda hands, undo: spots)
-    monkeypatch.setattr(GatewayPlace, "echoes", lambda self, spot: True)
-    monkeypatch.setattr(GatewayPlace, "look_around", _look_at_nothing)
+    looking_at(monkeypatch, see_late)
     fault = a_fault_doc("f", refuse={}, **{"for": "5s", "when": {"test": "paid"}})
     states, _, _ = in_traffic(fault, course=course)
     assert told == [0]
@@ -401,13 +406,41 @@ def test_a_probe_that_comes_back_because_the_fault_was_ended_has_not_missed_it(
 
     delete = ControlClient.delete
     monkeypatch.setattr(ControlClient, "delete", slowly)
-    monkeypatch.setattr(gateway_faults, "look_for", held_until_the_end)
-    spots = [Spot("orders", 8080, "tests")]
-    monkeypatch.setattr(gateway_faults, "spots_of", lambda hands, undo: spots)
-    monkeypatch.setattr(GatewayPlace, "echoes", lambda self, spot: True)
-    monkeypatch.setattr(GatewayPlace, "look_around", _look_at_nothing)
+    looking_at(monkeypatch, held_until_the_end)
     states, _, _ = in_traffic(a_latency(lasts="30s"), course=course)
     assert (states["f"]["state"], states["f"]["hits"]) == ("Recovered", 1)
+
+
+@pytest.mark.parametrize("late", ["sources", "order"])
+def test_a_look_is_too_late_from_the_end_on_however_late_the_answer_was_read(
+    monkeypatch: pytest.MonkeyPatch, late: str
+) -> None:
+    left: list[float] = []
+
+    async def look_for(sight: Any, spots: Any, looked: Any) -> tuple[str, int]:
+        left.append(sight.ends - loop().time())
+        return rfc3339(loop().now()), 0
+
+    async def course(director: Director, namespace: RunNamespace, gateway: OrderedPlace) -> None:
+        await director.prepare()
+        monkeypatch.setattr(ControlClient, name, answered_late)
+        await director.begin_with("paid")
+        await asyncio.sleep(5.0)
+        await director.end_with("paid")
+
+    async def answered_late(self: ControlClient, *args: Any, **more: Any) -> Any:
+        report = await real(self, *args, **more)
+        await asyncio.sleep(1.0)
+        return report
+
+    name = {"sources": "put_sources", "order": "put"}[late]
+    real = getattr(ControlClient, name)
+    looking_at(monkeypatch, look_for)
+    clock = SimpleNamespace(monotonic=lambda: loop().time())
+    monkeypatch.setattr(gateway_faults, "time", clock)
+    in_traffic(a_latency(), course=course)
+    # Of a fault of three seconds, whose order was taken before or after the second of waiting.
+    assert left == [pytest.approx(1.95 if late == "order" else 2.95, abs=0.02)]
 
 
 def test_a_fault_that_nobody_saw_and_nothing_met_has_no_effect() -> None:

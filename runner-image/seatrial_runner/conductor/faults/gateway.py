@@ -69,7 +69,7 @@ class Traffic(Remote):
         if not spots:
             await asyncio.Event().wait()  # nothing can be seen; the end will say so
         order = intent.undo["orders"][GATEWAY]
-        left = parse(intent.undo["until"]) - parse(hands.at())
+        left = parse(intent.undo["earliest"]) - parse(hands.at())
         sight = Sight(
             fault=intent.undo["fault"],
             kind=order["kind"],
