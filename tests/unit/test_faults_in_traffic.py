@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 from seatrial.api.errors import NotInjectedError
 from seatrial_runner.clock import parse, rfc3339
-from seatrial_runner.conductor.faults import Director
+from seatrial_runner.conductor.faults import Director, places
 from seatrial_runner.conductor.faults import gateway as gateway_faults
-from seatrial_runner.conductor.faults import places
 from seatrial_runner.conductor.faults.account import Account
 from seatrial_runner.conductor.faults.control_client import ControlClient
 from seatrial_runner.conductor.faults.gateway import Traffic, paths_of, spots_of

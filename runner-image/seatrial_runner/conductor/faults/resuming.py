@@ -11,7 +11,7 @@ from seatrial.api.journal import FaultState
 
 from seatrial_runner.clock import parse
 from seatrial_runner.conductor.faults.account import Flaw, broken, worse
-from seatrial_runner.conductor.faults.kinds import Hands, Intent, Json
+from seatrial_runner.conductor.faults.kinds import Evidence, Hands, Intent, Json
 from seatrial_runner.conductor.faults.table import kind_of
 from seatrial_runner.conductor.faults.timeline import Trigger, lasts_s, moment, repeats
 from seatrial_runner.conductor.stage import Stage
@@ -116,11 +116,27 @@ class Resuming:
         told: Json = {}
         if evidence is not None:
             told = {"hits": evidence.hits, "counts": evidence.counts}
+        if kind.counts_itself:
+            self._take(fault, state, evidence or Evidence())
         self._stage.journal.note("fault.reverted", fault=name, by="conductor", **told)
         self._stage.lost(f"Fault {name} was ended early, because the conductor was restarted.")
         if evidence is not None and evidence.broken:
             self._stage.lost(broken(name, evidence.broken))
         return True
+
+    def _take(self, fault: Json, state: FaultState, evidence: Evidence) -> None:
+        """Take in what has met a fault of late; it may be evidence enough of its effect."""
+        applied = state["applied"]
+        if applied is None:
+            return
+        state["hits"] = max(state["hits"], evidence.hits)
+        if evidence.first_hit is not None and state["firstHit"] is None:
+            state["firstHit"] = max(evidence.first_hit, applied)
+        # Of an earlier time that it has happened, hits show nothing of this one.
+        hits = max(evidence.hits, int((state["firstHit"] or "") >= applied))
+        if state["effective"] is None and not kind_of(fault).without_effect(fault, hits):
+            seen = max(state["firstHit"] or applied, applied)
+            state["effective"] = min(seen, state["reverted"] or seen)
 
     def _fail(self, state: FaultState, outcome: str, message: str) -> None:
         state["state"] = outcome  # type: ignore[typeddict-item]  # one of these
