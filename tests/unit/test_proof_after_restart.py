@@ -183,3 +183,24 @@ def test_what_the_api_shows_was_in_effect_though_nobody_has_written_it(
     assert state["state"] == "Recovered"
     assert (state["applied"] or "") <= (state["effective"] or "") <= (state["reverted"] or "")
     assert reason_of(namespace) is Reason.FAULT_PROVEN
+
+
+def test_what_a_fault_lacked_before_stays_when_it_was_just_being_started_again() -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        namespace.start_s = 3600.0
+        await director.start("f", test="paid")
+        await director.stop("f")
+        assert (await director.recovered("f"))["state"] == "NotRecovered"
+        state: Any = director.fault("f")
+        starting = asyncio.create_task(director.start("f", test="paid"))
+        while state["state"] != "Requested":  # noqa: ASYNC110 - nobody tells of it
+            await asyncio.sleep(0.01)
+        starting.cancel()
+        successor = await begun_again(director)
+        await successor.settle()
+
+    fault = a_fault_doc("f", scale={"replicas": 1}, **{"for": "1m"}, when={"manual": {}})
+    fault["recovery"] = {"within": "5s"}
+    states, namespace = played(fault, course=course)
+    assert states["f"]["state"] == "NotRecovered"
+    assert reason_of(namespace) is Reason.NOT_RECOVERED

@@ -162,6 +162,9 @@ class Resuming:
             self._where[fault["name"]] = (number, self._flaw(fault["name"], before=number))
             kept |= {"times": number - 1, "hits": state["hits"], "firstHit": state["firstHit"]}
             kept |= {"exposedTests": state["exposedTests"]}
+        if moment(fault).trigger is Trigger.MANUAL and (flaw := self._flaw(fault["name"])):
+            # No test may start it again.
+            kept |= {"state": flaw.state, "message": flaw.message[:1024]}
         state.pop("toUndo", None)
         state.update({**new, **kept})  # type: ignore[typeddict-item]  # fields of FaultState
 
