@@ -10,8 +10,6 @@ import pytest
 from seatrial.api.proof import prove
 from seatrial.api.reasons import Reason
 from seatrial_runner.conductor.faults import Director, hands_of
-from seatrial_runner.conductor.faults import gateway as gateway_faults
-from seatrial_runner.conductor.faults.looking import Spot
 from seatrial_runner.journal.entries import Entries
 
 from tests.support.conducted import a_fault_doc
@@ -42,7 +40,9 @@ async def begun_again(director: Director) -> Director:
     return successor
 
 
-def in_traffic(fault: dict[str, Any], course: Course) -> tuple[dict[str, Any], Reason]:
+def in_traffic(
+    fault: dict[str, Any], course: Course, **run_doc: Any
+) -> tuple[dict[str, Any], Reason]:
     """Play a course with a gateway; give the fault's state, and what it proves."""
     gateways: list[OrderedPlace] = []
 
@@ -60,7 +60,9 @@ def in_traffic(fault: dict[str, Any], course: Course) -> tuple[dict[str, Any], R
             await gateways[0].kill()
 
     direct = {"orders": "seatrial-direct-orders"}
-    states, namespace = played(fault, course=whole, equip=equip, gateway=True, direct=direct)
+    states, namespace = played(
+        fault, course=whole, equip=equip, gateway=True, direct=direct, **run_doc
+    )
     return dict(states["f"]), reason_of(namespace)
 
 
@@ -112,20 +114,24 @@ def test_what_met_a_fault_the_first_time_does_not_show_the_second() -> None:
     assert reason is Reason.FAULT_NO_EFFECT
 
 
-@pytest.mark.parametrize(("met", "proven"), [(1, False), (2, True)])
-def test_a_probe_of_the_conductor_before_is_no_hit_of_a_closed_port(
-    monkeypatch: pytest.MonkeyPatch, met: int, proven: bool
+A_CHECK = {"name": "alive", "sql": {"service": "orders", "query": "SELECT 1"}, "every": "1s"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "probes"),
+    [({"refuse": {}}, []), ({"latency": {"delay": "1s"}}, [A_CHECK])],
+    ids=["refuse", "a-database-that-is-asked"],
+)
+def test_what_may_have_been_of_the_conductor_before_is_no_hit_if_it_has_not_written_it(
+    kind: dict[str, Any], probes: list[Any]
 ) -> None:
     async def course(director: Director, namespace: RunNamespace, gateway: OrderedPlace) -> None:
-        gateway.carrier.hit("f", met)
+        gateway.carrier.hit("f", 2)
         await begun_again(director)
 
-    spots = [Spot("orders", 8080, "tests")]
-    monkeypatch.setattr(gateway_faults, "spots_of", lambda hands, undo: spots)
-    state, reason = in_traffic(manual(refuse={}), course)
-    assert state["hits"] == met - 1
-    assert (state["firstHit"] is not None) is proven
-    assert (reason is Reason.FAULT_PROVEN) is proven
+    state, reason = in_traffic(manual(**kind), course, probes=probes)
+    assert (state["hits"], state["firstHit"]) == (0, None)
+    assert reason is Reason.FAULT_NO_EFFECT
 
 
 # Inside pods -------------------------------------------------------------------------------------

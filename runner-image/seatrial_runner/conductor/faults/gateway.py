@@ -66,7 +66,7 @@ class Traffic(Remote):
         """Probe until the effect is seen on every path."""
         place = self.place(hands, GATEWAY)
         spots = [spot for spot in spots_of(hands, intent.undo) if place.echoes(spot)]
-        if not spots or not _is_ours(intent):
+        if not spots or "earliest" not in intent.undo:  # or an earlier conductor has ordered it
             await asyncio.Event().wait()  # nothing can be seen; the end will say so
         order = intent.undo["orders"][GATEWAY]
         left = parse(intent.undo["earliest"]) - parse(hands.at())
@@ -86,8 +86,6 @@ class Traffic(Remote):
     async def undo(self, hands: Hands, intent: Intent) -> Evidence | None:
         """Have it ended; a probe that this lets go has not missed it."""
         self._ends = True
-        if not _is_ours(intent) and intent.undo["orders"][GATEWAY]["kind"] == "refuse":
-            self._refused = len(spots_of(hands, intent.undo))  # at most, of an earlier conductor
         return await super().undo(hands, intent)
 
     def corrected(self, evidence: Evidence) -> Evidence:
@@ -109,11 +107,6 @@ class Traffic(Remote):
             f" {fault['target']['service']} before the fault ended; see the log of pod"
             " seatrial-gateway, and let the fault last longer than its effect takes to be seen"
         )
-
-
-def _is_ours(intent: Intent) -> bool:
-    """Tell whether this conductor has ordered it, and none before."""
-    return "asked" in intent.undo
 
 
 def paths_of(aim: Aim) -> list[PathDoc]:

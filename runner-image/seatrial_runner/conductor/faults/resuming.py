@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import Iterable, Mapping
 
+from seatrial.api import families
 from seatrial.api.errors import ClusterError, FaultError
 from seatrial.api.journal import FaultState
 
@@ -117,18 +118,20 @@ class Resuming:
         if evidence is not None:
             told = {"hits": evidence.hits, "counts": evidence.counts}
         if kind.counts_itself:
-            self._take(fault, state, evidence or Evidence())
+            self._take(fault, state, evidence)
         self._stage.journal.note("fault.reverted", fault=name, by="conductor", **told)
         self._stage.lost(f"Fault {name} was ended early, because the conductor was restarted.")
         if evidence is not None and evidence.broken:
             self._stage.lost(broken(name, evidence.broken))
         return True
 
-    def _take(self, fault: Json, state: FaultState, evidence: Evidence) -> None:
+    def _take(self, fault: Json, state: FaultState, evidence: Evidence | None) -> None:
         """Take in what has met a fault of late; it may be evidence enough of its effect."""
         applied = state["applied"]
         if applied is None:
             return
+        if evidence is None or self._may_be_ours(fault):
+            evidence = Evidence()
         state["hits"] = max(state["hits"], evidence.hits)
         if evidence.first_hit is not None and state["firstHit"] is None:
             state["firstHit"] = max(evidence.first_hit, applied)
@@ -137,6 +140,18 @@ class Resuming:
         if state["effective"] is None and not kind_of(fault).without_effect(fault, hits):
             seen = max(state["firstHit"] or applied, applied)
             state["effective"] = min(seen, state["reverted"] or seen)
+
+    def _may_be_ours(self, fault: Json) -> bool:
+        """
+        Tell whether what was counted may be of a conductor's own making, and not of a test.
+
+        A closed port does not tell probes from clients, nor the gateway what comes through libpq.
+        How many these were, the conductor before has taken with it; what it has written is right.
+        """
+        run, kind = self._stage.run, families.kind_of(fault)
+        untils = [(each.get("recovery") or {}).get("until") or {} for each in run["faults"]]
+        asks = any(each.get("sql") for each in [*(run.get("probes") or []), *untils])
+        return kind == "refuse" or (asks and kind in families.GATEWAY)
 
     def _fail(self, state: FaultState, outcome: str, message: str) -> None:
         state["state"] = outcome  # type: ignore[typeddict-item]  # one of these
