@@ -94,6 +94,32 @@ def test_a_fault_follows_one_that_a_test_has_started() -> None:
     assert states["second"]["revertedBy"] == "deadline"
 
 
+@pytest.mark.parametrize("aborted", [False, True], ids=["to-the-end", "aborted"])
+def test_what_follows_a_fault_that_tests_start_twice_happens_once(aborted: bool) -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        for test in ("paid", "sent"):
+            await director.begin_with(test)
+            await director.start("first", test=test)
+            await director.stop("first")
+            await director.recovered("first")
+            await director.end_with(test)
+        if aborted:
+            await director.undo_open("aborted")
+        await asyncio.sleep(30.0)
+        await director.settle()
+
+    first = a_scale("first", lasts="5m", when={"manual": {}})
+    second = a_scale("second", when={"fault": "first", "after": "10s"}, target={"service": "web"})
+    states, namespace = played(first, second, course=course)
+    assert states["first"]["times"] == 2
+    begun = moments(namespace, "fault.requested", "second")
+    assert len(begun) == (0 if aborted else 1)
+    if not aborted:
+        [_, undone] = moments(namespace, "fault.reverted", "first")
+        assert begun == [pytest.approx(undone + 10.0, abs=0.01)]
+        assert states["second"]["state"] == "Recovered"
+
+
 # Repeated ----------------------------------------------------------------------------------------
 
 

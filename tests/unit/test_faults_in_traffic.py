@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from seatrial.api.errors import NotInjectedError
 from seatrial_runner.clock import parse, rfc3339
-from seatrial_runner.conductor.faults import Director
+from seatrial_runner.conductor.faults import Director, places
 from seatrial_runner.conductor.faults import gateway as gateway_faults
 from seatrial_runner.conductor.faults.account import Account
 from seatrial_runner.conductor.faults.control_client import ControlClient
@@ -41,22 +41,22 @@ def in_traffic(
     *faults: dict[str, Any], course: Course, **more: Any
 ) -> tuple[dict[str, Any], RunNamespace, OrderedPlace]:
     """Play a course with a gateway before service orders."""
-    places: list[OrderedPlace] = []
+    gateways: list[OrderedPlace] = []
 
     async def equip(namespace: RunNamespace) -> dict[str, int]:
-        places.append(await a_gateway(namespace))
+        gateways.append(await a_gateway(namespace))
         return {}
 
     async def whole(director: Director, namespace: RunNamespace) -> None:
         try:
-            await course(director, namespace, places[0])
+            await course(director, namespace, gateways[0])
         finally:
-            await places[0].kill()
+            await gateways[0].kill()
 
     states, namespace = played(
         *faults, course=whole, equip=equip, gateway=True, direct=DIRECT, **more
     )
-    return states, namespace, places[0]
+    return states, namespace, gateways[0]
 
 
 async def one_test(director: Director, namespace: RunNamespace, gateway: OrderedPlace) -> None:
@@ -201,6 +201,63 @@ def test_a_gateway_that_was_restarted_is_told_again_before_an_order() -> None:
     assert states["f"]["state"] == "Recovered"
 
 
+# Where probes come back --------------------------------------------------------------------------
+
+
+def looked_around(
+    monkeypatch: pytest.MonkeyPatch, course: Callable[[GatewayPlace], Awaitable[None]], fails: int
+) -> int:
+    """Play a course in which so many looks around fail; tell how often somebody has looked."""
+    looks = 0
+
+    async def look_around(spots: Any, token: str) -> set[tuple[str, int]]:
+        nonlocal looks
+        if not spots:
+            return set()
+        looks += 1
+        failed = looks <= fails
+        await asyncio.sleep(1.0)
+        return set() if failed else {(spot.host, spot.port) for spot in spots}
+
+    async def whole() -> None:
+        place = GatewayPlace(await a_stage(RunNamespace(), a_run_doc()))
+        place._secret = "a token"
+        await course(place)
+
+    monkeypatch.setattr(places, "look_around", look_around)
+    in_virtual_time(whole())
+    return looks
+
+
+SPOT = Spot("orders", 8080, "tests")
+
+
+def test_a_fault_waits_for_the_look_of_another_one_at_its_port(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def begin(place: GatewayPlace) -> None:
+        await place.look_around([SPOT])
+        assert place.echoes(SPOT)
+
+    async def course(place: GatewayPlace) -> None:
+        await asyncio.gather(begin(place), begin(place))
+
+    assert looked_around(monkeypatch, course, fails=0) == 1
+
+
+def test_a_port_where_nothing_has_come_back_is_looked_at_once_more_and_no_oftener(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def course(place: GatewayPlace) -> None:
+        for _ in range(5):
+            await place.look_around([SPOT])
+        seen.append(place.echoes(SPOT))
+
+    seen: list[bool] = []
+    looks = [looked_around(monkeypatch, course, fails=fails) for fails in (0, 1, 9)]
+    assert (looks, seen) == ([1, 2, 2], [True, True, False])
+
+
 # What goes wrong ---------------------------------------------------------------------------------
 
 
@@ -335,22 +392,31 @@ def test_the_moment_of_a_hit_that_was_counted_before_it_was_known_is_not_lost() 
     assert in_virtual_time(told()) == "2999-01-01T00:00:00.000Z"
 
 
-async def _look_at_nothing(self: GatewayPlace, spots: Any) -> None:
-    pass
+def looking_at(monkeypatch: pytest.MonkeyPatch, look_for: Any) -> None:
+    """Have looks at service orders be made up, where probes come back."""
+
+    async def look_around(self: GatewayPlace, spots: Any) -> None:
+        pass
+
+    spots = [Spot("orders", 8080, "tests")]
+    monkeypatch.setattr(gateway_faults, "look_for", look_for)
+    monkeypatch.setattr(gateway_faults, "spots_of", lambda hands, undo: spots)
+    monkeypatch.setattr(GatewayPlace, "echoes", lambda self, spot: True)
+    monkeypatch.setattr(GatewayPlace, "look_around", look_around)
 
 
 def test_a_probe_that_a_closed_port_has_refused_is_no_hit_nor_its_moment_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    places: list[OrderedPlace] = []
+    gateways: list[OrderedPlace] = []
 
     async def see_late(sight: Any, spots: Any, looked: Any) -> tuple[str, int]:
-        places[0].carrier.hit("f")  # the probe: the kernel does not know it from a client
+        gateways[0].carrier.hit("f")  # the probe: the kernel does not know it from a client
         await asyncio.sleep(2.5)  # longer than the conductor waits to ask what was met
         return rfc3339(loop().now()), 1
 
     async def course(director: Director, namespace: RunNamespace, gateway: OrderedPlace) -> None:
-        places.append(gateway)
+        gateways.append(gateway)
         await director.prepare()
         await director.begin_with("paid")
         await asyncio.sleep(2.0)
@@ -359,11 +425,7 @@ def test_a_probe_that_a_closed_port_has_refused_is_no_hit_nor_its_moment_one(
         await director.end_with("paid")
 
     told: list[int] = []
-    monkeypatch.setattr(gateway_faults, "look_for", see_late)
-    spots = [Spot("orders", 8080, "tests")]
-    monkeypatch.setattr(gateway_faults, "spots_of", lambda hands, undo: spots)
-    monkeypatch.setattr(GatewayPlace, "echoes", lambda self, spot: True)
-    monkeypatch.setattr(GatewayPlace, "look_around", _look_at_nothing)
+    looking_at(monkeypatch, see_late)
     fault = a_fault_doc("f", refuse={}, **{"for": "5s", "when": {"test": "paid"}})
     states, _, _ = in_traffic(fault, course=course)
     assert told == [0]
@@ -401,13 +463,41 @@ def test_a_probe_that_comes_back_because_the_fault_was_ended_has_not_missed_it(
 
     delete = ControlClient.delete
     monkeypatch.setattr(ControlClient, "delete", slowly)
-    monkeypatch.setattr(gateway_faults, "look_for", held_until_the_end)
-    spots = [Spot("orders", 8080, "tests")]
-    monkeypatch.setattr(gateway_faults, "spots_of", lambda hands, undo: spots)
-    monkeypatch.setattr(GatewayPlace, "echoes", lambda self, spot: True)
-    monkeypatch.setattr(GatewayPlace, "look_around", _look_at_nothing)
+    looking_at(monkeypatch, held_until_the_end)
     states, _, _ = in_traffic(a_latency(lasts="30s"), course=course)
     assert (states["f"]["state"], states["f"]["hits"]) == ("Recovered", 1)
+
+
+@pytest.mark.parametrize("late", ["sources", "order"])
+def test_a_look_is_too_late_from_the_end_on_however_late_the_answer_was_read(
+    monkeypatch: pytest.MonkeyPatch, late: str
+) -> None:
+    left: list[float] = []
+
+    async def look_for(sight: Any, spots: Any, looked: Any) -> tuple[str, int]:
+        left.append(sight.ends - loop().time())
+        return rfc3339(loop().now()), 0
+
+    async def course(director: Director, namespace: RunNamespace, gateway: OrderedPlace) -> None:
+        await director.prepare()
+        monkeypatch.setattr(ControlClient, name, answered_late)
+        await director.begin_with("paid")
+        await asyncio.sleep(5.0)
+        await director.end_with("paid")
+
+    async def answered_late(self: ControlClient, *args: Any, **more: Any) -> Any:
+        report = await real(self, *args, **more)
+        await asyncio.sleep(1.0)
+        return report
+
+    name = {"sources": "put_sources", "order": "put"}[late]
+    real = getattr(ControlClient, name)
+    looking_at(monkeypatch, look_for)
+    clock = SimpleNamespace(monotonic=lambda: loop().time())
+    monkeypatch.setattr(gateway_faults, "time", clock)
+    in_traffic(a_latency(), course=course)
+    # Of a fault of three seconds, whose order was taken before or after the second of waiting.
+    assert left == [pytest.approx(1.95 if late == "order" else 2.95, abs=0.02)]
 
 
 def test_a_fault_that_nobody_saw_and_nothing_met_has_no_effect() -> None:

@@ -112,6 +112,36 @@ def test_a_manual_fault_is_started_and_stopped_by_a_test() -> None:
     assert states["f"]["revertedBy"] == "test"
 
 
+@pytest.mark.parametrize("starts_anew", [False, True], ids=["one-conductor", "another-conductor"])
+def test_what_a_manual_fault_lacked_is_not_forgotten_when_it_is_played_again(
+    starts_anew: bool,
+) -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        namespace.start_s = 3600.0
+        await director.start("f", test="")
+        director.met(loop().now(), "orders")
+        await director.stop("f")
+        assert (await director.recovered("f"))["state"] == "NotRecovered"
+        namespace.start_s = 0.5
+        namespace.change("deployments", "orders", lambda item: item["spec"].update(replicas=0))
+        namespace._reconcile("orders")
+        namespace.change("deployments", "orders", lambda item: item["spec"].update(replicas=2))
+        namespace._reconcile("orders")
+        await asyncio.sleep(5.0)
+        if starts_anew:
+            director = Director(director._stage, director._hands)
+            await director.resume()
+        await director.start("f", test="")
+        await director.stop("f")
+        await director.recovered("f")
+
+    fault = a_scale(when={"manual": {}}, recovery={"within": "5s"})
+    states, namespace = played(fault, course=course)
+    assert [each["kind"] for each in namespace.entries()].count("fault.recovered") == 1
+    assert (states["f"]["state"], states["f"]["times"]) == ("NotRecovered", 2)
+    assert "5s after the fault's end" in states["f"]["message"]
+
+
 def test_a_manual_fault_can_be_played_again() -> None:
     async def course(director: Director, namespace: RunNamespace) -> None:
         for _ in range(2):

@@ -140,6 +140,8 @@ MORE_ROWS = [
     ("4d", (a_summary(probes=[a_failed_probe_state()], environmentFailure=CRASHES), {})),
     ("5a", (a_summary(faults=[a_fault_state(state="Pending", applied=None)]), {})),
     ("5b", (a_summary(faults=[a_fault_state(state="Requested", applied=None)]), {})),
+    ("5c", (a_summary(faults=[a_fault_state(effective=None)]), {})),
+    ("5c", (a_summary(faults=[a_fault_state(kind="latency", effective=None)]), {})),
     ("5e", (a_summary(faults=[a_fault_state(state="Active", reverted=None)]), {})),
     ("5f", (a_summary(faults=[a_fault_state(state="Reverted", revertedBy="operator")]), {})),
     ("5g", (a_summary(faults=[a_fault_state(kind="freeze", hits=0)]), {})),
@@ -230,9 +232,10 @@ def documented_states() -> list[tuple[str, str, str]]:
 
 # What else is said of a fault that is Recovered, in the words of the table.
 ELSE = {
-    "applied, undone, recovered, and met traffic": {},
+    "applied, effective, undone, recovered, and met traffic": {},
     "met no traffic (rules 5g, 5h and 5i)": {"hits": 0},
     "no moment of its being applied": {"applied": None},
+    "no moment of its effect": {"effective": None},
     "no moment of its being undone": {"reverted": None},
     "no moment of recovery": {"recovered": None},
     "": {},

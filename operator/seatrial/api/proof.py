@@ -83,6 +83,8 @@ def _proof(fault: FaultState, *, met_traffic: bool) -> Proof:
         missing = UNPROVEN.get(fault["state"], _RECOVERY_NOT_SEEN)
     elif fault["applied"] is None:
         missing = UNPROVEN["NotInjected"]
+    elif fault["effective"] is None:
+        missing = UNPROVEN["NoEffect"]
     elif fault["reverted"] is None:
         missing = UNPROVEN["NotReverted"]
     elif fault["recovered"] is None:

@@ -87,6 +87,7 @@ class Director:
             if when.at_once:
                 at_once.append(self._play(fault, when.test))
             else:
+                self._stop_timer(name)  # of a fault that a test has started again
                 self._timers[name] = asyncio.create_task(
                     self._play_at(since + when.after_s, fault, when.test)
                 )
@@ -95,7 +96,8 @@ class Director:
 
     async def _play_at(self, deadline: float, fault: Json, test: str) -> None:
         await asyncio.sleep(max(deadline - self._stage.monotonic(), 0.0))
-        self._play(fault, test)
+        if self._is_pending(fault["name"]) and not self._settling:
+            self._play(fault, test)
 
     async def end_with(self, test: str) -> None:
         """
@@ -284,7 +286,7 @@ class Director:
 
     def _new_series(self, fault: Json, test: str) -> Series:
         name = fault["name"]
-        first, flaw = self._resuming.where(name)
+        first, flaw = self._resuming.where(fault)
         series = Series(
             self._stage,
             self._hands,

@@ -66,10 +66,10 @@ class Traffic(Remote):
         """Probe until the effect is seen on every path."""
         place = self.place(hands, GATEWAY)
         spots = [spot for spot in spots_of(hands, intent.undo) if place.echoes(spot)]
-        if not spots:
+        if not spots or "earliest" not in intent.undo:  # or an earlier conductor has ordered it
             await asyncio.Event().wait()  # nothing can be seen; the end will say so
         order = intent.undo["orders"][GATEWAY]
-        left = parse(intent.undo["until"]) - parse(hands.at())
+        left = parse(intent.undo["earliest"]) - parse(hands.at())
         sight = Sight(
             fault=intent.undo["fault"],
             kind=order["kind"],

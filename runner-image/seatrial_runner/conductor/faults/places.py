@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -21,6 +22,8 @@ logger = logging.getLogger("seatrial.conductor")
 
 _LOOK_AGAIN_S = 1.0
 _AGAIN_S = 0.5
+# At a port where nothing comes back: one may fail by chance, and each holds a fault up.
+_MOST_LOOKS = 2
 
 
 class GatewayPlace:
@@ -32,7 +35,8 @@ class GatewayPlace:
         self._secret = ""
         self._told: tuple[str, dict[str, list[str]]] | None = None  # boot, and what it was told
         self._telling = asyncio.Lock()
-        self._looked_at: set[tuple[str, int]] = set()
+        self._looking = asyncio.Lock()
+        self._looks: Counter[tuple[str, int]] = Counter()
         self._echoing: set[tuple[str, int]] = set()
         self.client = ControlClient("the gateway", self._where, self.token)
 
@@ -83,13 +87,24 @@ class GatewayPlace:
 
     async def look_around(self, spots: Sequence[Spot]) -> None:
         """
-        Find out at which spots a probe comes back while no fault is there, once for each.
+        Find out at which spots a probe comes back while no fault is there.
 
         Which Service has which port is not known here; and what is not seen now cannot vanish.
         """
-        new = [spot for spot in spots if (spot.host, spot.port) not in self._looked_at]
-        self._looked_at.update((spot.host, spot.port) for spot in new)
-        self._echoing |= await look_around(new, await self.token())
+        if not self._unknown(spots):
+            return
+        # One after another: whoever did not wait for a look would order its fault in the midst.
+        async with self._looking:
+            unknown = self._unknown(spots)
+            self._echoing |= await look_around(unknown, await self.token())
+            self._looks.update({(spot.host, spot.port) for spot in unknown})
+
+    def _unknown(self, spots: Sequence[Spot]) -> list[Spot]:
+        return [
+            spot
+            for spot in spots
+            if not self.echoes(spot) and self._looks[spot.host, spot.port] < _MOST_LOOKS
+        ]
 
     def echoes(self, spot: Spot) -> bool:
         """Tell whether a probe came back from there."""

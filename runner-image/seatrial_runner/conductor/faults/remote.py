@@ -86,8 +86,6 @@ class Remote(ByAnother):
         """Order it everywhere; it is in effect when all have answered."""
         undo = intent.undo
         undo["asked"] = []  # of these, nobody knows any more that they have not got it
-        lasts = timedelta(seconds=min(order["forS"] for _, order in _orders(undo)))
-        undo["earliest"] = rfc3339(parse(hands.at()) + lasts)  # no deadline is before it
         reports = await asyncio.gather(
             *(self._order(hands, key, undo, order) for key, order in _orders(undo)),
             return_exceptions=True,
@@ -109,6 +107,8 @@ class Remote(ByAnother):
         place = self.place(hands, key)
         await place.ready(within_s=BEGIN_WITHIN_S)
         undo["asked"].append(key)
+        ends = rfc3339(parse(hands.at()) + timedelta(seconds=order["forS"]))
+        undo["earliest"] = min(undo.get("earliest", ends), ends)  # no deadline is before it
         return await place.client.put(undo["fault"], order, patience_s=BEGIN_WITHIN_S)
 
     async def watch(self, hands: Hands, intent: Intent, tell: Tell) -> Ended:

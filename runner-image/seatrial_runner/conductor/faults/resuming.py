@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterable, Mapping
 
+from seatrial.api import families
 from seatrial.api.errors import ClusterError, FaultError
 from seatrial.api.journal import FaultState
 
 from seatrial_runner.clock import parse
 from seatrial_runner.conductor.faults.account import Flaw, broken, worse
-from seatrial_runner.conductor.faults.kinds import Hands, Intent, Json
+from seatrial_runner.conductor.faults.kinds import Evidence, Hands, Intent, Json
 from seatrial_runner.conductor.faults.table import kind_of
 from seatrial_runner.conductor.faults.timeline import Trigger, lasts_s, moment, repeats
 from seatrial_runner.conductor.stage import Stage
@@ -31,13 +33,16 @@ class Resuming:
         self._hands = hands
         self._where: dict[str, tuple[int, Flaw | None]] = {}
 
-    def where(self, name: str) -> tuple[int, Flaw | None]:
+    def where(self, fault: Json) -> tuple[int, Flaw | None]:
         """
         Tell with which round a fault goes on, once, and what is missing of those before.
 
-        Whatever begins after that (a manual fault that is started again) begins anew.
+        A manual fault that is started again begins anew, and lacks what it has lacked until then.
         """
-        return self._where.pop(name, (1, None))
+        number, flaw = self._where.pop(fault["name"], (1, None))
+        if moment(fault).trigger is Trigger.MANUAL:
+            flaw = self._flaw(fault["name"])
+        return number, flaw
 
     async def resume(self, faults: Mapping[str, Json]) -> list[tuple[str, Intent]]:
         """
@@ -112,11 +117,41 @@ class Resuming:
         told: Json = {}
         if evidence is not None:
             told = {"hits": evidence.hits, "counts": evidence.counts}
+        if kind.counts_itself:
+            self._take(fault, state, evidence)
         self._stage.journal.note("fault.reverted", fault=name, by="conductor", **told)
         self._stage.lost(f"Fault {name} was ended early, because the conductor was restarted.")
         if evidence is not None and evidence.broken:
             self._stage.lost(broken(name, evidence.broken))
         return True
+
+    def _take(self, fault: Json, state: FaultState, evidence: Evidence | None) -> None:
+        """Take in what has met a fault of late; it may be evidence enough of its effect."""
+        applied = state["applied"]
+        if applied is None:
+            return
+        if evidence is None or self._may_be_ours(fault):
+            evidence = Evidence()
+        state["hits"] = max(state["hits"], evidence.hits)
+        if evidence.first_hit is not None and state["firstHit"] is None:
+            state["firstHit"] = max(evidence.first_hit, applied)
+        # Of an earlier time that it has happened, hits show nothing of this one.
+        hits = max(evidence.hits, int((state["firstHit"] or "") >= applied))
+        if state["effective"] is None and not kind_of(fault).without_effect(fault, hits):
+            seen = max(state["firstHit"] or applied, applied)
+            state["effective"] = min(seen, state["reverted"] or seen)
+
+    def _may_be_ours(self, fault: Json) -> bool:
+        """
+        Tell whether what was counted may be of a conductor's own making, and not of a test.
+
+        A closed port does not tell probes from clients, nor the gateway what comes through libpq.
+        How many these were, the conductor before has taken with it; what it has written is right.
+        """
+        run, kind = self._stage.run, families.kind_of(fault)
+        untils = [(each.get("recovery") or {}).get("until") or {} for each in run["faults"]]
+        asks = any(each.get("sql") for each in [*(run.get("probes") or []), *untils])
+        return kind == "refuse" or (asks and kind in families.GATEWAY)
 
     def _fail(self, state: FaultState, outcome: str, message: str) -> None:
         state["state"] = outcome  # type: ignore[typeddict-item]  # one of these
@@ -142,15 +177,18 @@ class Resuming:
             self._where[fault["name"]] = (number, self._flaw(fault["name"], before=number))
             kept |= {"times": number - 1, "hits": state["hits"], "firstHit": state["firstHit"]}
             kept |= {"exposedTests": state["exposedTests"]}
+        if moment(fault).trigger is Trigger.MANUAL and (flaw := self._flaw(fault["name"])):
+            # No test may start it again.
+            kept |= {"state": flaw.state, "message": flaw.message[:1024]}
         state.pop("toUndo", None)
         state.update({**new, **kept})  # type: ignore[typeddict-item]  # fields of FaultState
 
-    def _flaw(self, name: str, *, before: int) -> Flaw | None:
+    def _flaw(self, name: str, *, before: float = math.inf) -> Flaw | None:
         """Give what is missing of the rounds before one."""
         flaw = None
         for entry in self._stage.journal.entries:
             mine = entry["kind"] == "fault.failed" and entry["fault"] == name
-            if mine and 0 < int(entry.get("round", 0)) < before:
+            if mine and int(entry.get("round", 0)) < before:
                 flaw = worse(flaw, Flaw(entry["state"], entry["message"]))
         return flaw
 

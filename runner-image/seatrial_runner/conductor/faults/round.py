@@ -110,10 +110,15 @@ class Round:
         """Complete the proof of a fault that an earlier conductor has applied."""
         self.in_effect.set()
         try:
-            if lasts_s(self._fault) is not None:
-                await self._see_end_of_undone(intent)
-            else:
+            if lasts_s(self._fault) is None:
                 await self._revert_by_controller(intent, None)
+                return
+            if self.account.state["effective"] is None:
+                # An agent may still tell of it. What only probes could see, nobody sees any more.
+                effect = asyncio.create_task(self._see_effect(intent))
+                await asyncio.wait((effect,), timeout=_SEEN_WITHIN_S)
+                await self._effect_was_seen(effect)
+            await self._see_end_of_undone(intent)
         finally:
             self.account.settle()
             self.reverted.set()
@@ -173,8 +178,10 @@ class Round:
             self.account.flawed("NoEffect", str(error))
             return
         # An agent sees the effect before its answer has reached us, and by its own node's clock.
-        moment = max(moment, self.account.state["applied"] or moment)
-        self.account.state["effective"] = moment
+        state = self.account.state
+        moment = max(moment, state["applied"] or moment)
+        moment = min(moment, state["reverted"] or moment)  # by an earlier conductor
+        state["effective"] = moment
         self.account.note("fault.effective", seen=moment)
 
     # A fault that lasts --------------------------------------------------------------------------
@@ -256,7 +263,8 @@ class Round:
         if missing:
             self.account.flawed("NoEffect", missing)
         else:
-            state["effective"] = state["firstHit"]
+            # Nobody may have told when it was first met, or that was at an earlier time.
+            state["effective"] = max(state["firstHit"] or "", state["applied"] or "")
 
     async def _see_end_of_undone(self, intent: Intent) -> None:
         within_s = recovery_within_s(self._fault)
@@ -280,6 +288,8 @@ class Round:
             return
         if effect is not None:
             await effect  # what has been replaced has been taken away before
+        elif self.account.state["effective"] is None:
+            self.account.state["effective"] = self._stage.at()  # at the latest
         self.account.reverted("controller")
         self.reverted.set()
         await self._see_recovery(within_s)
