@@ -56,20 +56,6 @@ def test_the_logs_of_pods_that_a_fault_takes_away_are_kept(kind: Any) -> None:
     assert states["f"]["state"] == "Recovered"
 
 
-def test_the_logs_of_pods_that_were_there_for_a_fault_alone_are_kept() -> None:
-    async def course(director: Director, namespace: RunNamespace) -> None:
-        await director.begin_with("paid")
-        during = names_of_pods(namespace)
-        assert not namespace.kept_logs  # nothing was taken away
-        await director.end_with("paid")
-        gone = during - names_of_pods(namespace)
-        assert gone
-        assert gone <= namespace.kept_logs
-
-    states, _ = played(a_lasting(scale={"replicas": 4}), course=course)
-    assert states["f"]["state"] == "Recovered"
-
-
 # Eviction ----------------------------------------------------------------------------------------
 
 

@@ -127,7 +127,6 @@ class Scale(ThroughApi):
     async def undo(self, hands: Hands, intent: Intent) -> Evidence | None:
         """Write the old numbers back; a workload that is gone needs none."""
         undo, before = intent.undo, []
-        await _save_logs(hands, undo["originals"])
         for workload, original in undo["originals"].items():
             try:
                 item = await _write(hands, workload, original, {mark_key(undo["fault"]): None})
