@@ -176,6 +176,41 @@ def test_none_may_come(run):
     assert '"id": 1' in result.details
 
 
+SILENT = [
+    pytest.param([from_(count=0, within="20s")], "it was watched for 0", id="none-may-come"),
+    pytest.param(
+        [to(json_=1), from_(count=1, settle="20s")],
+        "after the last message it was watched for 0",
+        id="none-may-follow",
+    ),
+    pytest.param(
+        [to(json_=1), from_(atLeast=1, settle="20s")],
+        "after the last message it was watched for 0",
+        id="until-none-follows",
+    ),
+]
+
+
+@pytest.mark.parametrize(("steps", "told"), SILENT)
+def test_silence_that_was_cut_short_is_no_proof(broker, monkeypatch, steps, told):
+    result = run_steps(steps, use(monkeypatch, broker), timeout="300ms")
+    assert result.outcome == "failed"
+    assert told in result.message
+    assert result.message.endswith(" s of 20 s")
+
+
+def test_silence_is_no_shorter_where_it_is_tried_again(run):
+    result = run({**from_(count=0, within="20s"), "eventually": {"within": "100ms"}})
+    assert "it was watched for " in result.message
+    assert result.message.endswith(" s of 20 s")
+
+
+def test_what_follows_is_told_although_the_time_was_cut_short(broker, monkeypatch):
+    steps = [to(json_={"id": 1}), to(json_={"id": 1}), from_(unique="message.json.id", settle="1h")]
+    result = run_steps(steps, use(monkeypatch, broker), timeout="300ms")
+    assert "duplicates among 2 messages" in result.message
+
+
 @pytest.mark.parametrize("step", [from_(count=0, within="10ms"), from_(count=1, settle="0s")])
 def test_a_number_proves_nothing_where_messages_may_have_been_missed(run, broker, step):
     def doubtful(receiver):

@@ -23,6 +23,7 @@ from seatrial_runner.scenario.messages.judging import Judge, NoValueError
 from seatrial_runner.scenario.messages.reading import Reading
 from seatrial_runner.scenario.messages.texts import messages_text
 from seatrial_runner.scenario.transcript import unmet_text
+from seatrial_runner.scenario.watch import Watch, cut_short, too_short
 
 WITHIN_S = 10.0
 NONE_WITHIN_S = 2.0
@@ -108,8 +109,7 @@ class Receiving:
     _nearest: tuple[int, int] | None = None  # unmet expectations, and of which message
 
     def __post_init__(self) -> None:
-        self._began = self.clock()
-        self._end = self._began + min(self.wanted.within, max(0.0, self.left()))
+        self._watch = Watch(self.wanted.within, self.left(), self.clock)
 
     def observe(self) -> Observation:
         """
@@ -126,13 +126,14 @@ class Receiving:
 
     def _none(self) -> Observation:
         self._look()
-        while not self._matched and self._time() > 0 and not self.feed.ended:
-            self._wait(self._time())
+        while not self._matched and self._watch.left() > 0 and not self.feed.ended:
+            self._wait(self._watch.left())
             self._look()
         if self._matched:
             text = f"{_count(len(self._matched))} {self._meant()}, expected none"
             raise self._failure(text, self._matched)
         self._require_certainty()
+        self._watch.require_whole()
         return Observation({"messages": []})
 
     def _one(self) -> Observation:
@@ -140,9 +141,9 @@ class Receiving:
             self._look()
             if self._matched:
                 break
-            if self._time() <= 0 or self.feed.ended:
+            if self._watch.left() <= 0 or self.feed.ended:
                 raise self._nothing_came()
-            self._wait(self._time())
+            self._wait(self._watch.left())
         index = self._matched[0]
         reading = self._reading(index)
         self._check_schema([index])
@@ -153,24 +154,29 @@ class Receiving:
     def _several(self) -> Observation:
         wanted = self.wanted
         exact = wanted.count is not None
+        unsettled = 0.0  # seconds for which none had yet to follow
         while True:
             self._look()
             if exact and len(self._matched) > wanted.enough:
                 break
             if len(self._matched) < wanted.enough:
-                rest = self._time()
-            elif self.feed.away and wanted.settle and self._time() > 0:
-                self.feed.wait_until_back(self._time())
+                rest = self._watch.left()
+            elif self.feed.away and wanted.settle and self._watch.left() > 0:
+                self.feed.wait_until_back(self._watch.left())
                 continue
             else:
                 # What has been there for longer than that need not be waited for again.
                 came = max(self.feed.read(self._matched[-1]).came, self.feed.back)
-                rest = min(came + wanted.settle - self.clock(), self.left())
+                unsettled = came + wanted.settle - self.clock()
+                rest = min(unsettled, self.left())
             if rest <= 0 or self.feed.ended:
                 break
             self._wait(rest)
         self._require_count()
         self._check_several()
+        if unsettled > 0 and not self.feed.ended:
+            took = cut_short(wanted.settle - unsettled, wanted.settle)
+            raise too_short(f"after the last message {took}")
         self.feed.take(self._matched)
         return self._observation()
 
@@ -314,17 +320,14 @@ class Receiving:
         return f"from {self.feed.name}{where}"
 
     def _how_long(self) -> str:
-        return f"within {min(self.wanted.within, self.clock() - self._began):.3g} s"
-
-    def _time(self) -> float:
-        return self._end - self.clock()
+        return f"within {min(self.wanted.within, self.clock() - self._watch.began):.3g} s"
 
     def _wait(self, seconds: float) -> None:
         if seconds > 0:
             self.feed.wait(self._seen, min(seconds, _TICK_S))
 
     def _reading(self, index: int) -> Reading:
-        return Reading(self.feed.read(index), index + 1, self._began)
+        return Reading(self.feed.read(index), index + 1, self._watch.began)
 
     def _readings(self, indices: Sequence[int]) -> Iterator[Reading]:
         return map(self._reading, indices)
