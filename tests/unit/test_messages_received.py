@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 from seatrial_runner.scenario.brokers.interface import Arrived, BrokerError
+from seatrial_runner.scenario.kinds import message
 from seatrial_runner.scenario.messages.feed import Feed
 from seatrial_runner.scenario.messages.tape import Tape
 
@@ -67,6 +68,35 @@ def test_each_message_is_taken_once(run):
     result = run(to(json_=1), from_(), from_(within="10ms"))
     assert "step 3 of 3" in result.message
     assert "no message from topic orders of events within 0.01 s" in result.message
+
+
+class TakenMeanwhile(Feed):
+    """Another step takes the first message between this one's look and its taking."""
+
+    def take(self, indices):
+        if not self._first:
+            super().take([0])
+        return super().take(indices)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        from_(where="true", expect=["message.json == 2"]),
+        from_(atLeast=1, expect=["messages.map(m, m.json) == [2]"]),
+    ],
+)
+def test_what_another_has_taken_meanwhile_is_not_taken_again(run, monkeypatch, step):
+    monkeypatch.setattr(message, "Feed", TakenMeanwhile)
+    result = run(to(json_=1), to(json_=2), step)
+    assert result.outcome == "passed", result.message
+
+
+@pytest.mark.parametrize("step", [from_(within="10ms"), from_(count=1, settle="0s", within="10ms")])
+def test_who_has_lost_the_only_message_to_another_waits_for_its_own(run, monkeypatch, step):
+    monkeypatch.setattr(message, "Feed", TakenMeanwhile)
+    result = run(to(json_=1), step)
+    assert "no message from topic orders of events within" in result.message
 
 
 def test_without_where_the_message_that_meets_the_expectations_is_taken(run):

@@ -103,6 +103,7 @@ class Receiving:
     clock: Callable[[], float]
     left: Callable[[], float]
     _seen: int = 0  # messages of the feed that were looked at
+    _takes: int = 0  # of the feed, by then
     _matched: array[int] = field(default_factory=lambda: array("Q"))
     _others: array[int] = field(default_factory=lambda: array("Q"))
     _unjudged: str = ""  # why ``where`` had no value for a message
@@ -140,21 +141,34 @@ class Receiving:
         while True:
             self._look()
             if self._matched:
-                break
-            if self._watch.left() <= 0 or self.feed.ended:
+                index = self._matched[0]
+                self._check_schema([index])
+                if self.feed.take([index]):
+                    break
+            elif self._watch.left() <= 0 or self.feed.ended:
                 raise self._nothing_came()
-            self._wait(self._watch.left())
-        index = self._matched[0]
+            else:
+                self._wait(self._watch.left())
         reading = self._reading(index)
-        self._check_schema([index])
-        self.feed.take([index])
         values = {**reading.values(), "messages": [reading.as_map()]}
         return Observation(values, messages_text("Message", [reading], 1), reading.notes())
 
     def _several(self) -> Observation:
+        while True:
+            unsettled = self._gather()
+            self._require_count()
+            self._check_several()
+            if unsettled > 0 and not self.feed.ended:
+                took = cut_short(self.wanted.settle - unsettled, self.wanted.settle)
+                raise too_short(f"after the last message {took}")
+            if self.feed.take(self._matched):
+                return self._observation()
+
+    def _gather(self) -> float:
+        """Wait until there are enough; give the seconds for which none should yet have followed."""
         wanted = self.wanted
         exact = wanted.count is not None
-        unsettled = 0.0  # seconds for which none had yet to follow
+        unsettled = 0.0
         while True:
             self._look()
             if exact and len(self._matched) > wanted.enough:
@@ -172,16 +186,14 @@ class Receiving:
             if rest <= 0 or self.feed.ended:
                 break
             self._wait(rest)
-        self._require_count()
-        self._check_several()
-        if unsettled > 0 and not self.feed.ended:
-            took = cut_short(wanted.settle - unsettled, wanted.settle)
-            raise too_short(f"after the last message {took}")
-        self.feed.take(self._matched)
-        return self._observation()
+        return unsettled
 
     def _look(self) -> None:
-        """Look at the messages that have come since the last look."""
+        """Look at the messages that have come since; drop those that a step beside has taken."""
+        if self._takes != self.feed.takes:
+            self._takes = self.feed.takes
+            self._matched = self._untaken(self._matched)
+            self._others = self._untaken(self._others)
         known = len(self.feed)
         for index in self.feed.untaken(self._seen, known):
             (self._matched if self._is_meant(index) else self._others).append(index)
@@ -325,6 +337,9 @@ class Receiving:
     def _wait(self, seconds: float) -> None:
         if seconds > 0:
             self.feed.wait(self._seen, min(seconds, _TICK_S))
+
+    def _untaken(self, indices: array[int]) -> array[int]:
+        return array("Q", [each for each in indices if not self.feed.is_taken(each)])
 
     def _reading(self, index: int) -> Reading:
         return Reading(self.feed.read(index), index + 1, self._watch.began)
