@@ -254,6 +254,65 @@ def test_a_number_proves_nothing_where_messages_may_have_been_missed(run, broker
     assert "there were: the connection was lost" in result.message
 
 
+@pytest.fixture
+def no_room(monkeypatch):
+    """Keep only the first body."""
+    monkeypatch.setattr(message, "Tape", lambda max_bytes: Tape(block_bytes=10, max_bytes=1))
+
+
+@pytest.mark.usefixtures("no_room")
+@pytest.mark.parametrize(
+    "where",
+    [
+        "message.json.id == 2",
+        "message.text.contains('2')",
+        "message.text == '2'",
+        "message.base64 == 'Mg=='",
+        "message.json == null",
+        "message.json.is_meant",
+        "message.headers.kind == 'order' && message.json.id == 2",
+    ],
+)
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_number_proves_nothing_where_bodies_were_dropped(run, where, count):
+    published = [to(json_={"id": n}, headers={"kind": "order"}) for n in (1, 2)]
+    if count:
+        published[0]["message"]["key"] = "meant"
+        where = f"message.key == 'meant' || {where}"
+    result = run(*published, from_(where=where, count=count, within="10ms", settle="1ms"))
+    assert result.outcome == "error", result.message
+    assert "there were: of 1 message the body was not kept: too many came" in result.message
+
+
+@pytest.mark.usefixtures("no_room")
+@pytest.mark.parametrize(
+    ("where", "count"),
+    [
+        ("message.headers.kind == 'other' && message.json.id == 2", 0),
+        ("message.headers.other == 'x'", 0),
+        ("message.headers.kind == 'order'", 2),
+    ],
+)
+def test_a_number_that_needs_no_body_is_proved_without(run, where, count):
+    published = [to(json_={"id": n}, headers={"kind": "order"}) for n in (1, 2)]
+    result = run(*published, from_(where=where, count=count, within="10ms"))
+    assert result.outcome == "passed", result.message
+
+
+@pytest.mark.usefixtures("no_room")
+def test_who_waited_in_vain_is_told_that_bodies_were_dropped(run):
+    step = from_(where="message.json.id == 2", within="10ms")
+    message = run(to(json_={"id": 1}), to(json_={"id": 2}), step).message
+    assert "(of 1 message the body was not kept: too many came)" in message
+
+
+@pytest.mark.usefixtures("no_room")
+def test_messages_without_bodies_are_no_duplicates(run):
+    step = from_(atLeast=3, unique="message.text")
+    message = run(*[to(json_=n) for n in range(3)], step).message
+    assert "message 2 has no message.text: the message's body was not kept" in message
+
+
 def test_a_number_waits_for_a_broker_that_is_away_for_a_while(run, broker):
     def away(receiver):
         receiver.deliver([Arrived("orders", b"1"), Arrived("orders", b"2")])

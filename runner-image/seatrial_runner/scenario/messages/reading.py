@@ -30,6 +30,11 @@ class Reading:
         self.number = number
         self._since = since
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether its body was kept."""
+        return self.record.arrived.body is not None
+
     @cached_property
     def text(self) -> str | None:
         """The body as text; None if it is none."""
@@ -44,7 +49,7 @@ class Reading:
     @cached_property
     def json(self) -> tuple[Any, str]:
         """The body as JSON, and why there is none."""
-        if self.record.arrived.body is None:
+        if not self.is_whole:
             return None, NOT_KEPT
         if self.text is None:
             return None, "the message is no text: see message.base64"
@@ -120,3 +125,4 @@ _VALUES: Mapping[str, Any] = {
     "message.elapsed": lambda each: each.elapsed,
 }
 NAMES = tuple(_VALUES)
+BODY = frozenset({"message.json", "message.text", "message.base64"})

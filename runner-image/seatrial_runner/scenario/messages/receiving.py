@@ -19,7 +19,7 @@ from seatrial_runner.scenario.messages.checks import (
     told,
 )
 from seatrial_runner.scenario.messages.feed import Feed
-from seatrial_runner.scenario.messages.judging import Judge, NoValueError
+from seatrial_runner.scenario.messages.judging import Judge, NotKeptError, NoValueError
 from seatrial_runner.scenario.messages.reading import Reading
 from seatrial_runner.scenario.messages.texts import messages_text
 from seatrial_runner.scenario.transcript import unmet_text
@@ -106,6 +106,7 @@ class Receiving:
     _takes: int = 0  # of the feed, by then
     _matched: array[int] = field(default_factory=lambda: array("Q"))
     _others: array[int] = field(default_factory=lambda: array("Q"))
+    _not_kept: array[int] = field(default_factory=lambda: array("Q"))  # may be meant, or not
     _unjudged: str = ""  # why ``where`` had no value for a message
     _nearest: tuple[int, int] | None = None  # unmet expectations, and of which message
 
@@ -194,6 +195,7 @@ class Receiving:
             self._takes = self.feed.takes
             self._matched = self._untaken(self._matched)
             self._others = self._untaken(self._others)
+            self._not_kept = self._untaken(self._not_kept)
         known = len(self.feed)
         for index in self.feed.untaken(self._seen, known):
             (self._matched if self._is_meant(index) else self._others).append(index)
@@ -204,6 +206,9 @@ class Receiving:
         if wanted.where is not None:
             try:
                 return self.judge.holds(wanted.where, "where", self._reading(index))
+            except NotKeptError:
+                self._not_kept.append(index)
+                return False
             except NoValueError as error:
                 self._unjudged = f"message {index + 1}: {error}"
                 return False
@@ -261,11 +266,17 @@ class Receiving:
     def _require_certainty(self) -> None:
         """A number of messages proves nothing where some may have been missed."""
         ended = [self.feed.ended] if self.feed.ended else []
-        if doubts := [*ended, *self.feed.doubts()]:
+        if doubts := [*ended, *self._doubts()]:
             raise StepFailure(
                 f"nobody can say how many messages {self._meant()} there were: {'; '.join(doubts)}",
                 outcome="error",
             )
+
+    def _doubts(self) -> list[str]:
+        """Say why the messages that were found may not be all that are meant."""
+        count = _count(len(self._not_kept))
+        not_kept = [f"of {count} the body was not kept: too many came"] if self._not_kept else []
+        return [*self.feed.doubts(), *not_kept]
 
     def _nothing_came(self) -> StepFailure:
         wanted = self.wanted
@@ -300,7 +311,7 @@ class Receiving:
                 "the subscription was opened with this step: what came before it was not seen;"
                 " open it earlier with a step that says subscribe: true"
             )
-        notes += self.feed.doubts()
+        notes += self._doubts()
         shown = list(indices)[-8:] if title != "Offending messages" else list(indices)
         details = messages_text(title, self._readings(shown), len(indices)) if indices else ""
         return StepFailure(
