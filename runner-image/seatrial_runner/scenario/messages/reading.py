@@ -11,6 +11,7 @@ from typing import Any
 
 from seatrial_runner.clock import rfc3339
 from seatrial_runner.scenario.messages.tape import Record
+from seatrial_runner.scenario.redaction import Redactor
 from seatrial_runner.scenario.values import clean, show_duration
 
 NOT_KEPT = "the message's body was not kept: too many came"
@@ -59,6 +60,12 @@ class Reading:
             return clean(json.loads(self.text)), ""
         except (ValueError, RecursionError) as error:
             return None, f"the message is no JSON: {error}"
+
+    def teach(self, redactor: Redactor) -> None:
+        """Let it know the secrets of the headers and of the JSON; before they are shown."""
+        headers = self.record.arrived.headers
+        redactor.learn_headers({k: v for k, v in headers.items() if isinstance(v, str)})
+        redactor.learn_json(self.json[0])
 
     def notes(self) -> dict[str, str]:
         """Say why values are null, by name."""

@@ -22,6 +22,7 @@ from seatrial_runner.scenario.messages.feed import Feed
 from seatrial_runner.scenario.messages.judging import Judge, NotKeptError, NoValueError
 from seatrial_runner.scenario.messages.reading import Reading
 from seatrial_runner.scenario.messages.texts import messages_text
+from seatrial_runner.scenario.redaction import Redactor
 from seatrial_runner.scenario.transcript import unmet_text
 from seatrial_runner.scenario.watch import Watch, cut_short, too_short
 
@@ -93,6 +94,7 @@ class Receiving:
     Attributes:
         feed: Where they come from.
         judge: Evaluates expressions.
+        redactor: Learns the secrets of messages that are shown.
         clock: In seconds.
         left: Gives the seconds that the step may still take.
     """
@@ -100,6 +102,7 @@ class Receiving:
     wanted: Wanted
     feed: Feed
     judge: Judge
+    redactor: Redactor
     clock: Callable[[], float]
     left: Callable[[], float]
     _seen: int = 0  # messages of the feed that were looked at
@@ -107,7 +110,7 @@ class Receiving:
     _matched: array[int] = field(default_factory=lambda: array("Q"))
     _others: array[int] = field(default_factory=lambda: array("Q"))
     _not_kept: array[int] = field(default_factory=lambda: array("Q"))  # may be meant, or not
-    _unjudged: str = ""  # why ``where`` had no value for a message
+    _unjudged: tuple[int, str] | None = None  # a message for which ``where`` had no value, and why
     _nearest: tuple[int, int] | None = None  # unmet expectations, and of which message
 
     def __post_init__(self) -> None:
@@ -150,7 +153,7 @@ class Receiving:
                 raise self._nothing_came()
             else:
                 self._wait(self._watch.left())
-        reading = self._reading(index)
+        [reading] = self._shown([index])
         values = {**reading.values(), "messages": [reading.as_map()]}
         return Observation(values, messages_text("Message", [reading], 1), reading.notes())
 
@@ -210,7 +213,7 @@ class Receiving:
                 self._not_kept.append(index)
                 return False
             except NoValueError as error:
-                self._unjudged = f"message {index + 1}: {error}"
+                self._unjudged = index, str(error)
                 return False
         if wanted.single and wanted.expect:
             return self._meets(index)
@@ -221,6 +224,7 @@ class Receiving:
         reading = self._reading(index)
         unmet = [each for text in self.wanted.expect if (each := self.judge.unmet(text, reading))]
         if any(each.permanent for each in unmet):
+            reading.teach(self.redactor)
             first = next(each for each in unmet if each.permanent)
             raise StepFailure(first.message, unmet_text(first), permanent=True)
         if unmet and (self._nearest is None or len(unmet) <= self._nearest[0]):
@@ -285,9 +289,12 @@ class Receiving:
             return self._failure(f"no message {self._meant()} {self._how_long()}", [], waited=True)
         if self._nearest is None:
             text = f"no message {self._meant()} {self._how_long()}; {_count(others)} came that"
-            text += " did not match" + (f" ({self._unjudged})" if self._unjudged else "")
+            text += " did not match"
+            if self._unjudged:
+                [reading] = self._shown([self._unjudged[0]])
+                text += f" (message {reading.number}: {self._unjudged[1]})"
             return self._failure(text, self._others, "Other messages", waited=True)
-        nearest = self._reading(self._nearest[1])
+        [nearest] = self._shown([self._nearest[1]])
         unmet = [each for text in wanted.expect if (each := self.judge.unmet(text, nearest))]
         of = "the one that came" if others == 1 else f"the nearest of {others} that came"
         text = f"no message {self._meant()} met the expectations {self._how_long()};"
@@ -313,7 +320,7 @@ class Receiving:
             )
         notes += self._doubts()
         shown = list(indices)[-8:] if title != "Offending messages" else list(indices)
-        details = messages_text(title, self._readings(shown), len(indices)) if indices else ""
+        details = messages_text(title, self._shown(shown), len(indices)) if indices else ""
         return StepFailure(
             text + (f" ({'; '.join(notes)})" if notes else ""),
             details,
@@ -321,21 +328,20 @@ class Receiving:
         )
 
     def _observation(self) -> Observation:
-        readings = self._readings(self._matched)
         maps: list[dict[str, Any]] = []
         size = 0
-        for reading in readings:
+        for reading in self._readings(self._matched):
             size += len(reading.record.arrived.body or b"")
             if len(maps) == MAX_VALUES or size > MAX_VALUES_BYTES:
                 break
+            reading.teach(self.redactor)
             maps.append(reading.as_map())
-        last = self._reading(self._matched[-1])
+        [last] = self._shown(self._matched[-1:])
         notes = last.notes()
         total = len(self._matched)
         if len(maps) < total:
             notes["messages"] = f"messages holds the first {len(maps)} of {total}"
-        shown = self._readings(self._matched[:8])
-        text = messages_text("Messages", shown, total)
+        text = messages_text("Messages", self._shown(self._matched[:8]), total)
         return Observation({**last.values(), "messages": maps}, text, notes)
 
     def _meant(self) -> str:
@@ -357,6 +363,13 @@ class Receiving:
 
     def _readings(self, indices: Sequence[int]) -> Iterator[Reading]:
         return map(self._reading, indices)
+
+    def _shown(self, indices: Sequence[int]) -> list[Reading]:
+        """Give messages that a person will see, with their secrets learnt."""
+        readings = list(self._readings(indices))
+        for reading in readings:
+            reading.teach(self.redactor)
+        return readings
 
 
 def _count(number: int) -> str:
