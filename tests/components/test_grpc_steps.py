@@ -143,6 +143,14 @@ def test_a_stream_that_stays_open_is_left(types: DescriptorPool) -> None:
             assert result.outcome == "passed", result.message
 
 
+def test_a_stream_that_was_watched_too_short_is_told(types: DescriptorPool) -> None:
+    with a_shop(types) as (where, _):
+        watch = {"message": {"id": "open"}, "receive": {"for": "50s"}}
+        result = run(where, ("Watch", watch), timeout="5s")
+    assert "it was watched for " in result.message
+    assert result.message.endswith(" s of 50 s")
+
+
 def test_a_stream_that_ends_too_early_or_stays_away_is_told(types: DescriptorPool) -> None:
     with a_shop(types) as (where, _):
         result = run(where, ("Watch", {**O_1, "receive": {"count": 5}}))

@@ -179,6 +179,11 @@ def test_a_server_that_stays_silent_is_told(shop: tuple[str, Shop]) -> None:
     silence = {"message": {"id": "quiet"}, "receive": {"for": "300ms"}}
     result = run(shop[0], (CHAT, []), (silence, ["response.messages == []"]))
     assert result.outcome == "passed", result.message
+    step = {"grpc": {"stream": "talk", "receive": {"for": "20s"}}, "eventually": {"within": "1s"}}
+    steps = [{"grpc": {**CHAT, "message": {"id": "quiet"}}}, step]
+    result = run_steps(steps, World(base_urls={"orders": f"http://{shop[0]}"}))
+    assert "it was watched for " in result.message
+    assert result.message.endswith(" s of 20 s")
 
 
 def test_a_stream_that_ends_before_is_told(shop: tuple[str, Shop]) -> None:

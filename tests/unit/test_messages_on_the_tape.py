@@ -53,6 +53,14 @@ def test_messages_are_taken_in_any_order():
     assert list(feed.untaken(0, 5)) == [2, 4]
 
 
+def test_of_two_who_take_a_message_one_has_it():
+    feed = Feed("topic t", 0, Tape())
+    feed.deliver([Arrived("t", b"")] * 3)
+    assert feed.take([0, 1])
+    assert not feed.take([1, 2])
+    assert list(feed.untaken(0, 3)) == [2]
+
+
 def test_who_waits_is_woken():
     feed = Feed("topic t", 0, Tape())
     thread = threading.Timer(0.01, lambda: feed.deliver([Arrived("t", b"")]))

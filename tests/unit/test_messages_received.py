@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 from seatrial_runner.scenario.brokers.interface import Arrived, BrokerError
+from seatrial_runner.scenario.kinds import message
 from seatrial_runner.scenario.messages.feed import Feed
 from seatrial_runner.scenario.messages.tape import Tape
 
@@ -67,6 +68,35 @@ def test_each_message_is_taken_once(run):
     result = run(to(json_=1), from_(), from_(within="10ms"))
     assert "step 3 of 3" in result.message
     assert "no message from topic orders of events within 0.01 s" in result.message
+
+
+class TakenMeanwhile(Feed):
+    """Another step takes the first message between this one's look and its taking."""
+
+    def take(self, indices):
+        if not self._first:
+            super().take([0])
+        return super().take(indices)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        from_(where="true", expect=["message.json == 2"]),
+        from_(atLeast=1, expect=["messages.map(m, m.json) == [2]"]),
+    ],
+)
+def test_what_another_has_taken_meanwhile_is_not_taken_again(run, monkeypatch, step):
+    monkeypatch.setattr(message, "Feed", TakenMeanwhile)
+    result = run(to(json_=1), to(json_=2), step)
+    assert result.outcome == "passed", result.message
+
+
+@pytest.mark.parametrize("step", [from_(within="10ms"), from_(count=1, settle="0s", within="10ms")])
+def test_who_has_lost_the_only_message_to_another_waits_for_its_own(run, monkeypatch, step):
+    monkeypatch.setattr(message, "Feed", TakenMeanwhile)
+    result = run(to(json_=1), step)
+    assert "no message from topic orders of events within" in result.message
 
 
 def test_without_where_the_message_that_meets_the_expectations_is_taken(run):
@@ -176,6 +206,41 @@ def test_none_may_come(run):
     assert '"id": 1' in result.details
 
 
+SILENT = [
+    pytest.param([from_(count=0, within="20s")], "it was watched for 0", id="none-may-come"),
+    pytest.param(
+        [to(json_=1), from_(count=1, settle="20s")],
+        "after the last message it was watched for 0",
+        id="none-may-follow",
+    ),
+    pytest.param(
+        [to(json_=1), from_(atLeast=1, settle="20s")],
+        "after the last message it was watched for 0",
+        id="until-none-follows",
+    ),
+]
+
+
+@pytest.mark.parametrize(("steps", "told"), SILENT)
+def test_silence_that_was_cut_short_is_no_proof(broker, monkeypatch, steps, told):
+    result = run_steps(steps, use(monkeypatch, broker), timeout="300ms")
+    assert result.outcome == "failed"
+    assert told in result.message
+    assert result.message.endswith(" s of 20 s")
+
+
+def test_silence_is_no_shorter_where_it_is_tried_again(run):
+    result = run({**from_(count=0, within="20s"), "eventually": {"within": "100ms"}})
+    assert "it was watched for " in result.message
+    assert result.message.endswith(" s of 20 s")
+
+
+def test_what_follows_is_told_although_the_time_was_cut_short(broker, monkeypatch):
+    steps = [to(json_={"id": 1}), to(json_={"id": 1}), from_(unique="message.json.id", settle="1h")]
+    result = run_steps(steps, use(monkeypatch, broker), timeout="300ms")
+    assert "duplicates among 2 messages" in result.message
+
+
 @pytest.mark.parametrize("step", [from_(count=0, within="10ms"), from_(count=1, settle="0s")])
 def test_a_number_proves_nothing_where_messages_may_have_been_missed(run, broker, step):
     def doubtful(receiver):
@@ -187,6 +252,65 @@ def test_a_number_proves_nothing_where_messages_may_have_been_missed(run, broker
     result = run(step)
     assert result.outcome == "error"
     assert "there were: the connection was lost" in result.message
+
+
+@pytest.fixture
+def no_room(monkeypatch):
+    """Keep only the first body."""
+    monkeypatch.setattr(message, "Tape", lambda max_bytes: Tape(block_bytes=10, max_bytes=1))
+
+
+@pytest.mark.usefixtures("no_room")
+@pytest.mark.parametrize(
+    "where",
+    [
+        "message.json.id == 2",
+        "message.text.contains('2')",
+        "message.text == '2'",
+        "message.base64 == 'Mg=='",
+        "message.json == null",
+        "message.json.is_meant",
+        "message.headers.kind == 'order' && message.json.id == 2",
+    ],
+)
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_number_proves_nothing_where_bodies_were_dropped(run, where, count):
+    published = [to(json_={"id": n}, headers={"kind": "order"}) for n in (1, 2)]
+    if count:
+        published[0]["message"]["key"] = "meant"
+        where = f"message.key == 'meant' || {where}"
+    result = run(*published, from_(where=where, count=count, within="10ms", settle="1ms"))
+    assert result.outcome == "error", result.message
+    assert "there were: of 1 message the body was not kept: too many came" in result.message
+
+
+@pytest.mark.usefixtures("no_room")
+@pytest.mark.parametrize(
+    ("where", "count"),
+    [
+        ("message.headers.kind == 'other' && message.json.id == 2", 0),
+        ("message.headers.other == 'x'", 0),
+        ("message.headers.kind == 'order'", 2),
+    ],
+)
+def test_a_number_that_needs_no_body_is_proved_without(run, where, count):
+    published = [to(json_={"id": n}, headers={"kind": "order"}) for n in (1, 2)]
+    result = run(*published, from_(where=where, count=count, within="10ms"))
+    assert result.outcome == "passed", result.message
+
+
+@pytest.mark.usefixtures("no_room")
+def test_who_waited_in_vain_is_told_that_bodies_were_dropped(run):
+    step = from_(where="message.json.id == 2", within="10ms")
+    message = run(to(json_={"id": 1}), to(json_={"id": 2}), step).message
+    assert "(of 1 message the body was not kept: too many came)" in message
+
+
+@pytest.mark.usefixtures("no_room")
+def test_messages_without_bodies_are_no_duplicates(run):
+    step = from_(atLeast=3, unique="message.text")
+    message = run(*[to(json_=n) for n in range(3)], step).message
+    assert "message 2 has no message.text: the message's body was not kept" in message
 
 
 def test_a_number_waits_for_a_broker_that_is_away_for_a_while(run, broker):

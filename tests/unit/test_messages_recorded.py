@@ -9,6 +9,7 @@ from seatrial_runner.scenario.brokers.interface import Arrived
 from seatrial_runner.scenario.messages.feed import Feed
 from seatrial_runner.scenario.messages.recording import MAX_BYTES, MAX_SHOWN, recorded
 from seatrial_runner.scenario.messages.tape import Tape
+from seatrial_runner.scenario.redaction import Redactor
 
 from tests.support.fake_broker import FakeBroker, from_, to, use
 from tests.support.scenarios import run_steps
@@ -57,7 +58,7 @@ def test_of_many_the_first_and_the_last_are_shown():
     tape = Tape()
     feed = Feed("topic t", 0, tape)
     feed.deliver([Arrived("t", b"%d" % n) for n in range(1000)])
-    record = recorded(tape, [feed])
+    record = recorded(tape, [feed], Redactor())
     numbers = [each["number"] for each in record["messages"]]
     assert numbers == [*range(1, 101), *range(901, 1001)]
     assert (record["total"], record["leftOut"]) == (1000, 1000 - MAX_SHOWN)
@@ -67,7 +68,7 @@ def test_large_ones_are_cut_and_left_out_with_a_count():
     tape = Tape()
     feed = Feed("topic t", 0, tape)
     feed.deliver([Arrived("t", b"x" * 5000) for _ in range(300)])
-    record = recorded(tape, [feed])
+    record = recorded(tape, [feed], Redactor())
     assert len(json.dumps(record)) < 1.1 * MAX_BYTES
     assert record["messages"][0]["bytes"] == 5000
     assert record["leftOut"] == 300 - len(record["messages"]) > 0
@@ -78,6 +79,6 @@ def test_what_the_tape_had_no_room_for_is_told():
     tape = Tape(block_bytes=10, max_bytes=1, max_messages=2)
     feed = Feed("topic t", 0, tape)
     feed.deliver([Arrived("t", b"x")] * 3)
-    record = recorded(tape, [feed])
+    record = recorded(tape, [feed], Redactor())
     assert (record["withoutBody"], record["dropped"]) == (1, 1)
     assert record["subscriptions"][0]["missed"] == ["1 more came than can be recorded"]

@@ -39,7 +39,9 @@ class Orders:
                 self.asked.append(json.loads(connection.recv()))
 
 
-def subscribed(where: str, receive: dict[str, Any], *expect: str, **more: Any) -> Any:
+def subscribed(
+    where: str, receive: dict[str, Any], *expect: str, of_the_test: str = "20s", **more: Any
+) -> Any:
     document = {
         "url": "http://orders:8080/graphql",
         "query": "subscription Watch($id: ID!) { order(id: $id) { status } }",
@@ -48,7 +50,7 @@ def subscribed(where: str, receive: dict[str, Any], *expect: str, **more: Any) -
         **more,
     }
     steps = [{"set": {"order": "'o-1'"}}, {"graphql": document, "expect": list(expect)}]
-    return run_steps(steps, World(base_urls={"orders": f"http://{where}"}), timeout="20s")
+    return run_steps(steps, World(base_urls={"orders": f"http://{where}"}), timeout=of_the_test)
 
 
 def status(word: str) -> dict[str, Any]:
@@ -81,6 +83,14 @@ def test_results_are_taken_by_count_and_time(receive: dict[str, Any], came: int)
     with a_server(Orders(*THREE), **SPEAKS) as where:
         result = subscribed(where, receive, f"size(response.events) == {came}")
     assert result.outcome == "passed", result.message
+
+
+def test_a_time_that_was_cut_short_is_told() -> None:
+    with a_server(Orders(*THREE), **SPEAKS) as where:
+        result = subscribed(where, {"for": "30s"}, of_the_test="3s")
+    assert result.outcome == "failed"
+    assert "it was watched for " in result.message
+    assert result.message.endswith(" s of 30 s")
 
 
 def test_all_of_a_subscription_that_ends_by_itself() -> None:

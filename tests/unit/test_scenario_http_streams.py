@@ -88,6 +88,16 @@ def test_events_are_taken_for_a_time() -> None:
     assert result.outcome == "passed", result.details
 
 
+def test_a_time_that_was_cut_short_is_told() -> None:
+    with Feed(*ORDERS) as feed:
+        read(feed, {"count": 1})  # so that all is imported when the time begins
+        step = {"http": get(stream={"for": "20s"}), "eventually": {"within": "100ms"}}
+        result = run_steps([step], a_world(feed.url))
+    assert result.outcome == "failed"
+    assert "it was watched for " in result.message
+    assert result.message.endswith(" s of 20 s")
+
+
 def test_lines_are_taken_where_there_are_no_events() -> None:
     pieces = (b'{"n": 1}\r', b'\n{"n": 2}\nno json')
     with Feed(*pieces, kind="application/x-ndjson", open_end=False) as feed:

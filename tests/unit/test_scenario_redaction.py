@@ -1,8 +1,10 @@
 """Secrets do not get into results."""
 
 import pytest
+from seatrial_runner.scenario.brokers.interface import Arrived
 from seatrial_runner.scenario.redaction import Redactor
 
+from tests.support.fake_broker import FakeBroker, body, from_, to, use
 from tests.support.loopback import Answer, Loopback
 from tests.support.scenarios import ORDERS, a_world, run_steps
 
@@ -95,3 +97,51 @@ def test_a_secret_is_masked_in_the_forms_it_is_shown_in():
     redactor.learn('pa"ss\\word')
     redactor.learn("pa")
     assert redactor.mask('x pa"ss\\word "pa\\"ss\\\\word" part') == 'x *** "***" part'
+
+
+USER = {"user": 1, "password": SECRET}
+FAILS = {"expect": ["false"]}
+CAME = Arrived("orders", body(USER), headers={"x-api-key": "s3cr3t-key"})
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param(FAILS, id="nobody-asks-for-it"),
+        pytest.param(from_(expect=["message.json == {}"], within="1ms"), id="nearest"),
+        pytest.param(from_(where="true", expect=["message.json == {}"]), id="json"),
+        pytest.param(from_(where="true", expect=["message.text == ''"]), id="text"),
+        pytest.param(from_(where="true", expect=["message.headers == {}"]), id="headers"),
+        pytest.param(from_(where="message.json.password.x == 1", within="1ms"), id="where"),
+        pytest.param(from_(count=0), id="none"),
+        pytest.param(from_(atLeast=2, unique="message.json.password"), id="unique"),
+        pytest.param(from_(atLeast=2, unique="message.text"), id="unique-text"),
+        pytest.param(from_(atLeast=2, expect=["messages[0].json.password == ''"]), id="first"),
+        pytest.param(from_(atLeast=2, expect=["messages[0].text == ''"]), id="first-text"),
+        pytest.param(from_(schema={"properties": {"password": {"type": "integer"}}}), id="schema"),
+    ],
+)
+def test_a_secret_of_a_message_that_came_is_shown_nowhere(monkeypatch, step):
+    broker = FakeBroker()
+    broker.on_subscribe = lambda receiver: receiver.deliver([CAME, CAME])
+    subscribe = from_(subscribe=True)
+    result = run_steps([subscribe, step], use(monkeypatch, broker))
+    assert result.outcome == "failed"
+    shown = str(result.to_json())
+    assert "***" in shown
+    assert SECRET not in shown
+    assert "s3cr3t-key" not in shown
+
+
+@pytest.mark.parametrize(
+    "sent", [{"json_": USER}, {"text": body(USER).decode()}, {"headers": {"api-key": SECRET}}]
+)
+def test_a_secret_that_is_published_is_shown_nowhere(monkeypatch, sent):
+    steps = [{**to(**sent), "capture": {"x": "nothing"}}]
+    result = run_steps(steps, use(monkeypatch, FakeBroker()))
+    assert SECRET not in str(result.to_json())
+    # Nor where it turns up again.
+    steps = [to(**sent), {"set": {"x": f"'{SECRET}'"}, "expect": ["x == ''"]}]
+    result = run_steps(steps, use(monkeypatch, FakeBroker()))
+    assert result.outcome == "failed"
+    assert SECRET not in str(result.to_json())

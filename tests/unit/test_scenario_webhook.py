@@ -158,6 +158,14 @@ def test_no_call_may_come(payments: Payments) -> None:
     assert bad.message.endswith("/paid, and none was to come")
 
 
+def test_that_none_came_is_no_proof_where_the_time_was_cut_short(payments: Payments) -> None:
+    step = {**paid(count=0, within="20s"), "eventually": {"within": "100ms"}}
+    result = run(payments, step)
+    assert result.outcome == "failed"
+    assert "it was watched for " in result.message
+    assert result.message.endswith(" s of 20 s")
+
+
 def test_it_answers_as_it_is_told(payments: Payments) -> None:
     answer = {"status": 422, "json": {"why": "{{ reason }}", "id": "{{ request.json.id }}"}}
     result = run(

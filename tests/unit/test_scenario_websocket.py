@@ -156,6 +156,16 @@ def test_everything_that_comes_in_a_time_is_taken() -> None:
     assert result.outcome == "passed", result.message
 
 
+def test_a_time_that_was_cut_short_is_told() -> None:
+    with a_server(many) as where:
+        receive = {"websocket": {"receive": {"for": "20s"}}, "eventually": {"within": "100ms"}}
+        steps = [{"websocket": {**OPEN, "url": f"ws://{where}/room"}}, receive]
+        result = run_steps(steps, World())
+    assert result.outcome == "failed"
+    assert "it was watched for " in result.message
+    assert result.message.endswith(" s of 20 s")
+
+
 def test_bytes_go_both_ways() -> None:
     with a_server(echo) as where:
         step = {**OPEN, "send": [{"base64": "AAH/"}], "receive": {}}

@@ -84,7 +84,7 @@ def recording_shows(text: str) -> str:
     tape = Tape()
     feed = Feed("topic t", 0, tape)
     feed.deliver([Arrived("t", text.encode())])
-    record = recording.recorded(tape, [feed])
+    record = recording.recorded(tape, [feed], Redactor())
     return f"{record}\n{messages_text(record)}"
 
 

@@ -148,6 +148,16 @@ def test_a_line_that_is_not_there_is_absent(played: Logs) -> None:
     assert run(played, step).outcome == "passed"
 
 
+def test_a_line_is_not_absent_where_the_look_was_cut_short(played: Logs) -> None:
+    played.have(a_pod())
+    played.logs["orders-0", "main", False] = line("fine")
+    step = logs(contains="ERROR", absent=True, within="20s")
+    result = run(played, {**step, "eventually": {"within": "100ms"}})
+    assert result.outcome == "failed"
+    assert "it was watched for " in result.message
+    assert result.message.endswith(" s of 20 s")
+
+
 def test_nothing_is_absent_where_nothing_could_be_read(played: Logs) -> None:
     result = run(played, logs(contains="ERROR", absent=True))
     assert "service orders has no pod, so nothing could be read" in result.message

@@ -35,8 +35,12 @@ RESERVED = frozenset(
 )  # fmt: skip
 
 
+# In place of a value that is not known: what needs it has no value, and what does not has one.
+UNKNOWN = object()
+
 # Errors of these say that the scenario is wrong, whatever the system answers.
 _MISUSED = ("hasShape: ", "matchesSchema: ", "near: ")
+_NOT_BOUND = "no value with name "
 
 
 class ExpressionError(Exception):
@@ -44,10 +48,12 @@ class ExpressionError(Exception):
     An expression that has no value.
 
     ``permanent``: it cannot be compiled, so that trying again would not help.
+    ``unknown``: a value that it needs is not known.
     """
 
-    def __init__(self, message: str, *, permanent: bool = False) -> None:
+    def __init__(self, message: str, *, permanent: bool = False, unknown: bool = False) -> None:
         self.permanent = permanent
+        self.unknown = unknown
         super().__init__(message)
 
 
@@ -57,7 +63,7 @@ def evaluate(expression: str, bindings: Mapping[str, Any]) -> Any:
 
     Args:
         expression: CEL, with the ``strings``, ``math`` and ``optional`` extensions.
-        bindings: Values by name, cleaned by ``values.clean``; a name may be dotted.
+        bindings: Values by name, cleaned by ``values.clean``, or UNKNOWN; a name may be dotted.
 
     Returns:
         A JSON type, ``bytes``, ``timedelta`` or ``datetime``.
@@ -68,7 +74,8 @@ def evaluate(expression: str, bindings: Mapping[str, Any]) -> Any:
     variables = tuple(sorted((name, _type_of(name, value)) for name, value in bindings.items()))
     compiled = _compile(expression, variables)
     try:
-        value = compiled.eval(data=dict(bindings))
+        known = {name: value for name, value in bindings.items() if value is not UNKNOWN}
+        value = compiled.eval(data=known)
         return _plain(value)
     except RuntimeError as error:  # "Iteration budget exceeded"
         raise ExpressionError(_reason(str(error))) from error
@@ -84,7 +91,11 @@ def _plain(value: cel.Value) -> Any:
     match kind:
         case "ERROR" | "UNKNOWN":
             reason = _error_of(value)
-            raise ExpressionError(reason, permanent=reason.startswith(_MISUSED))
+            raise ExpressionError(
+                reason,
+                permanent=reason.startswith(_MISUSED),
+                unknown=reason.startswith(_NOT_BOUND),
+            )
         case "NULL":
             return None
         case "LIST":

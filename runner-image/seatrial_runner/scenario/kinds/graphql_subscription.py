@@ -19,6 +19,7 @@ from seatrial_runner.scenario.expressions import ExpressionError
 from seatrial_runner.scenario.receiving import Condition
 from seatrial_runner.scenario.redaction import cut
 from seatrial_runner.scenario.request import timeout_of
+from seatrial_runner.scenario.watch import Watch
 
 if TYPE_CHECKING:
     from seatrial_runner.scenario.kinds.websocket_opening import Opened
@@ -58,26 +59,25 @@ def subscribe(document: dict[str, Any], call: Call) -> Observation:
     """
     from seatrial_runner.scenario.kinds.websocket_opening import open_websocket
 
-    began = time.monotonic()
     wanted = document["receive"]
     lasts = wanted.get("for")
     seconds = parse_duration(lasts).total_seconds() if lasts else timeout_of(document)
-    end = began + min(seconds, call.seconds())
+    watch = Watch(seconds, call.seconds())
     url = document["url"]
     url = f"ws{url.removeprefix('http')}" if url.startswith("http") else url
     asked = {**document, "url": url, "subprotocols": [PROTOCOL]}
-    opened = open_websocket(asked, call, end, max_size=MAX_MESSAGE)
+    opened = open_websocket(asked, call, watch.end, max_size=MAX_MESSAGE)
     results = _Results()
     if opened.connection is not None:
         with opened.stack:
-            _converse(document, opened, call, results, end)
+            _converse(document, opened, call, results, watch)
     values = {
         **results.values(),
         "response.status": opened.status,
         "response.headers": opened.headers,
         "response.text": opened.refusal,
         "response.json": None,
-        "response.elapsed": timedelta(seconds=time.monotonic() - began),
+        "response.elapsed": timedelta(seconds=time.monotonic() - watch.began),
     }
     why = opened.refusal or ("there are errors" if results.errors else "no result came")
     notes = {"response.data": why} if values["response.data"] is None else {}
@@ -85,12 +85,12 @@ def subscribe(document: dict[str, Any], call: Call) -> Observation:
 
 
 def _converse(
-    document: dict[str, Any], opened: Opened, call: Call, results: _Results, end: float
+    document: dict[str, Any], opened: Opened, call: Call, results: _Results, watch: Watch
 ) -> None:
     if opened.subprotocol != PROTOCOL:
         raise StepFailure(f"the server does not speak {PROTOCOL}", answered=True)
     _send(opened, {"type": "connection_init"})
-    if (answer := _next(opened, end)) is None or answer.get("type") != "connection_ack":
+    if (answer := _next(opened, watch.end)) is None or answer.get("type") != "connection_ack":
         raise _no_answer("the server did not take the connection", answer, opened)
     payload = {"query": call.text(document["query"])}
     if document.get("variables"):
@@ -99,20 +99,21 @@ def _converse(
     if document.get("operationName"):
         payload["operationName"] = call.text(document["operationName"])
     _send(opened, {"id": _ID, "type": "subscribe", "payload": payload})
-    _take(document["receive"], opened, call, results, end)
+    _take(document["receive"], opened, call, results, watch)
     if not results.complete and not opened.closed:
         _send(opened, {"id": _ID, "type": "complete"})
 
 
 def _take(
-    wanted: dict[str, Any], opened: Opened, call: Call, results: _Results, end: float
+    wanted: dict[str, Any], opened: Opened, call: Call, results: _Results, watch: Watch
 ) -> None:
     condition = Condition(wanted.get("until"), call.scope)
     count = wanted.get("count")
     while not results.complete:
-        message = _next(opened, end)
+        message = _next(opened, watch.end)
         if message is None:
             if "for" in wanted and not opened.closed:
+                watch.require_whole()
                 return
             raise _too_few(opened, results, count, condition)
         if not _understood(message, results):

@@ -27,6 +27,7 @@ from seatrial_runner.scenario.request import (
     timeout_of,
     tls_of,
 )
+from seatrial_runner.scenario.watch import Watch
 
 if TYPE_CHECKING:
     from seatrial_runner.scenario.kinds.grpc_channel import Link
@@ -56,21 +57,20 @@ def act(document: dict[str, Any], call: Call) -> Observation:
         from seatrial_runner.scenario.kinds import grpc_stream
 
         return grpc_stream.act(document, call)
-    began = time.monotonic()
     receive = document.get("receive") or {}
     lasts = receive.get("for")
     seconds = parse_duration(lasts).total_seconds() if lasts else timeout_of(document)
-    deadline = began + min(seconds, call.seconds())
+    watch = Watch(seconds, call.seconds())
     metadata, tls = metadata_of(document, call)
     link = grpc_channel.link_to(call.text(document["target"]), tls, call)
-    method = grpc_schema.method_of(document, link, metadata, deadline, call)
+    method = grpc_schema.method_of(document, link, metadata, watch.end, call)
     given = messages_of(document, call)
     sent = [{}] if given is None else given
     encoded = [method.encode(message, index) for index, message in enumerate(sent)]
     seen, began = Seen(), time.monotonic()
     what = f"{document['method']} at {document['target']}"
     try:
-        _exchange(document, _Exchange(link, method, encoded, metadata, deadline), call, seen)
+        _exchange(document, _Exchange(link, method, encoded, metadata, watch), call, seen)
     except StepFailure as failure:
         failure.details = failure.details or shown(what, metadata, sent, seen)
         raise
@@ -132,7 +132,7 @@ class _Exchange:
     method: Method
     encoded: list[bytes]
     metadata: Metadata
-    deadline: float
+    watch: Watch
 
 
 def _exchange(document: dict[str, Any], exchange: _Exchange, call: Call, seen: Seen) -> None:
@@ -144,7 +144,7 @@ def _exchange(document: dict[str, Any], exchange: _Exchange, call: Call, seen: S
     call.tools.client.announce(exchange.link.host)
     # On the wire all four kinds are one: messages there, messages back.
     running = exchange.link.start(
-        exchange.method.path, exchange.encoded, exchange.metadata, exchange.deadline
+        exchange.method.path, exchange.encoded, exchange.metadata, exchange.watch.end
     )
     try:
         ended = _read(document.get("receive") or {}, running, exchange.method, call, seen)
@@ -163,10 +163,11 @@ def _judge(document: dict[str, Any], exchange: _Exchange, seen: Seen) -> None:
     """Tell a status that the server gave from one that stands for its not being there."""
     if seen.code == "UNAVAILABLE" and (problem := exchange.link.problem(seen.details)):
         raise StepFailure(problem)
-    over = exchange.deadline - time.monotonic() <= 0
+    over = exchange.watch.left() <= 0
     if seen.code == "DEADLINE_EXCEEDED" and over:
         receive = document.get("receive") or {}
         if "for" in receive:
+            exchange.watch.require_whole()
             seen.code, seen.details = "", ""
         elif "timeout" not in document or receive:
             came = f"{len(seen.messages)} messages came" if receive else "no answer came"

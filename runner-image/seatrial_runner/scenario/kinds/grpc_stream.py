@@ -25,6 +25,7 @@ from seatrial_runner.scenario.kinds.grpc_seen import (
 )
 from seatrial_runner.scenario.receiving import Condition
 from seatrial_runner.scenario.request import timeout_of
+from seatrial_runner.scenario.watch import Watch
 
 _Key = tuple[str, str]
 
@@ -37,13 +38,12 @@ def act(document: dict[str, Any], call: Call) -> Observation:
         StepFailure: No such stream is open, the server is not there, or what was awaited stayed
             away.
     """
-    began = time.monotonic()
     lasts = (document.get("receive") or {}).get("for")
     seconds = parse_duration(lasts).total_seconds() if lasts else timeout_of(document)
-    end = began + min(seconds, call.seconds())
+    watch = Watch(seconds, call.seconds())
     key = ("grpc-stream", document["stream"])
     sent = messages_of(document, call)
-    stream = _opened(document, key, call, end) if "method" in document else _known(key, call)
+    stream = _opened(document, key, call, watch.end) if "method" in document else _known(key, call)
     if sent is None:
         # A method that takes one message takes it with the step that opens it.
         sent = [{}] if "method" in document and not stream.method.takes_many else []
@@ -52,7 +52,7 @@ def act(document: dict[str, Any], call: Call) -> Observation:
         _send(sent, stream, call, listens="receive" in document or bool(document.get("end")))
         if document.get("end"):
             stream.no_more()
-        _receive(document, stream, call, seen, end)
+        _receive(document, stream, call, seen, watch)
         if document.get("cancel") and not stream.is_over:
             seen.code = "CANCELLED"
     except StepFailure as failure:
@@ -62,7 +62,7 @@ def act(document: dict[str, Any], call: Call) -> Observation:
         if stream.is_over or document.get("cancel"):
             call.tools.resources.forget(key)
             stream.close()
-    elapsed = timedelta(seconds=time.monotonic() - began)
+    elapsed = timedelta(seconds=time.monotonic() - watch.began)
     return observed(seen, elapsed, stream.shown(sent, seen))
 
 
@@ -103,9 +103,9 @@ class Stream:
         self.is_half_closed = True
         self._outgoing.put(None)
 
-    def next(self, end: float) -> bytes | None:
+    def next(self, seconds: float) -> bytes | None:
         """Give the next message, None after the last; raises TimeoutError if there is none yet."""
-        return self._inbox.take(end - time.monotonic())
+        return self._inbox.take(seconds)
 
     def has_ended(self) -> bool:
         """Tell whether the server has said its last."""
@@ -209,7 +209,9 @@ def _send(messages: list[Any], stream: Stream, call: Call, *, listens: bool) -> 
         stream.no_more()
 
 
-def _receive(document: dict[str, Any], stream: Stream, call: Call, seen: Seen, end: float) -> None:
+def _receive(
+    document: dict[str, Any], stream: Stream, call: Call, seen: Seen, watch: Watch
+) -> None:
     """Wait for as much as the step says; after ``end``, unless told otherwise, for the status."""
     wanted = document.get("receive")
     if wanted is None and not document.get("end"):
@@ -222,9 +224,10 @@ def _receive(document: dict[str, Any], stream: Stream, call: Call, seen: Seen, e
     awaited = [str(count)] if count is not None else []
     while count is None or len(seen.messages) < count:
         try:
-            raw = stream.next(end)
+            raw = stream.next(watch.left())
         except TimeoutError as error:
             if "for" in wanted:
+                watch.require_whole()
                 return
             told = " or ".join([*awaited, *condition.told()]) or "the end of the stream"
             text = f"{_came(seen)} in time from {stream.link.target}, and not {told}"

@@ -13,6 +13,7 @@ from seatrial_runner.scenario.expressions import ExpressionError
 from seatrial_runner.scenario.receiving import Condition
 from seatrial_runner.scenario.request import Request
 from seatrial_runner.scenario.streaming import Collected, Limit, StreamProblemError, collect
+from seatrial_runner.scenario.watch import Watch
 
 if TYPE_CHECKING:
     import httpx
@@ -22,9 +23,10 @@ def reader(document: dict[str, Any], request: Request, call: Call) -> tuple[Read
     """Give what reads the body, and the request with the time that this may take."""
     wanted, until = document.get("count"), document.get("until")
     condition = Condition(until, call.scope)
-    ends_by_time = "for" in document
-    if ends_by_time:
-        lasts_s = parse_duration(document["for"]).total_seconds()
+    watch = None
+    if lasts := document.get("for"):
+        lasts_s = parse_duration(lasts).total_seconds()
+        watch = Watch(lasts_s, call.seconds())
         request = replace(request, timeout_s=lasts_s)
 
     def read(
@@ -43,13 +45,15 @@ def reader(document: dict[str, Any], request: Request, call: Call) -> tuple[Read
         try:
             collect(limit.count(response.iter_bytes()), into, sse=sse, count=wanted, until=enough)
         except httpcore.TimeoutException as error:
-            if not ends_by_time:
+            if watch is None:
                 raise ExchangeError(
                     f"{_came(into)} within {request.timeout_s:.3g} s, and not"
                     f" {_awaited(wanted, condition)}",
                     out_of_time=True,
                     answered=True,
                 ) from error
+            if text := watch.cut_short():
+                raise ExchangeError(text, out_of_time=True, answered=True) from error
         except StreamProblemError as error:
             raise ExchangeError(str(error), answered=True) from error
         except ExpressionError as error:

@@ -12,6 +12,7 @@ from seatrial.api.duration import parse_duration
 
 from seatrial_runner.scenario.action import Call, Observation, StepFailure
 from seatrial_runner.scenario.redaction import cut
+from seatrial_runner.scenario.watch import Watch
 
 if TYPE_CHECKING:
     from seatrial_runner.scenario.cluster.tails import Line, Source, Tails
@@ -71,7 +72,7 @@ class _Search:
         world = self._call.tools.world
         within = self._document.get("within")
         most = parse_duration(within).total_seconds() if within else 0.0
-        end = world.monotonic() + min(most, self._call.seconds())
+        watch = Watch(most, self._call.seconds(), world.monotonic)
         while True:
             lines, pods = self._read(cluster)
             found = [line for line in lines if self._fits(line.text)]
@@ -84,13 +85,14 @@ class _Search:
                     text = f"{self._source.name} has written such a line"
                 shown = f"{text}: {cut(found[0].text, 300)!r}"
                 raise StepFailure(shown, _shown(found), permanent=True)
-            over = world.monotonic() >= end
+            over = watch.left() <= 0
             if (found or not self._what) and not self._absent:
                 return _seen(found)
             if over:
                 break
-            world.sleep(min(_PAUSE_S, max(0.0, end - world.monotonic())))
+            world.sleep(min(_PAUSE_S, max(0.0, watch.left())))
         if self._absent:
+            watch.require_whole()
             return self._nothing(lines, pods)
         waited = f" within {within}" if within else ""
         text = f"{self._source.name} has written no line{waited} that {self._what}"

@@ -22,6 +22,7 @@ from seatrial_runner.scenario.brokers.interface import (
     address,
 )
 from seatrial_runner.scenario.connections import connection_tls, connection_url
+from seatrial_runner.scenario.exchange import parsed
 from seatrial_runner.scenario.interpolation import is_template
 from seatrial_runner.scenario.messages.feed import Feed
 from seatrial_runner.scenario.messages.judging import Judge
@@ -99,7 +100,8 @@ def act(document: dict[str, Any], call: Call) -> Observation:
     judge = Judge(call.scope.bindings())
     wanted = Wanted.of(document, call.expect)
     wanted = replace(wanted, schema=call.json(wanted.schema)) if wanted.schema else wanted
-    return Receiving(wanted, feed, judge, call.tools.world.monotonic, call.seconds).observe()
+    clock, redactor = call.tools.world.monotonic, call.tools.redactor
+    return Receiving(wanted, feed, judge, redactor, clock, call.seconds).observe()
 
 
 def _needs_later_names(document: dict[str, Any], call: Call) -> bool:
@@ -137,7 +139,7 @@ def _tape(call: Call, max_bytes: int = MAX_BYTES) -> tuple[Tape, list[Feed], Ite
     """Make the scenario's tape, with the subscriptions that record on it; a report has a copy."""
     tape: Tape = Tape(max_bytes=max_bytes)
     feeds: list[Feed] = []
-    call.tools.resources.record("messages", lambda: recorded(tape, feeds))
+    call.tools.resources.record("messages", lambda: recorded(tape, feeds, call.tools.redactor))
     return tape, feeds, itertools.count()
 
 
@@ -158,11 +160,19 @@ def _publish(document: dict[str, Any], call: Call) -> Observation:
     sent: list[Outgoing] = []
     total = 0
     for batch in _batches(document, call):
+        if not sent:  # as many secrets as there can be messages would take minutes to mask
+            _learn(batch, call)
         _run(call, broker.publish(place, batch), _PUBLISH_S, f"publishing to {name}")
         total += len(batch)
         sent = sent or batch[:1]
     text = f"Published to {name}{f' ({total} messages)' if total > 1 else ''}:\n"
     return Observation(text=text + "  " + cut(sent[0].body.decode("utf-8", "replace"), 1000))
+
+
+def _learn(batch: list[Outgoing], call: Call) -> None:
+    for each in batch:
+        call.tools.redactor.learn_headers(each.headers)
+        call.tools.redactor.learn_json(parsed(each.body.decode("utf-8", "replace"))[0])
 
 
 def _batches(document: dict[str, Any], call: Call) -> Iterator[list[Outgoing]]:

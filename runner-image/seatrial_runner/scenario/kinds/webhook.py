@@ -13,6 +13,7 @@ from seatrial_runner.scenario.expressions import ExpressionError
 from seatrial_runner.scenario.interpolation import TemplateError, render, render_json
 from seatrial_runner.scenario.receiving import Condition
 from seatrial_runner.scenario.redaction import cut
+from seatrial_runner.scenario.watch import Watch
 
 if TYPE_CHECKING:
     from seatrial_runner.scenario.callbacks import Answer, Answerer, Endpoint, Endpoints
@@ -81,8 +82,9 @@ def _wait(document: dict[str, Any], endpoint: Endpoint, call: Call) -> Observati
         seen = {f"request.{key}": value for key, value in came.items()}
         return all(condition.holds(seen) for condition in conditions)
 
+    watch = Watch(limit, call.seconds())
     try:
-        taken = endpoint.wait(wanted, count, max(min(limit, call.seconds()), 0.0))
+        taken = endpoint.wait(wanted, count, watch.left())
     except ExpressionError as error:
         raise StepFailure(f"where: {error}", permanent=True) from error
     for each in taken or endpoint.calls[:_MOST_SHOWN]:
@@ -91,6 +93,8 @@ def _wait(document: dict[str, Any], endpoint: Endpoint, call: Call) -> Observati
     if count == 0 and taken:
         text = f"{_line(taken[0])} came to {endpoint.url}, and none was to come"
         raise StepFailure(text, _shown("Calls", taken), answered=True)
+    if count == 0:
+        watch.require_whole()
     if len(taken) < count:
         raise _too_few(endpoint, conditions, taken, count, limit)
     values: dict[str, Any] = {"requests": taken}

@@ -16,6 +16,7 @@ from seatrial_runner.scenario.expressions import ExpressionError
 from seatrial_runner.scenario.receiving import Condition
 from seatrial_runner.scenario.redaction import cut
 from seatrial_runner.scenario.request import RequestError, from_base64, timeout_of
+from seatrial_runner.scenario.watch import Watch
 
 if TYPE_CHECKING:
     from seatrial_runner.scenario.kinds.websocket_opening import Opened
@@ -56,19 +57,18 @@ class _Seen:
 
 def act(document: dict[str, Any], call: Call) -> Observation:
     """Do what the step says, in the order: open, send, receive, close."""
-    began = time.monotonic()
     receive = document.get("receive") or {}
     lasts = receive.get("for")
     seconds = parse_duration(lasts).total_seconds() if lasts else timeout_of(document)
-    end = began + min(seconds, call.seconds())
+    watch = Watch(seconds, call.seconds())
     seen = _Seen()
     key = ("websocket", document.get("name", "default"))
-    opened = _connection(document, key, call, end)
+    opened = _connection(document, key, call, watch.end)
     if opened.connection is not None:
         try:
             _send(document, opened, call, seen)
             if "receive" in document:
-                _receive(receive, opened, call, seen, end)
+                _receive(receive, opened, call, seen, watch)
             if "close" in document:
                 _close(document["close"], opened, call)
         except StepFailure as failure:
@@ -90,7 +90,7 @@ def act(document: dict[str, Any], call: Call) -> Observation:
         "response.messages": seen.messages,
         "response.closeCode": code,
         "response.closeReason": reason,
-        "response.elapsed": timedelta(seconds=time.monotonic() - began),
+        "response.elapsed": timedelta(seconds=time.monotonic() - watch.began),
     }
     notes = {"response.message": "no message was received"} if not seen.messages else {}
     brief = opened.refusal or f"101 Switching Protocols and {len(seen.messages)} messages"
@@ -139,7 +139,7 @@ def _content(message: dict[str, Any], call: Call, where: str) -> str | bytes:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _receive(wanted: dict[str, Any], opened: Opened, call: Call, seen: _Seen, end: float) -> None:
+def _receive(wanted: dict[str, Any], opened: Opened, call: Call, seen: _Seen, watch: Watch) -> None:
     condition = Condition(wanted.get("until"), call.scope)
     lasts, closed = "for" in wanted, wanted.get("closed", False)
     count = wanted.get("count")
@@ -147,9 +147,10 @@ def _receive(wanted: dict[str, Any], opened: Opened, call: Call, seen: _Seen, en
         count = 1
     while count is None or len(seen.messages) < count:
         with opened.explained("a message could not be received"):
-            came = opened.receive(end - time.monotonic())
+            came = opened.receive(watch.left())
         if came is None:
             if lasts:
+                watch.require_whole()
                 return
             raise StepFailure(
                 f"{_came(seen)} in time, and not {_awaited(count, condition, closed=closed)}",

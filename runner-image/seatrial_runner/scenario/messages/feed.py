@@ -28,6 +28,7 @@ class Feed:
         waits: Why nothing can come at the moment.
         away: Messages may be waiting where the subscription cannot see them.
         back: When it could see them again, on the clock of messages; 0.0: it was never away.
+        takes: How often steps have taken messages.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Feed:
         self.waits = ""
         self.away = False
         self.back = 0.0
+        self.takes = 0
         self.lost = 0  # messages for which the tape had no room
         self._clock = monotonic
         self._now = now
@@ -99,15 +101,23 @@ class Feed:
 
     def untaken(self, start: int, end: int) -> Sequence[int]:
         """Give those of the messages from ``start`` to ``end`` that no step has taken."""
-        return [each for each in range(max(start, self._first), end) if not self._taken[each]]
+        return [each for each in range(max(start, self._first), end) if not self.is_taken(each)]
 
-    def take(self, indices: Sequence[int]) -> None:
-        """Have no later step see these messages."""
+    def is_taken(self, index: int) -> bool:
+        """Tell whether a step has taken this message."""
+        return bool(self._taken[index])
+
+    def take(self, indices: Sequence[int]) -> bool:
+        """Have no other step see these messages; False, and none is taken, if one was already."""
         with self.tape.changed:
+            if any(map(self.is_taken, indices)):
+                return False
             for index in indices:
                 self._taken[index] = 1
             while self._first < len(self._taken) and self._taken[self._first]:
                 self._first += 1
+            self.takes += 1
+            return True
 
     def wait(self, known: int, seconds: float) -> None:
         """Wait until there are more than ``known`` messages, none will come, or time is out."""

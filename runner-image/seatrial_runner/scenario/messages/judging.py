@@ -8,8 +8,8 @@ from typing import Any
 
 from seatrial_runner.scenario.action import StepFailure
 from seatrial_runner.scenario.explain import Unmet, judge, why_no_value
-from seatrial_runner.scenario.expressions import ExpressionError, evaluate
-from seatrial_runner.scenario.messages.reading import NAMES, Reading
+from seatrial_runner.scenario.expressions import UNKNOWN, ExpressionError, evaluate
+from seatrial_runner.scenario.messages.reading import BODY, NAMES, NOT_KEPT, Reading
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _PATH = re.compile(r"message\.json((?:\.[A-Za-z_]\w*)+)")
@@ -17,6 +17,10 @@ _PATH = re.compile(r"message\.json((?:\.[A-Za-z_]\w*)+)")
 
 class NoValueError(Exception):
     """An expression has no value for a message; another message may have one."""
+
+
+class NotKeptError(NoValueError):
+    """It needs the body of a message, which was not kept; nobody knows its value."""
 
 
 class Judge:
@@ -44,15 +48,20 @@ class Judge:
 
         Raises:
             NoValueError: There is no value for this message.
+            NotKeptError: Nobody knows whether there is one.
             StepFailure: It cannot be compiled.
         """
         base, names, path = self._parts(expression)
         if path:
             return _at(path, reading)
         bindings = {**base, **reading.values(names)}
+        if not reading.is_whole:
+            bindings |= dict.fromkeys(BODY & bindings.keys(), UNKNOWN)
         try:
             return evaluate(expression, bindings)
         except ExpressionError as error:
+            if error.unknown:
+                raise NotKeptError(NOT_KEPT) from error
             if not error.permanent:
                 no_json = reading.json[1] if "message.json" in expression else ""
                 why = no_json or why_no_value(expression, bindings, error)
@@ -71,6 +80,7 @@ class Judge:
 
         Raises:
             NoValueError: There is no value for this message.
+            NotKeptError: Nobody knows whether there is one.
             StepFailure: It cannot be compiled, or is neither true nor false.
         """
         value = self.value(expression, what, reading)
@@ -103,6 +113,8 @@ class Judge:
 
 def _at(path: list[str], reading: Reading) -> Any:
     """Look a plain path into the JSON up: what most expressions are, and CEL takes its time."""
+    if not reading.is_whole:
+        raise NotKeptError(NOT_KEPT)
     value, why = reading.json
     if why:
         raise NoValueError(why)

@@ -11,6 +11,7 @@ from typing import Any
 
 from seatrial_runner.clock import rfc3339
 from seatrial_runner.scenario.messages.tape import Record
+from seatrial_runner.scenario.redaction import Redactor
 from seatrial_runner.scenario.values import clean, show_duration
 
 NOT_KEPT = "the message's body was not kept: too many came"
@@ -30,6 +31,11 @@ class Reading:
         self.number = number
         self._since = since
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether its body was kept."""
+        return self.record.arrived.body is not None
+
     @cached_property
     def text(self) -> str | None:
         """The body as text; None if it is none."""
@@ -44,7 +50,7 @@ class Reading:
     @cached_property
     def json(self) -> tuple[Any, str]:
         """The body as JSON, and why there is none."""
-        if self.record.arrived.body is None:
+        if not self.is_whole:
             return None, NOT_KEPT
         if self.text is None:
             return None, "the message is no text: see message.base64"
@@ -54,6 +60,12 @@ class Reading:
             return clean(json.loads(self.text)), ""
         except (ValueError, RecursionError) as error:
             return None, f"the message is no JSON: {error}"
+
+    def teach(self, redactor: Redactor) -> None:
+        """Let it know the secrets of the headers and of the JSON; before they are shown."""
+        headers = self.record.arrived.headers
+        redactor.learn_headers({k: v for k, v in headers.items() if isinstance(v, str)})
+        redactor.learn_json(self.json[0])
 
     def notes(self) -> dict[str, str]:
         """Say why values are null, by name."""
@@ -120,3 +132,4 @@ _VALUES: Mapping[str, Any] = {
     "message.elapsed": lambda each: each.elapsed,
 }
 NAMES = tuple(_VALUES)
+BODY = frozenset({"message.json", "message.text", "message.base64"})

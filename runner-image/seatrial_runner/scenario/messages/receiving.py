@@ -19,10 +19,12 @@ from seatrial_runner.scenario.messages.checks import (
     told,
 )
 from seatrial_runner.scenario.messages.feed import Feed
-from seatrial_runner.scenario.messages.judging import Judge, NoValueError
+from seatrial_runner.scenario.messages.judging import Judge, NotKeptError, NoValueError
 from seatrial_runner.scenario.messages.reading import Reading
 from seatrial_runner.scenario.messages.texts import messages_text
+from seatrial_runner.scenario.redaction import Redactor
 from seatrial_runner.scenario.transcript import unmet_text
+from seatrial_runner.scenario.watch import Watch, cut_short, too_short
 
 WITHIN_S = 10.0
 NONE_WITHIN_S = 2.0
@@ -92,6 +94,7 @@ class Receiving:
     Attributes:
         feed: Where they come from.
         judge: Evaluates expressions.
+        redactor: Learns the secrets of messages that are shown.
         clock: In seconds.
         left: Gives the seconds that the step may still take.
     """
@@ -99,17 +102,19 @@ class Receiving:
     wanted: Wanted
     feed: Feed
     judge: Judge
+    redactor: Redactor
     clock: Callable[[], float]
     left: Callable[[], float]
     _seen: int = 0  # messages of the feed that were looked at
+    _takes: int = 0  # of the feed, by then
     _matched: array[int] = field(default_factory=lambda: array("Q"))
     _others: array[int] = field(default_factory=lambda: array("Q"))
-    _unjudged: str = ""  # why ``where`` had no value for a message
+    _not_kept: array[int] = field(default_factory=lambda: array("Q"))  # may be meant, or not
+    _unjudged: tuple[int, str] | None = None  # a message for which ``where`` had no value, and why
     _nearest: tuple[int, int] | None = None  # unmet expectations, and of which message
 
     def __post_init__(self) -> None:
-        self._began = self.clock()
-        self._end = self._began + min(self.wanted.within, max(0.0, self.left()))
+        self._watch = Watch(self.wanted.within, self.left(), self.clock)
 
     def observe(self) -> Observation:
         """
@@ -126,56 +131,74 @@ class Receiving:
 
     def _none(self) -> Observation:
         self._look()
-        while not self._matched and self._time() > 0 and not self.feed.ended:
-            self._wait(self._time())
+        while not self._matched and self._watch.left() > 0 and not self.feed.ended:
+            self._wait(self._watch.left())
             self._look()
         if self._matched:
             text = f"{_count(len(self._matched))} {self._meant()}, expected none"
             raise self._failure(text, self._matched)
         self._require_certainty()
+        self._watch.require_whole()
         return Observation({"messages": []})
 
     def _one(self) -> Observation:
         while True:
             self._look()
             if self._matched:
-                break
-            if self._time() <= 0 or self.feed.ended:
+                index = self._matched[0]
+                self._check_schema([index])
+                if self.feed.take([index]):
+                    break
+            elif self._watch.left() <= 0 or self.feed.ended:
                 raise self._nothing_came()
-            self._wait(self._time())
-        index = self._matched[0]
-        reading = self._reading(index)
-        self._check_schema([index])
-        self.feed.take([index])
+            else:
+                self._wait(self._watch.left())
+        [reading] = self._shown([index])
         values = {**reading.values(), "messages": [reading.as_map()]}
         return Observation(values, messages_text("Message", [reading], 1), reading.notes())
 
     def _several(self) -> Observation:
+        while True:
+            unsettled = self._gather()
+            self._require_count()
+            self._check_several()
+            if unsettled > 0 and not self.feed.ended:
+                took = cut_short(self.wanted.settle - unsettled, self.wanted.settle)
+                raise too_short(f"after the last message {took}")
+            if self.feed.take(self._matched):
+                return self._observation()
+
+    def _gather(self) -> float:
+        """Wait until there are enough; give the seconds for which none should yet have followed."""
         wanted = self.wanted
         exact = wanted.count is not None
+        unsettled = 0.0
         while True:
             self._look()
             if exact and len(self._matched) > wanted.enough:
                 break
             if len(self._matched) < wanted.enough:
-                rest = self._time()
-            elif self.feed.away and wanted.settle and self._time() > 0:
-                self.feed.wait_until_back(self._time())
+                rest = self._watch.left()
+            elif self.feed.away and wanted.settle and self._watch.left() > 0:
+                self.feed.wait_until_back(self._watch.left())
                 continue
             else:
                 # What has been there for longer than that need not be waited for again.
                 came = max(self.feed.read(self._matched[-1]).came, self.feed.back)
-                rest = min(came + wanted.settle - self.clock(), self.left())
+                unsettled = came + wanted.settle - self.clock()
+                rest = min(unsettled, self.left())
             if rest <= 0 or self.feed.ended:
                 break
             self._wait(rest)
-        self._require_count()
-        self._check_several()
-        self.feed.take(self._matched)
-        return self._observation()
+        return unsettled
 
     def _look(self) -> None:
-        """Look at the messages that have come since the last look."""
+        """Look at the messages that have come since; drop those that a step beside has taken."""
+        if self._takes != self.feed.takes:
+            self._takes = self.feed.takes
+            self._matched = self._untaken(self._matched)
+            self._others = self._untaken(self._others)
+            self._not_kept = self._untaken(self._not_kept)
         known = len(self.feed)
         for index in self.feed.untaken(self._seen, known):
             (self._matched if self._is_meant(index) else self._others).append(index)
@@ -186,8 +209,11 @@ class Receiving:
         if wanted.where is not None:
             try:
                 return self.judge.holds(wanted.where, "where", self._reading(index))
+            except NotKeptError:
+                self._not_kept.append(index)
+                return False
             except NoValueError as error:
-                self._unjudged = f"message {index + 1}: {error}"
+                self._unjudged = index, str(error)
                 return False
         if wanted.single and wanted.expect:
             return self._meets(index)
@@ -198,6 +224,7 @@ class Receiving:
         reading = self._reading(index)
         unmet = [each for text in self.wanted.expect if (each := self.judge.unmet(text, reading))]
         if any(each.permanent for each in unmet):
+            reading.teach(self.redactor)
             first = next(each for each in unmet if each.permanent)
             raise StepFailure(first.message, unmet_text(first), permanent=True)
         if unmet and (self._nearest is None or len(unmet) <= self._nearest[0]):
@@ -243,11 +270,17 @@ class Receiving:
     def _require_certainty(self) -> None:
         """A number of messages proves nothing where some may have been missed."""
         ended = [self.feed.ended] if self.feed.ended else []
-        if doubts := [*ended, *self.feed.doubts()]:
+        if doubts := [*ended, *self._doubts()]:
             raise StepFailure(
                 f"nobody can say how many messages {self._meant()} there were: {'; '.join(doubts)}",
                 outcome="error",
             )
+
+    def _doubts(self) -> list[str]:
+        """Say why the messages that were found may not be all that are meant."""
+        count = _count(len(self._not_kept))
+        not_kept = [f"of {count} the body was not kept: too many came"] if self._not_kept else []
+        return [*self.feed.doubts(), *not_kept]
 
     def _nothing_came(self) -> StepFailure:
         wanted = self.wanted
@@ -256,9 +289,12 @@ class Receiving:
             return self._failure(f"no message {self._meant()} {self._how_long()}", [], waited=True)
         if self._nearest is None:
             text = f"no message {self._meant()} {self._how_long()}; {_count(others)} came that"
-            text += " did not match" + (f" ({self._unjudged})" if self._unjudged else "")
+            text += " did not match"
+            if self._unjudged:
+                [reading] = self._shown([self._unjudged[0]])
+                text += f" (message {reading.number}: {self._unjudged[1]})"
             return self._failure(text, self._others, "Other messages", waited=True)
-        nearest = self._reading(self._nearest[1])
+        [nearest] = self._shown([self._nearest[1]])
         unmet = [each for text in wanted.expect if (each := self.judge.unmet(text, nearest))]
         of = "the one that came" if others == 1 else f"the nearest of {others} that came"
         text = f"no message {self._meant()} met the expectations {self._how_long()};"
@@ -282,9 +318,9 @@ class Receiving:
                 "the subscription was opened with this step: what came before it was not seen;"
                 " open it earlier with a step that says subscribe: true"
             )
-        notes += self.feed.doubts()
+        notes += self._doubts()
         shown = list(indices)[-8:] if title != "Offending messages" else list(indices)
-        details = messages_text(title, self._readings(shown), len(indices)) if indices else ""
+        details = messages_text(title, self._shown(shown), len(indices)) if indices else ""
         return StepFailure(
             text + (f" ({'; '.join(notes)})" if notes else ""),
             details,
@@ -292,21 +328,20 @@ class Receiving:
         )
 
     def _observation(self) -> Observation:
-        readings = self._readings(self._matched)
         maps: list[dict[str, Any]] = []
         size = 0
-        for reading in readings:
+        for reading in self._readings(self._matched):
             size += len(reading.record.arrived.body or b"")
             if len(maps) == MAX_VALUES or size > MAX_VALUES_BYTES:
                 break
+            reading.teach(self.redactor)
             maps.append(reading.as_map())
-        last = self._reading(self._matched[-1])
+        [last] = self._shown(self._matched[-1:])
         notes = last.notes()
         total = len(self._matched)
         if len(maps) < total:
             notes["messages"] = f"messages holds the first {len(maps)} of {total}"
-        shown = self._readings(self._matched[:8])
-        text = messages_text("Messages", shown, total)
+        text = messages_text("Messages", self._shown(self._matched[:8]), total)
         return Observation({**last.values(), "messages": maps}, text, notes)
 
     def _meant(self) -> str:
@@ -314,20 +349,27 @@ class Receiving:
         return f"from {self.feed.name}{where}"
 
     def _how_long(self) -> str:
-        return f"within {min(self.wanted.within, self.clock() - self._began):.3g} s"
-
-    def _time(self) -> float:
-        return self._end - self.clock()
+        return f"within {min(self.wanted.within, self.clock() - self._watch.began):.3g} s"
 
     def _wait(self, seconds: float) -> None:
         if seconds > 0:
             self.feed.wait(self._seen, min(seconds, _TICK_S))
 
+    def _untaken(self, indices: array[int]) -> array[int]:
+        return array("Q", [each for each in indices if not self.feed.is_taken(each)])
+
     def _reading(self, index: int) -> Reading:
-        return Reading(self.feed.read(index), index + 1, self._began)
+        return Reading(self.feed.read(index), index + 1, self._watch.began)
 
     def _readings(self, indices: Sequence[int]) -> Iterator[Reading]:
         return map(self._reading, indices)
+
+    def _shown(self, indices: Sequence[int]) -> list[Reading]:
+        """Give messages that a person will see, with their secrets learnt."""
+        readings = list(self._readings(indices))
+        for reading in readings:
+            reading.teach(self.redactor)
+        return readings
 
 
 def _count(number: int) -> str:

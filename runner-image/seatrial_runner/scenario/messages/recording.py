@@ -11,23 +11,28 @@ from seatrial.api.report import MessageDoc, RecordDoc
 from seatrial_runner.scenario.messages.feed import Feed
 from seatrial_runner.scenario.messages.reading import Reading
 from seatrial_runner.scenario.messages.tape import Tape
-from seatrial_runner.scenario.redaction import MASK, cut, is_secret_name
+from seatrial_runner.scenario.redaction import MASK, Redactor, cut, is_secret_name
 
 MAX_SHOWN = 200  # messages: half of them the first, half the last
 MAX_BYTES = 64 * 1024  # of all that is shown
 MAX_TEXT = 1000  # characters of one
 
 
-def recorded(tape: Tape, feeds: Sequence[Feed]) -> RecordDoc:
+def recorded(tape: Tape, feeds: Sequence[Feed], redactor: Redactor) -> RecordDoc:
     """
     Give the record of a scenario's messages, bounded, as JSON.
 
-    Its ``messages`` are in the order in which they came.
+    Its ``messages`` are in the order in which they came; the redactor, which is to mask it, knows
+    their secrets then.
     """
     total = len(tape)
     names = {feed.number: feed.name for feed in feeds}
-    first = [_entry(tape, n, names) for n in range(min(total, MAX_SHOWN // 2))]
-    last = [_entry(tape, n, names) for n in range(max(len(first), total - MAX_SHOWN // 2), total)]
+
+    def entries(numbers: range) -> list[MessageDoc]:
+        return [_entry(tape, number, names, redactor) for number in numbers]
+
+    first = entries(range(min(total, MAX_SHOWN // 2)))
+    last = entries(range(max(len(first), total - MAX_SHOWN // 2), total))
     shown = _within(first, MAX_BYTES // 2)
     shown += reversed(_within(list(reversed(last)), MAX_BYTES // 2))
     return {
@@ -42,9 +47,10 @@ def recorded(tape: Tape, feeds: Sequence[Feed]) -> RecordDoc:
     }
 
 
-def _entry(tape: Tape, number: int, names: dict[int, str]) -> MessageDoc:
+def _entry(tape: Tape, number: int, names: dict[int, str], redactor: Redactor) -> MessageDoc:
     record = tape.read(number)
     reading = Reading(record, number + 1, record.came)
+    reading.teach(redactor)
     values = reading.as_map()
     text = values["text"]
     entry: dict[str, Any] = {
