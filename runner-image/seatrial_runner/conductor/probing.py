@@ -16,6 +16,7 @@ from seatrial.api.duration import format_duration, parse_duration
 
 from seatrial_runner import clock
 from seatrial_runner.clock import parse, rfc3339
+from seatrial_runner.conductor.local_ports import makes_checks
 from seatrial_runner.conductor.reach import tcp_problem
 from seatrial_runner.conductor.scenario_tests import connections_given, services_document
 from seatrial_runner.conductor.steady import Check, Ledger
@@ -44,7 +45,8 @@ class Probing:
     """
     Makes the checks in a worker process, a thread for each probe, and counts what they come to.
 
-    Their requests are none of a test: they are no evidence that a fault met traffic.
+    Their requests are none of a test: they are no evidence that a fault met traffic. The gateway
+    knows them by their ports.
     """
 
     def __init__(self, stage: Stage) -> None:
@@ -230,6 +232,7 @@ def _to_the_millisecond(moment: datetime) -> datetime:
 
 def _check_for_ever(probes: list[Json], services: Json, channel: Channel) -> NoReturn:
     """Make the checks of all probes until the process is killed, or the conductor is gone."""
+    makes_checks()
     threading.stack_size(_STACK)
     hurries = [threading.Event() for _ in probes]
     for probe, hurry in zip(probes, hurries, strict=True):

@@ -10,6 +10,7 @@ from typing import Any
 from seatrial.api.duration import format_duration
 from seatrial.api.journal import ServiceDoc
 
+from seatrial_runner.conductor.local_ports import makes_checks
 from seatrial_runner.conductor.reach import REACHED_S, until_reachable
 from seatrial_runner.conductor.readiness import is_well, service_state
 from seatrial_runner.conductor.scenario_tests import connections_given, services_document
@@ -69,7 +70,8 @@ async def _holds(stage: Stage, name: str, until: Json, within_s: float) -> str |
     services = services_document(stage.run["services"])
 
     def work(channel: Channel) -> Json:
-        # These requests are ours: they are no evidence that a test met the fault.
+        # These requests are ours: they are no evidence that a test met a fault.
+        makes_checks()
         world = World(services=services, connections=connections_given(), **given_variables())
         return run_instance(instance, world).to_case()
 
