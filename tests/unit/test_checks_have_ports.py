@@ -59,7 +59,7 @@ def test_a_check_comes_from_a_port_of_checks(answering: Answering, kind: str) ->
 
     def work(channel: Channel) -> Json:
         makes_checks()
-        return {"problem": _problem({**probe, "timeout": "500ms"}, {})}
+        return {"problem": _problem({**probe, "timeout": "500ms"}, {}, print)}
 
     problem = in_a_worker(work)["problem"]
     assert bool(problem) == (kind == "mysql")
@@ -69,7 +69,9 @@ def test_a_check_comes_from_a_port_of_checks(answering: Answering, kind: str) ->
 
 def test_what_other_workers_connect_to_sees_any_port(answering: Answering) -> None:
     def work(channel: Channel) -> Json:
-        return {"problem": _problem({"http": {"get": f"http://127.0.0.1:{answering.port}/"}}, {})}
+        return {
+            "problem": _problem({"http": {"get": f"http://127.0.0.1:{answering.port}/"}}, {}, print)
+        }
 
     assert in_a_worker(work) == {"problem": ""}
     assert answering.came[0] not in CHECK_PORTS
@@ -83,7 +85,7 @@ def test_where_no_port_of_checks_is_free_a_check_is_made_all_the_same(
     def work(channel: Channel) -> Json:
         monkeypatch.setattr("seatrial_runner.conductor.local_ports.CHECK_PORTS", CHECK_PORTS[:1])
         makes_checks()
-        return {"problem": _problem({"tcp": f"127.0.0.1:{answering.port}"}, {})}
+        return {"problem": _problem({"tcp": f"127.0.0.1:{answering.port}"}, {}, print)}
 
     with taken:
         assert in_a_worker(work) == {"problem": ""}

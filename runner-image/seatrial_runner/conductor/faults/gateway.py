@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -33,6 +33,7 @@ class Traffic(Remote):
     def __init__(self) -> None:
         self._looks = 0  # of probes, that came to their end and saw nothing
         self._refused = 0  # probes, by closed ports
+        self._checks: Callable[[], int] = int  # of ours, that were counted as connections
         self._ends = False
 
     def aim(self, aim: Aim) -> Intent:
@@ -60,15 +61,15 @@ class Traffic(Remote):
     async def apply(self, hands: Hands, intent: Intent) -> None:
         """See that probes come back as long as nothing is wrong, then order it."""
         await self.place(hands, GATEWAY).look_around(spots_of(hands, intent.undo))
+        self._checks = hands.checked.from_now(intent.undo["orders"][GATEWAY])
         await super().apply(hands, intent)
 
     async def see_effect(self, hands: Hands, intent: Intent) -> str:
         """Probe until the effect is seen on every path."""
-        place = self.place(hands, GATEWAY)
+        place, order = self.place(hands, GATEWAY), intent.undo["orders"][GATEWAY]
         spots = [spot for spot in spots_of(hands, intent.undo) if place.echoes(spot)]
         if not spots:
             await asyncio.Event().wait()  # nothing can be seen; the end will say so
-        order = intent.undo["orders"][GATEWAY]
         left = parse(intent.undo["until"]) - parse(hands.at())
         sight = Sight(
             fault=intent.undo["fault"],
@@ -89,8 +90,8 @@ class Traffic(Remote):
         return await super().undo(hands, intent)
 
     def corrected(self, evidence: Evidence) -> Evidence:
-        """Take off the probes that were counted as connections."""
-        hits = max(evidence.hits - self._refused, 0)
+        """Take off the probes and checks that were counted as connections."""
+        hits = max(evidence.hits - self._refused - self._checks(), 0)
         return replace(evidence, hits=hits, first_hit=evidence.first_hit if hits else None)
 
     def _looked(self) -> None:
