@@ -396,6 +396,26 @@ def test_a_fault_whose_effect_nobody_could_look_for_is_proven_by_what_met_it() -
     assert states["f"]["effective"] == states["f"]["firstHit"]
 
 
+@pytest.mark.parametrize(("limit", "state"), [(255, "NoEffect"), (256, "Recovered")])
+def test_a_limit_that_no_probe_can_fill_is_proven_by_what_met_it(
+    limit: int, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def in_vain(sight: Any, spots: Any, looked: Any) -> tuple[str, int]:
+        looked()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(gateway_faults, "look_for", in_vain)
+    spots = [Spot("orders", 8080, "tests")]
+    monkeypatch.setattr(gateway_faults, "spots_of", lambda hands, undo: spots)
+    monkeypatch.setattr(GatewayPlace, "echoes", lambda self, spot: True)
+    monkeypatch.setattr(GatewayPlace, "look_around", _look_at_nothing)
+    kind = {"connectionLimit": {"connections": limit}}
+    fault = a_fault_doc("f", **kind, **{"for": "3s", "when": {"test": "paid"}})
+    states, _, _ = in_traffic(fault, course=one_test)
+    assert (states["f"]["state"], states["f"]["hits"]) == (state, 3)
+
+
 def test_a_probe_that_comes_back_because_the_fault_was_ended_has_not_missed_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

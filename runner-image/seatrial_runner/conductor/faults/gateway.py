@@ -17,7 +17,7 @@ from seatrial.api.journal import ServiceDoc, TargetState
 from seatrial_runner.clock import parse
 from seatrial_runner.conductor import pods
 from seatrial_runner.conductor.faults.kinds import Aim, Evidence, Hands, Intent, Json, target
-from seatrial_runner.conductor.faults.looking import Sight, Spot, look_for
+from seatrial_runner.conductor.faults.looking import Sight, Spot, can_be_seen, look_for
 from seatrial_runner.conductor.faults.places import GatewayPlace
 from seatrial_runner.conductor.faults.remote import Remote, an_undo
 from seatrial_runner.conductor.faults.timeline import lasts_s
@@ -68,8 +68,8 @@ class Traffic(Remote):
         """Probe until the effect is seen on every path."""
         place, order = self.place(hands, GATEWAY), intent.undo["orders"][GATEWAY]
         spots = [spot for spot in spots_of(hands, intent.undo) if place.echoes(spot)]
-        if not spots:
-            await asyncio.Event().wait()  # nothing can be seen; the end will say so
+        if not spots or not can_be_seen(order["kind"], order["params"]):
+            await asyncio.Event().wait()  # nobody can look; the end will say so
         left = parse(intent.undo["until"]) - parse(hands.at())
         sight = Sight(
             fault=intent.undo["fault"],

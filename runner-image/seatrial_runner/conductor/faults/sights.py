@@ -33,7 +33,6 @@ _SILENCE_S = 0.5
 _MOST_OF = 0.8
 _RATE_MARGIN = 1.3
 _MOST_BYTES = 1024 * 1024
-_MOST_CONNECTIONS = 256
 _LINGER_NOT = struct.pack("ii", 1, 0)
 
 
@@ -148,8 +147,6 @@ def _slow_close(sight: Sight, spot: Spot) -> bool:
 def _connection_limit(sight: Sight, spot: Spot) -> bool:
     """Open one connection more than are admitted: one of them has to wait."""
     limit = int(sight.params["connections"])
-    if limit >= _MOST_CONNECTIONS:
-        return False
     opened: list[socket.socket] = []
     try:
         for _ in range(limit + 1):
