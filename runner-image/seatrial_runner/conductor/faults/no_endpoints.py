@@ -35,6 +35,9 @@ _READY_S = 2.0  # a ready pod becomes an endpoint within so long
 class NoEndpoints(ThroughApi):
     """Adds to the selectors of the target's Services a label that no pod has."""
 
+    def __init__(self) -> None:
+        self._open: list[str] = []  # where connections were still accepted
+
     def aim(self, aim: Aim) -> Intent:
         """Take all Services of the target; behind a gateway, those that lead to the pods."""
         direct = aim.service.get("direct") or {}
@@ -70,7 +73,23 @@ class NoEndpoints(ThroughApi):
                 f" {_IN_EFFECT_S:g} s"
             ) from None
         # The node's proxy learns of it up to a second later; until then clients still get through.
-        await until_cut_off(intent.undo["services"], _ports(intent, hands.services))
+        await self._look(hands, intent)
+
+    async def see_effect(self, hands: Hands, intent: Intent) -> str:
+        """Give the moment from which on nobody gets through any more."""
+        while self._open:
+            await self._look(hands, intent)
+        return hands.at()
+
+    async def _look(self, hands: Hands, intent: Intent) -> None:
+        self._open = await until_cut_off(intent.undo["services"], _ports(intent, hands.services))
+
+    def without_effect(self, fault: Json, hits: int) -> str:
+        """Say where clients got through."""
+        return (
+            f"connections to {', '.join(self._open)} were accepted until its end: the nodes'"
+            " proxies had not taken note of it; let it last longer"
+        )
 
     async def watch(self, hands: Hands, intent: Intent, tell: Tell) -> Ended:
         """Return when a Service leads to pods again."""
