@@ -68,7 +68,7 @@ class Delegated(ByAnother):
         undo = intent.undo
         tool = tool_of(undo["apiVersion"])
         collection = await _collection(hands, undo)
-        undo["asked"] = hands.at()
+        undo["made"] = hands.at()
         try:
             made = await hands.api.post(collection, self._object(hands, undo))
         except ConflictError:  # our own answer got lost
@@ -184,7 +184,7 @@ class Delegated(ByAnother):
 
 def _early(undo: Json, now: str) -> str:
     """Say how much of its time is missing; empty if none is."""
-    ends = parse(undo["asked"]) + timedelta(seconds=undo["lastsS"])
+    ends = parse(undo["made"]) + timedelta(seconds=undo["lastsS"])
     lacks = ends - parse(now)
     if lacks < _CLEARLY:
         return ""
