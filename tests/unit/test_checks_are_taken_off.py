@@ -50,6 +50,7 @@ def test_a_check_that_is_being_made_when_the_fault_begins_is_counted() -> None:
         pytest.param(an_order(of=["web"]), True, 0, id="of-others"),
         pytest.param(an_order("refuse"), False, 1, id="closed-port"),
         pytest.param(an_order("refuse", of=["tests"]), False, 0, id="refused-one-by-one"),
+        pytest.param(an_order("refuse", connections=1.0), False, 1, id="all-are-refused"),
         pytest.param(an_order("refuse", connections=0.5), False, 0, id="a-share-is-refused"),
         pytest.param(an_order("http"), True, 0, id="no-http"),
     ],

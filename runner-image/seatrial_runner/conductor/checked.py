@@ -36,7 +36,7 @@ class Checked:
         """Give what tells how many connections of checks, at the most, were counted as hits."""
         paths = order.get("paths") or []
         everyone = [path["service"] for path in paths if path["sources"] is None]
-        closed = order["kind"] == "refuse" and "connections" not in order
+        closed = order["kind"] == "refuse" and order.get("connections", 1.0) >= 1.0
         hosts = {path["service"] for path in paths if FROM_TESTS in (path["sources"] or ())}
         hosts.update(everyone)
 
