@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from seatrial.api.control import PROBE_HTTP_LINE, PROBE_LINE
-from seatrial.api.names import PROBE_PORTS
+from seatrial.api.names import CHECK_PORTS, PROBE_PORTS
 
 from localcluster.ports import free_port
 from tests.support.gateway_process import (
@@ -235,6 +235,63 @@ def test_an_ordinary_connection_from_a_probes_port_is_carried(known: Gateway) ->
     with a_probe(known, "tests", line="") as sock:
         sock.sendall(b"GET / HTTP/1.1\r\n")
         assert receive(sock, 16) == b"GET / HTTP/1.1\r\n"
+
+
+# Checks of the conductor --------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def a_check(gateway: Gateway, *, address: str = CONDUCTOR) -> Iterator[socket.socket]:
+    """Connect as a check does; from another address, it is anybody's connection."""
+    for port in CHECK_PORTS:
+        with contextlib.suppress(OSError):
+            sock = socket.create_connection(
+                ("127.0.0.1", gateway.ports["shop"]), 30, source_address=(address, port)
+            )
+            break
+    else:
+        raise AssertionError("no port of checks is free, or the gateway does not listen")
+    with sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        yield sock
+
+
+@pytest.mark.parametrize("paths", [None, [a_path("tests")]], ids=["everyone", "tests"])
+def test_a_check_meets_a_fault_of_tests_and_is_not_counted(known: Gateway, paths: object) -> None:
+    known.put("slow", "latency", params=SLOW, paths=paths or [a_path()])
+    with a_check(known) as sock:
+        assert is_slow(sock)
+    assert known.report("slow")["hits"] == 0
+    assert known.report("slow")["firstHit"] is None
+    with a_check(known, address=TESTS) as sock:
+        assert is_slow(sock)
+    assert known.delete("slow")["hits"] == 1
+
+
+@pytest.mark.parametrize(("kind", "params"), [("reset", {}), ("refuse", {})])
+def test_a_check_that_is_reset_is_not_counted(known: Gateway, kind: str, params: object) -> None:
+    known.put("cut", kind, params=params, paths=[a_path("tests")])
+    with pytest.raises(ConnectionResetError), a_check(known) as sock:
+        sock.recv(1)
+    assert known.delete("cut")["hits"] == 0
+
+
+def test_a_check_reaches_envoy_from_a_port_of_checks_and_others_from_any() -> None:
+    came: list[int] = []
+
+    def note(sock: socket.socket) -> None:
+        came.append(sock.getpeername()[1])
+        echo(sock)
+
+    lane, service = Server(note), Server(echo)
+    envoy = {"shop": {"port": lane.port, "sources": {}}}
+    with Gateway({"shop": service.port}, envoy=envoy) as gateway:
+        gateway.set_sources(conductor=[CONDUCTOR])
+        for connection in (a_check(gateway), a_check(gateway), gateway.connect()):
+            with connection as sock:
+                took(sock)
+
+    assert [port in CHECK_PORTS for port in came] == [True, True, False]
 
 
 def test_envoy_has_a_lane_for_each_class_of_sources() -> None:

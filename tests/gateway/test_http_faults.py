@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
+from seatrial.api.names import CHECK_PORTS, PROBE_PORTS
+from seatrial_runner.conductor.local_ports import connect_from
 
 from tests.support.envoy_process import (
     an_http_fault,
@@ -44,6 +46,27 @@ async def test_an_abort_answers_instead_of_the_service(tmp_path: Path) -> None:
         # The client's one connection, fault or not; Envoy closes what is idle for a second.
         assert origin.connections <= 1 + int(time.monotonic() - begun)
         assert await envoy.hits("fails") == 5
+
+
+async def test_what_comes_from_a_port_of_checks_is_answered_and_not_counted(tmp_path: Path) -> None:
+    """So does the gateway send a check on; what the request says of its client is not asked."""
+    request = b"GET / HTTP/1.1\r\nhost: orders\r\nx-forwarded-for: 10.0.0.9\r\n\r\n"
+
+    def ask(port: int, ports: range) -> bytes:
+        with connect_from(ports, ("127.0.0.1", port), 30.0) as sock:
+            sock.sendall(request)
+            return sock.recv(12)
+
+    fault = an_http_fault("fails", abort={"status": 503})
+    async with behind_envoy(tmp_path, fault) as (_, envoy, client):
+        await envoy.order("fails")
+        answers = [
+            await asyncio.to_thread(ask, envoy.port, ports) for ports in (CHECK_PORTS, PROBE_PORTS)
+        ]
+        assert answers == [b"HTTP/1.1 503"] * 2
+        assert await envoy.hits("fails") == 1
+        await client.get("/")
+        assert await envoy.hits("fails") == 2
 
 
 async def test_a_grpc_abort_is_in_the_words_of_grpc(tmp_path: Path) -> None:

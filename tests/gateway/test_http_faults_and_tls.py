@@ -12,6 +12,8 @@ from typing import Any
 
 import httpx
 import pytest
+from seatrial.api.names import CHECK_PORTS
+from seatrial_runner.conductor.local_ports import connect_from
 
 from tests.support.envoy_process import an_http_fault
 from tests.support.gateway_process import Server, echo, eventually
@@ -50,6 +52,23 @@ def connect(all_: Whole, context: ssl.SSLContext) -> ssl.SSLSocket:
 def ask(secured: ssl.SSLSocket) -> bytes:
     secured.sendall(b"GET /orders HTTP/1.1\r\nhost: orders\r\n\r\n")
     return secured.recv(100)
+
+
+def test_checks_of_the_conductor_meet_it_or_pass_it_and_are_not_counted(tls: Any) -> None:
+    all_, context = tls
+    all_.gateway.set_sources(conductor=["127.0.0.1"])
+    all_.put_http("fails")
+    with connect_from(CHECK_PORTS, ("127.0.0.1", all_.port), 30.0) as plain:
+        plain.sendall(b"GET /orders HTTP/1.1\r\nhost: orders\r\n\r\n")
+        assert plain.recv(12) == b"HTTP/1.1 503"
+    check = connect_from(CHECK_PORTS, ("127.0.0.1", all_.port), 30.0)
+    for sock in (check, socket.create_connection(("127.0.0.1", all_.port), timeout=30)):
+        with context.wrap_socket(sock, server_hostname="orders") as secured:
+            assert ask(secured).startswith(b"GET /orders")
+    report = all_.gateway.delete("fails")
+    all_.gateway.set_sources()
+
+    assert report["counts"] == {"requests": 0, "unreadConnections": 1}
 
 
 def test_tls_passes_a_fault_of_http_and_the_report_counts_it(tls: Any) -> None:

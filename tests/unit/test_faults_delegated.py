@@ -203,6 +203,22 @@ def test_a_bad_verdict_is_told() -> None:
     assert "the verdict of experiment pod-delete is Fail" in states["f"]["message"]
 
 
+def test_an_object_that_somebody_pauses_has_ended_early() -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        tool = PlayedTool(namespace)
+        await director.begin_with("paid")
+        director.met(loop().now(), "orders")
+        await asyncio.sleep(1.0)
+        tool._chaos_mesh("False", "True", "Stop")
+        await asyncio.sleep(5.0)
+        await director.end_with("paid")
+
+    states, _ = played(a_resource(DELAY, lasts="1m"), course=course)
+    assert (states["f"]["state"], states["f"]["revertedBy"]) == ("EndedEarly", "itself")
+    assert "NetworkChaos seatrial-f recovered 5" in states["f"]["message"]
+    assert "before its time, not by the conductor" in states["f"]["message"]
+
+
 def test_an_object_that_somebody_removes_is_told() -> None:
     async def course(director: Director, namespace: RunNamespace) -> None:
         PlayedTool(namespace)

@@ -433,10 +433,49 @@ def test_a_probe_that_a_closed_port_has_refused_is_no_hit_nor_its_moment_one(
     assert (state["state"], state["hits"], state["firstHit"]) == ("Recovered", 0, None)
 
 
+@pytest.mark.parametrize(("kind", "libpq"), [("refuse", False), ("latency", True)])
+def test_a_check_that_the_gateway_has_counted_is_no_hit(kind: str, libpq: bool) -> None:
+    async def course(director: Director, namespace: RunNamespace, gateway: OrderedPlace) -> None:
+        await director.prepare()
+        await director.begin_with("paid")
+        for _ in range(3):
+            director._hands.checked.begins("alive", "orders", libpq=libpq)
+            gateway.carrier.hit("f")
+            director._hands.checked.ends("alive", held=True)
+        await asyncio.sleep(10.0)
+        await director.end_with("paid")
+
+    params = {"delay": "1s"} if kind == "latency" else {}
+    fault = a_fault_doc("f", **{kind: params, "for": "5s", "when": {"test": "paid"}})
+    states, _, _ = in_traffic(fault, course=course)
+    assert (states["f"]["state"], states["f"]["hits"]) == ("NoEffect", 0)
+    assert (states["f"]["firstHit"], states["f"]["exposedTests"]) == (None, ["paid"])
+
+
 def test_a_fault_whose_effect_nobody_could_look_for_is_proven_by_what_met_it() -> None:
     states, _, _ = in_traffic(a_latency(), course=one_test)
     assert states["f"]["state"] == "Recovered"
     assert states["f"]["effective"] == states["f"]["firstHit"]
+
+
+@pytest.mark.parametrize(("limit", "state"), [(255, "NoEffect"), (256, "Recovered")])
+def test_a_limit_that_no_probe_can_fill_is_proven_by_what_met_it(
+    limit: int, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def in_vain(sight: Any, spots: Any, looked: Any) -> tuple[str, int]:
+        looked()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(gateway_faults, "look_for", in_vain)
+    spots = [Spot("orders", 8080, "tests")]
+    monkeypatch.setattr(gateway_faults, "spots_of", lambda hands, undo: spots)
+    monkeypatch.setattr(GatewayPlace, "echoes", lambda self, spot: True)
+    monkeypatch.setattr(GatewayPlace, "look_around", _look_at_nothing)
+    kind = {"connectionLimit": {"connections": limit}}
+    fault = a_fault_doc("f", **kind, **{"for": "3s", "when": {"test": "paid"}})
+    states, _, _ = in_traffic(fault, course=one_test)
+    assert (states["f"]["state"], states["f"]["hits"]) == (state, 3)
 
 
 def test_a_probe_that_comes_back_because_the_fault_was_ended_has_not_missed_it(

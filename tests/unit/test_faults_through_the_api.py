@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 from seatrial.api import families
-from seatrial_runner.conductor.faults import Director
+from seatrial_runner.conductor.faults import Director, no_endpoints
 from seatrial_runner.conductor.faults.table import TABLE
 
 from tests.support.certificates import a_certificate, expiry
 from tests.support.conducted import a_fault_doc
 from tests.support.played_faults import one_test, played
 from tests.support.run_namespace import RunNamespace
+from tests.support.virtual_time import loop
 
 
 def a_lasting(lasts: str = "10m", **kind: Any) -> dict[str, Any]:
@@ -135,6 +136,34 @@ def test_a_service_is_cut_off_from_its_pods_and_bound_to_them_again() -> None:
     states, _ = played(a_lasting(noEndpoints={}), course=course)
     assert (states["f"]["state"], states["f"]["revertedBy"]) == ("Recovered", "test")
     assert states["f"]["effective"] is not None
+
+
+@pytest.mark.parametrize(
+    ("looks", "state"), [(2, "Recovered"), (1000, "NoEffect")], ids=["late", "never"]
+)
+def test_a_cut_is_in_effect_when_nobody_gets_through_any_more(
+    looks: int, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[float] = []
+
+    async def until_cut_off(hosts: Any, ports: Any) -> list[str]:
+        await asyncio.sleep(3.0)
+        looked.append(loop().time())
+        return ["orders:8080"] if len(looked) < looks else []
+
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        await director.begin_with("paid")
+        director.met(loop().now(), "orders")
+        await asyncio.sleep(12.0)
+        await director.end_with("paid")
+
+    monkeypatch.setattr(no_endpoints, "until_cut_off", until_cut_off)
+    states, _ = played(a_lasting("10s", noEndpoints={}), course=course)
+    assert states["f"]["state"] == state
+    assert (states["f"]["effective"] is None) == (state == "NoEffect")
+    assert ("connections to orders:8080 were accepted" in states["f"]["message"]) == (
+        state == "NoEffect"
+    )
 
 
 def test_a_service_behind_a_gateway_is_cut_off_behind_it() -> None:

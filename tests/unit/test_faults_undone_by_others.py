@@ -164,6 +164,76 @@ def test_an_autoscaler_that_works_against_it_is_named() -> None:
     assert namespace.objects["deployments", "orders"]["spec"]["replicas"] == 2
 
 
+def endpoints_are_back(namespace: RunNamespace) -> None:
+    def led_back(item: Object) -> None:
+        selector = item["spec"]["selector"]
+        del selector[next(each for each in selector if each.startswith("no-endpoints"))]
+
+    namespace.change("services", "orders", led_back)
+    namespace._slice("orders")
+
+
+def settings_are_back(namespace: RunNamespace) -> None:
+    namespace.change("configmaps", "orders", lambda item: item["data"].update(a="1"))
+
+
+def settings_are_made_anew(namespace: RunNamespace) -> None:
+    namespace.add("configmaps", {"metadata": {"name": "orders"}, "data": {"a": "1"}})
+
+
+def password_is_back(namespace: RunNamespace) -> None:
+    namespace.change("secrets", "orders", lambda item: item["data"].update(a="MQ=="))
+
+
+@pytest.mark.parametrize(
+    ("kind", "undone", "words"),
+    [
+        ({"noEndpoints": {}}, endpoints_are_back, "Service orders was given endpoints again"),
+        (
+            {"configuration": {"configMap": "orders", "set": {"a": "2"}}},
+            settings_are_back,
+            "ConfigMap orders was changed again",
+        ),
+        (
+            {"configuration": {"configMap": "orders", "remove": {"keys": ["a"]}}},
+            settings_are_back,
+            "ConfigMap orders was changed again",
+        ),
+        (
+            {"configuration": {"configMap": "orders", "remove": {}}},
+            settings_are_made_anew,
+            "ConfigMap orders was changed again",
+        ),
+        (
+            {"configuration": {"secret": "orders", "set": {"a": "2"}}},
+            password_is_back,
+            "Secret orders was changed again",
+        ),
+    ],
+    ids=["no-endpoints", "set", "key-removed", "object-removed", "secret"],
+)
+def test_what_somebody_else_undoes_has_ended_early(kind: Any, undone: Any, words: str) -> None:
+    began: list[float] = []
+
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        namespace.add("configmaps", {"metadata": {"name": "orders"}, "data": {"a": "1"}})
+        namespace.add("secrets", {"metadata": {"name": "orders"}, "data": {"a": "MQ=="}})
+        await director.gate_opened()
+        await director.begin_with("paid")
+        director.met(loop().now(), "orders")
+        await asyncio.sleep(2.0)
+        undone(namespace)
+        began.append(loop().time())
+        await director.settle()
+        assert loop().time() - began[0] < 30.0
+
+    states, namespace = played(a_fault_doc("f", **kind, **{"for": "60s"}), course=course)
+    assert (states["f"]["state"], states["f"]["revertedBy"]) == ("EndedEarly", "itself")
+    assert f"{words}, not by the conductor" in states["f"]["message"]
+    assert namespace.objects["configmaps", "orders"]["data"] == {"a": "1"}
+    assert namespace.objects["secrets", "orders"]["data"] == {"a": "MQ=="}
+
+
 # What the operator is told -----------------------------------------------------------------------
 
 

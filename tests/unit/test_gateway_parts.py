@@ -27,8 +27,9 @@ from seatrial_runner.gateway.supervisor import Child
 
 
 class AConnection:
-    def __init__(self, *, probe: bool = False) -> None:
+    def __init__(self, *, probe: bool = False, check: bool = False) -> None:
         self.probe = probe
+        self.check = check
         self.names: frozenset[str] = frozenset()
         self.met: set[LiveFault] = set()
         self.tickets: dict[LiveFault, int] = {}
@@ -180,6 +181,16 @@ def test_the_moment_of_a_hit_is_written_before_the_hit() -> None:
     fault.meets(AConnection(), Cell.DELAYED)
 
     assert written.index(Cell.FIRST) < written.index(Cell.HITS)
+
+
+def test_neither_a_probe_nor_a_check_is_counted() -> None:
+    board = Board(1)
+    fault = a_fault(board)
+    for connection in (AConnection(probe=True), AConnection(check=True)):
+        fault.meets(connection, Cell.DELAYED)
+    assert (board.total(0, Cell.HITS), board.moments(0)) == (0, (0, 0))
+    fault.meets(AConnection(), Cell.DELAYED)
+    assert board.total(0, Cell.HITS) == 1
 
 
 # Greetings ---------------------------------------------------------------------------------------

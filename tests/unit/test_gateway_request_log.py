@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from seatrial.api.names import CHECK_PORTS
 from seatrial_runner.gateway.requestlog import RequestLog
 
 T0 = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -159,3 +160,21 @@ def test_a_long_log_is_put_aside_and_nothing_is_lost(tmp_path: Path) -> None:
     assert was_long
     assert evidence.hits == 4
     assert [each.name for each in tmp_path.iterdir()] == ["requests.jsonl"]
+
+
+def test_what_checks_of_the_conductor_have_met_is_not_counted(tmp_path: Path) -> None:
+    path = tmp_path / "requests.jsonl"
+    log = RequestLog(path)
+    log.begin("slow", T0)
+
+    def coming_from(port: int, **more: object) -> bytes:
+        return json.dumps({**json.loads(a_line(1)), "from": f"127.0.0.1:{port}", **more}).encode()
+
+    check = CHECK_PORTS[7]
+    lines = (coming_from(check), coming_from(check, type=None, passing=3), coming_from(40000))
+    write(path, *(line + b"\n" for line in lines))
+    log.read()
+    evidence = log.evidence("slow")
+    log.close()
+
+    assert (evidence.hits, evidence.counts) == (1, {"requests": 1})

@@ -331,11 +331,11 @@ def test_a_worker_that_dies_is_made_again_and_the_gap_is_told(
     died = tmp_path / "died"
     real = probing_module._problem
 
-    def dies_once(probe: dict[str, Any], services: dict[str, Any]) -> str:
+    def dies_once(*arguments: Any) -> str:
         if not died.exists():
             died.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        return real(probe, services)
+        return real(*arguments)
 
     monkeypatch.setattr(probing_module, "_problem", dies_once)
     summary = a_run_with_probe(orders, checks=1).summary()

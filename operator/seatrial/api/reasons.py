@@ -139,9 +139,11 @@ class Reason(StrEnum):
     )
     FAULT_ENDED_EARLY = (
         "FaultEndedEarly",
-        "The fault was over before its time: what carried it out was restarted or has gone.",
-        "status.faults says what was restarted, and until when the fault is proven; run it again,"
-        " and give the gateway or the pod more memory if that was the cause.",
+        "The fault was over before its time: what carried it out was restarted or has gone, or"
+        " something else undid it.",
+        "status.faults says what was seen, and until when the fault is proven. Give the gateway or"
+        " the pod more memory if it was restarted; of a fault made through the Kubernetes API, keep"
+        " away what works against it, such as an autoscaler, a controller or a test. Run it again.",
     )
     FAULT_NOT_REVERTED = (
         "FaultNotReverted",

@@ -16,8 +16,14 @@ from seatrial.api.duration import format_duration, parse_duration
 
 from seatrial_runner import clock
 from seatrial_runner.clock import parse, rfc3339
+from seatrial_runner.conductor.checked import through_libpq
+from seatrial_runner.conductor.local_ports import makes_checks
 from seatrial_runner.conductor.reach import tcp_problem
-from seatrial_runner.conductor.scenario_tests import connections_given, services_document
+from seatrial_runner.conductor.scenario_tests import (
+    connections_given,
+    host_of,
+    services_document,
+)
 from seatrial_runner.conductor.steady import Check, Ledger
 from seatrial_runner.conductor.workers import Channel, WorkerError, run_in_worker
 
@@ -44,7 +50,8 @@ class Probing:
     """
     Makes the checks in a worker process, a thread for each probe, and counts what they come to.
 
-    Their requests are none of a test: they are no evidence that a fault met traffic.
+    Their requests are none of a test: they are no evidence that a fault met traffic. The gateway
+    knows them by their ports.
     """
 
     def __init__(self, stage: Stage) -> None:
@@ -94,7 +101,10 @@ class Probing:
         match message:
             case {"check": name, "began": began, "ended": ended, "problem": problem}:
                 extra = bool(message.get("extra"))
+                self._stage.checked.ends(str(name), held=not problem)
                 self.take(Check(str(name), parse(began), parse(ended), str(problem), extra))
+            case {"asks": host, "probe": name, "libpq": libpq}:
+                self._stage.checked.begins(str(name), str(host), libpq=bool(libpq))
             case {"ask": True}:
                 await self._hurry.wait()
                 self._hurry.clear()
@@ -230,6 +240,7 @@ def _to_the_millisecond(moment: datetime) -> datetime:
 
 def _check_for_ever(probes: list[Json], services: Json, channel: Channel) -> NoReturn:
     """Make the checks of all probes until the process is killed, or the conductor is gone."""
+    makes_checks()
     threading.stack_size(_STACK)
     hurries = [threading.Event() for _ in probes]
     for probe, hurry in zip(probes, hurries, strict=True):
@@ -244,6 +255,11 @@ def _check_for_ever(probes: list[Json], services: Json, channel: Channel) -> NoR
 def _keep_checking(probe: Json, services: Json, channel: Channel, hurry: threading.Event) -> None:
     every = max(parse_duration(probe.get("every") or "1s").total_seconds(), LEAST_EVERY_S)
     due = time.monotonic()
+    libpq = through_libpq(probe, connections_given())
+
+    def tell(host: str) -> None:
+        channel.tell({"asks": host, "probe": probe["name"], "libpq": libpq})
+
     while True:
         left = due - time.monotonic()
         extra = left > 0 and hurry.wait(left)
@@ -251,7 +267,7 @@ def _keep_checking(probe: Json, services: Json, channel: Channel, hurry: threadi
         if not extra:
             due = max(due + every, time.monotonic())  # turns that were missed are not made up for
         began = clock.now()
-        problem = _problem(probe, services)
+        problem = _problem(probe, services, tell)
         channel.tell(
             {
                 "check": probe["name"],
@@ -263,8 +279,8 @@ def _keep_checking(probe: Json, services: Json, channel: Channel, hurry: threadi
         )
 
 
-def _problem(probe: Json, services: Json) -> str:
-    """Make a check; empty if it held."""
+def _problem(probe: Json, services: Json, tell: Callable[[str], None]) -> str:
+    """Make a check; empty if it held. ``tell`` is called with each host just before it is asked."""
     from seatrial_runner.conductor.passwords import masked
     from seatrial_runner.scenario import World
     from seatrial_runner.scenario.checks import check
@@ -273,8 +289,14 @@ def _problem(probe: Json, services: Json) -> str:
     timeout_s = parse_duration(probe.get("timeout") or "2s").total_seconds()
     if probe.get("tcp"):
         host, _, port = probe["tcp"].rpartition(":")
+        tell(host)
         return tcp_problem(host, int(port), timeout_s=timeout_s)
-    world = World(services=services, connections=connections_given(), **given_variables())
+    world = World(
+        services=services,
+        connections=connections_given(),
+        on_request=lambda at, host: tell(host_of(host, services)),
+        **given_variables(),
+    )
     try:
         return check(probe, world, timeout_s=timeout_s)
     # A bug of ours must not end the checks of the other probes without a word.

@@ -226,6 +226,12 @@ def services_document(services: list[ServiceDoc]) -> dict[str, Any]:
     return {service["name"]: _service(service) for service in services}
 
 
+def host_of(asked: str, services: dict[str, Any]) -> str:
+    """Give the host behind what a step has asked: a host, or a database or broker by its name."""
+    found: str = services[asked]["host"] if asked in services else asked
+    return found
+
+
 def _service(service: ServiceDoc) -> Json:
     host = service["hosts"][0] if service["hosts"] else service["name"]
     ports = {port["name"]: port["port"] for port in service["ports"]}

@@ -13,6 +13,7 @@ from seatrial.api.journal import ControlDoc, FinishedDoc, RunDoc, ServiceDoc, Te
 from seatrial_runner.clock import rfc3339
 from seatrial_runner.conductor.apiserver import ApiServer
 from seatrial_runner.conductor.cases import Case, Cases, clipped
+from seatrial_runner.conductor.checked import Checked
 from seatrial_runner.conductor.passwords import masked
 from seatrial_runner.conductor.recorded import Recorded
 from seatrial_runner.conductor.seen import Seen
@@ -71,6 +72,7 @@ class Stage:
     # What was seen where clients could not reach a service that was ready, by its name.
     unreached: dict[str, str] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)  # UIDs of pods that faults have evicted
+    checked: Checked = field(default_factory=Checked)
     # Why the tests end before their time; what is still running says so.
     ending: FinishedDoc | None = None
     probing: Probing | None = None  # None: no probes are declared

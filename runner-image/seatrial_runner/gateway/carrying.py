@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from time import monotonic
 
 from seatrial.api.control import GatewayDoc
-from seatrial.api.names import PROBE_PORTS
+from seatrial.api.names import CHECK_PORTS, PROBE_PORTS
 
 from seatrial_runner.gateway import effects
 from seatrial_runner.gateway.board import Board
@@ -161,6 +161,7 @@ class Carrying:
     def _accepted(self, listener: Listener, sock: socket.socket, address: str, port: int) -> None:
         names = self._names.get(address, _NOBODY)
         connection = Connection(self, listener, sock, names)
+        connection.check = port in CHECK_PORTS and _CONDUCTOR in names
         self._connections[connection] = address
         self._loads[self._worker] += 1
         connection.begin(may_be_probe=port in PROBE_PORTS and _CONDUCTOR in names)

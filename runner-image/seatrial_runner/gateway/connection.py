@@ -40,9 +40,9 @@ class Connection:
     """One connection of a client, and the one to the service behind it."""
 
     __slots__ = (
-        "_born", "_carrying", "_client", "_faults", "_resets", "_service", "_timer", "full",
-        "listener", "met", "names", "places", "probe", "request", "response", "stage", "tickets",
-        "to_envoy",
+        "_born", "_carrying", "_client", "_faults", "_resets", "_service", "_timer", "check",
+        "full", "listener", "met", "names", "places", "probe", "request", "response", "stage",
+        "tickets", "to_envoy",
     )  # fmt: skip
 
     def __init__(
@@ -52,6 +52,7 @@ class Connection:
         self.listener = listener
         self.names = names
         self.probe = False
+        self.check = False  # of the conductor: it meets faults, and is not counted
         self.to_envoy = False  # of a probe: it asks Envoy, not us
         self.stage = Stage.ARRIVED
         self.met: set[LiveFault] = set()
@@ -251,11 +252,8 @@ class Connection:
         if self.probe and self.listener.doc["envoy"] is None:
             self.abort()  # a probe must never reach the service
             return
-        family, address = self.listener.upstream(self.names)
-        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock, error = self.listener.dial(self.names, check=self.check)
         self._service = End(self._carrying.reactor, sock)
-        error = sock.connect_ex(address)
         if error == errno.EINPROGRESS:
             self._carrying.reactor.watch(sock.fileno(), OUT, self._on_connected)
             self._set_timer(CONNECT_S, self.abort)

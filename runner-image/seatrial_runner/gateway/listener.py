@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
+import random
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Any
 
 from seatrial.api.control import ListenerDoc
+from seatrial.api.names import CHECK_PORTS
 
 from seatrial_runner.gateway import effects
 from seatrial_runner.gateway.board import Board
@@ -57,7 +61,35 @@ class Listener:
         if begins and not self._closers:
             self._open()
 
-    def upstream(self, names: frozenset[str]) -> Address:
+    def dial(self, names: frozenset[str], *, check: bool) -> tuple[socket.socket, int]:
+        """
+        Begin to connect to where a client with these names is led.
+
+        Envoy's log is to tell a check from a client's request: then it comes from a port of checks
+        there, too.
+
+        Returns:
+            The socket, and the error number: 0 if it is connected already.
+        """
+        family, address = self._upstream_of(names)
+        ports = _ports_of_checks() if check and self.doc["envoy"] is not None else iter(())
+        while True:
+            sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            port = next(ports, None)
+            if port is None:
+                return sock, sock.connect_ex(address)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                sock.bind(("", port))
+                error = sock.connect_ex(address)
+            except OSError as problem:
+                error = problem.errno or errno.EADDRINUSE
+            if error not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL):
+                return sock, error
+            sock.close()
+
+    def _upstream_of(self, names: frozenset[str]) -> Address:
         """Give where the connection of a client with these names leads."""
         envoy = self.doc["envoy"]
         if envoy is not None:
@@ -132,6 +164,12 @@ class Listener:
     def _pause(self, seconds: float) -> None:
         self._reactor.forget(self._fd)
         self._reactor.at(monotonic() + seconds, self._watch)
+
+
+def _ports_of_checks() -> Iterator[int]:
+    """Give all of them, from any one on."""
+    begin = random.randrange(len(CHECK_PORTS))
+    return itertools.chain(CHECK_PORTS[begin:], CHECK_PORTS[:begin])
 
 
 def plain_address(text: str) -> str:

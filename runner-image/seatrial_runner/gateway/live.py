@@ -19,6 +19,7 @@ class Met(Protocol):
     """What a fault must know of a connection."""
 
     probe: bool
+    check: bool
     names: frozenset[str]  # services, tests, conductor: who its client is
     met: set[LiveFault]
     tickets: dict[LiveFault, int]
@@ -107,7 +108,7 @@ class LiveFault:
 
     def meets(self, connection: Met, cell: Cell, amount: int = 1) -> None:
         """Count what it has done to a connection."""
-        if connection.probe:
+        if connection.probe or connection.check:
             return
         now, cells = clock.milliseconds(), self.cells
         if self not in connection.met:

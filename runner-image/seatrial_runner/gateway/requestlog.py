@@ -37,7 +37,8 @@ class RequestLog:
     Counts requests by the fault that they have met.
 
     Envoy writes a line when a request is sent down a fault's route, and another when it is over;
-    and some for each connection that is no HTTP, which every such fault lets pass.
+    and some for each connection that is no HTTP, which every such fault lets pass. What the
+    conductor's own checks have met is not counted.
     """
 
     def __init__(self, path: Path, *, most: int = MAX_BYTES) -> None:
@@ -136,7 +137,7 @@ class RequestLog:
             at_ms = int(entry["at"])
         except (ValueError, KeyError, TypeError, AttributeError):
             return  # torn by the end of an Envoy that was killed, or of a fault before our time
-        if at_ms < tally.since_ms:
+        if at_ms < tally.since_ms or _is_of_check(entry.get("from")):
             return
         if isinstance(passing := entry.get("passing"), int):
             tally.unread.add(passing)
@@ -146,6 +147,12 @@ class RequestLog:
             tally.last_ms = at_ms if tally.last_ms is None else max(tally.last_ms, at_ms)
         elif entry.get("type") == "DownstreamEnd":
             tally.count("answered" if entry.get("status") else "unanswered")
+
+
+def _is_of_check(address: object) -> bool:
+    """Tell by the address of Envoy's client, which is the gateway, whose request it has sent on."""
+    port = address.rpartition(":")[2] if isinstance(address, str) else ""
+    return port.isdigit() and int(port) in names.CHECK_PORTS
 
 
 def _unread(connections: int) -> dict[str, int]:

@@ -233,16 +233,20 @@ def _passing(fault: Fault, places: Places) -> Json:
         "fault": fault.name,
         "passing": "%CONNECTION_ID%",
         "at": "%EMIT_TIME(%s%3f)%",
+        "from": _CLIENT,
         "path": "",
     }
     is_on = {"runtime_key": key, "percent_sampled": {"numerator": 0}}
     return {**_log_file(places, line), "filter": {"runtime_filter": is_on}}
 
 
+# Of the connection itself, whatever x-forwarded-for says.
+_CLIENT = "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%"
 _REQUEST = {
     "fault": "%ROUTE_NAME%",
     "type": "%ACCESS_LOG_TYPE%",
     "at": "%START_TIME(%s%3f)%",
+    "from": _CLIENT,
     "method": "%REQ(:METHOD)%",
     "path": "%PATH(WQ):256%",
     "status": "%RESPONSE_CODE%",

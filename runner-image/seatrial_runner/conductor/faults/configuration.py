@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 
-from seatrial.api.errors import ConflictError, NotFoundError, NotInjectedError
+from seatrial.api.errors import ClusterError, ConflictError, NotFoundError, NotInjectedError
 from seatrial.api.journal import ChangedDoc, ServiceDoc
 from seatrial.api.undoing import (
     IMMUTABLE,
+    ITSELF,
     KEPT,
+    OPERATOR,
     RESTORED,
     UNDO_PREFIX,
     all_keys,
@@ -28,10 +31,12 @@ from seatrial_runner.conductor.faults.anew import WITHIN_S, begin_again, begin_a
 from seatrial_runner.conductor.faults.changes import changed_keys, changes
 from seatrial_runner.conductor.faults.kinds import (
     Aim,
+    Ended,
     Evidence,
     Hands,
     Intent,
     Json,
+    Tell,
     ThroughApi,
     hold,
     let_go,
@@ -43,6 +48,7 @@ from seatrial_runner.conductor.seen import Seen
 OURS = "seatrial-"
 # Copies of what envFrom names, and files of services: of Seatrial's own, these may be changed.
 _THE_USERS = ("seatrial-copy.", "seatrial-files.service.")
+_LOOK_AGAIN_S = 1.0
 _PLURALS = {"ConfigMap": "configmaps", "Secret": "secrets"}
 
 
@@ -53,6 +59,9 @@ class Configuration(ThroughApi):
     The original is kept in an object of its own; of a Secret that is changed and not removed, in
     annotations of itself, from where the operator can bring it back without reading it.
     """
+
+    def __init__(self) -> None:
+        self._changed: Json | None = None  # the merge patch; None: the object is removed
 
     def aim(self, aim: Aim) -> Intent:
         """Take the object that is named."""
@@ -99,6 +108,7 @@ class Configuration(ThroughApi):
         uid = str(original["metadata"].get("uid") or "")
         intent.targets[0]["uid"] = uid
         values = changes(original, undo, values=_values(hands, undo), now=parse(hands.at()))
+        self._changed = values
         if _is_kept_inside(undo):
             annotations = secret_keys.keeping(
                 original, undo["fault"], undo["mark"], changed_keys(undo)
@@ -155,6 +165,42 @@ class Configuration(ThroughApi):
             # Kept by an earlier try that was not undone, or by one whose answer was lost: what it
             # holds is older than what is there now, and so it is the original.
             return
+
+    async def watch(self, hands: Hands, intent: Intent, tell: Tell) -> Ended:
+        """Return when somebody else has brought it back, or has changed what was changed."""
+        undo, looks = intent.undo, 0
+        while True:
+            await asyncio.sleep(_LOOK_AGAIN_S)
+            try:
+                looks = 0 if await self._is_in_effect(hands, undo) else looks + 1
+                at = await self._undone_by_operator(hands, undo) if looks else ""
+            except ClusterError:
+                continue  # the API server is away: nobody else can have changed it either
+            if at and undo["restart"] is None:
+                return Ended(by=OPERATOR, at=at, undone=False)
+            # The second time: the operator notes what it has done after it has done it.
+            if looks > 1 and not at:
+                early = f"{undo['kind']} {undo['name']} was changed again, not by the conductor"
+                return Ended(by=ITSELF, at=hands.at(), early=early, undone=False)
+
+    async def _is_in_effect(self, hands: Hands, undo: Json) -> bool:
+        try:
+            present = await hands.api.get(_path(hands, undo["kind"], undo["name"]))
+        except NotFoundError:
+            return self._changed is None
+        return self._changed is not None and all(
+            (present.get(field) or {}).get(key) == text
+            for field, texts in self._changed.items()
+            for key, text in texts.items()
+        )
+
+    async def _undone_by_operator(self, hands: Hands, undo: Json) -> str:
+        name = undo["name"] if _is_kept_inside(undo) else undo["kept"]
+        try:
+            item = await hands.api.get(_path(hands, undo["kind"], name))
+        except NotFoundError:
+            return ""
+        return noted(item, undo["fault"], undo["mark"])
 
     async def undo(self, hands: Hands, intent: Intent) -> Evidence | None:
         """Bring back what was changed, and only that; then let go of the original."""

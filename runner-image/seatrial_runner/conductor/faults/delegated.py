@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 from seatrial.api import names
+from seatrial.api.duration import format_duration
 from seatrial.api.errors import (
     ClusterError,
     ConflictError,
@@ -14,6 +16,7 @@ from seatrial.api.errors import (
 )
 from seatrial.api.undoing import ITSELF
 
+from seatrial_runner.clock import parse
 from seatrial_runner.conductor.faults.kinds import (
     Aim,
     ByAnother,
@@ -33,6 +36,8 @@ _INJECTED_S = 60.0
 _RECOVERED_S = 30.0  # after which it is removed, so that its finalizers have it recover
 _GONE_S = 60.0
 _ASK_AGAIN_S = 0.5
+# Chaos Mesh counts from the object's creation, which is written in whole seconds.
+_CLEARLY = timedelta(seconds=1.5)
 
 
 class Delegated(ByAnother):
@@ -63,6 +68,7 @@ class Delegated(ByAnother):
         undo = intent.undo
         tool = tool_of(undo["apiVersion"])
         collection = await _collection(hands, undo)
+        undo["made"] = hands.at()
         try:
             made = await hands.api.post(collection, self._object(hands, undo))
         except ConflictError:  # our own answer got lost
@@ -123,7 +129,9 @@ class Delegated(ByAnother):
             except ClusterError:
                 continue  # the API server is away; the tool ends it at its deadline all the same
             if told.recovered:
-                return Ended(by="deadline", at=hands.at(), early=told.problem, undone=False)
+                early = told.problem or _early(undo, hands.at())
+                by = ITSELF if early else "deadline"
+                return Ended(by=by, at=hands.at(), early=early, undone=False)
 
     async def undo(self, hands: Hands, intent: Intent) -> Evidence | None:
         """Have it recover, and remove it; it is undone when it is gone, finalizers and all."""
@@ -172,6 +180,18 @@ class Delegated(ByAnother):
         except TimeoutError:
             pass
         return item
+
+
+def _early(undo: Json, now: str) -> str:
+    """Say how much of its time is missing; empty if none is."""
+    ends = parse(undo["made"]) + timedelta(seconds=undo["lastsS"])
+    lacks = ends - parse(now)
+    if lacks < _CLEARLY:
+        return ""
+    missing = format_duration(timedelta(seconds=round(lacks.total_seconds(), 1)))
+    return (
+        f"{undo['kind']} {undo['name']} recovered {missing} before its time, not by the conductor"
+    )
 
 
 def _is_over(recovered: bool, item: Json) -> bool:

@@ -37,6 +37,7 @@ def hands_of(
         at=stage.at,
         services=stage.run["services"],
         faults={fault["name"]: fault for fault in stage.run["faults"]},
+        checked=stage.checked,
         gateway=GatewayPlace(stage, port=gateway_port) if stage.run.get("gateway") else None,
         agents=Agents(stage, image, port=agent_port) if image else None,
     )

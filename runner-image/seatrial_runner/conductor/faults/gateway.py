@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from seatrial.api.journal import ServiceDoc, TargetState
 from seatrial_runner.clock import parse
 from seatrial_runner.conductor import pods
 from seatrial_runner.conductor.faults.kinds import Aim, Evidence, Hands, Intent, Json, target
-from seatrial_runner.conductor.faults.looking import Sight, Spot, look_for
+from seatrial_runner.conductor.faults.looking import Sight, Spot, can_be_seen, look_for
 from seatrial_runner.conductor.faults.places import GatewayPlace
 from seatrial_runner.conductor.faults.remote import Remote, an_undo
 from seatrial_runner.conductor.faults.timeline import lasts_s
@@ -33,6 +33,7 @@ class Traffic(Remote):
     def __init__(self) -> None:
         self._looks = 0  # of probes, that came to their end and saw nothing
         self._refused = 0  # probes, by closed ports
+        self._checks: Callable[[], int] = int  # of ours, that were counted as connections
         self._ends = False
 
     def aim(self, aim: Aim) -> Intent:
@@ -60,15 +61,16 @@ class Traffic(Remote):
     async def apply(self, hands: Hands, intent: Intent) -> None:
         """See that probes come back as long as nothing is wrong, then order it."""
         await self.place(hands, GATEWAY).look_around(spots_of(hands, intent.undo))
+        self._checks = hands.checked.from_now(intent.undo["orders"][GATEWAY])
         await super().apply(hands, intent)
 
     async def see_effect(self, hands: Hands, intent: Intent) -> str:
         """Probe until the effect is seen on every path."""
-        place = self.place(hands, GATEWAY)
+        place, order = self.place(hands, GATEWAY), intent.undo["orders"][GATEWAY]
         spots = [spot for spot in spots_of(hands, intent.undo) if place.echoes(spot)]
-        if not spots or "earliest" not in intent.undo:  # or an earlier conductor has ordered it
-            await asyncio.Event().wait()  # nothing can be seen; the end will say so
-        order = intent.undo["orders"][GATEWAY]
+        ordered_by_us = "earliest" in intent.undo
+        if not spots or not ordered_by_us or not can_be_seen(order["kind"], order["params"]):
+            await asyncio.Event().wait()  # nobody can look; the end will say so
         left = parse(intent.undo["earliest"]) - parse(hands.at())
         sight = Sight(
             fault=intent.undo["fault"],
@@ -89,8 +91,8 @@ class Traffic(Remote):
         return await super().undo(hands, intent)
 
     def corrected(self, evidence: Evidence) -> Evidence:
-        """Take off the probes that were counted as connections."""
-        hits = max(evidence.hits - self._refused, 0)
+        """Take off the probes and checks that were counted as connections."""
+        hits = max(evidence.hits - self._refused - self._checks(), 0)
         return replace(evidence, hits=hits, first_hit=evidence.first_hit if hits else None)
 
     def _looked(self) -> None:

@@ -12,6 +12,7 @@ from seatrial.api.journal import ChangedDoc, ServiceDoc, TargetState
 from seatrial.api.undoing import OPERATOR
 
 from seatrial_runner.conductor.apiserver import ApiServer
+from seatrial_runner.conductor.checked import Checked
 from seatrial_runner.conductor.seen import WORKLOADS, Seen
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ class Hands:
     faults: Mapping[str, Json] = field(default_factory=dict)  # the spec's, by name
     gateway: GatewayPlace | None = None  # of runs that have one
     agents: Agents | None = None  # of runs that declare faults inside pods
+    checked: Checked = field(default_factory=Checked)
     held: dict[str, str] = field(default_factory=dict)  # object -> fault that will bring it back
 
 

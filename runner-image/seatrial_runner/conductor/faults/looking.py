@@ -23,6 +23,7 @@ _LONGEST_PAUSE_S = 1.0
 _AROUND_S = 3.0
 _MOST_AT_ONCE = 16
 _MARGIN_S = 5.0
+_MOST_CONNECTIONS = 256
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class Sight:
     token: str
     # On time.monotonic: who looks until later may see nothing because the fault is over.
     ends: float = math.inf
+
+
+def can_be_seen(kind: str, params: dict[str, Any]) -> bool:
+    """Tell whether a probe can see the effect at all: it opens no thousands of connections."""
+    return kind != "connectionLimit" or int(params["connections"]) < _MOST_CONNECTIONS
 
 
 async def look_around(spots: Sequence[Spot], token: str) -> set[tuple[str, int]]:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from seatrial.api.errors import NotFoundError, NotInjectedError
+from seatrial.api.errors import ClusterError, NotFoundError, NotInjectedError
 from seatrial.api.journal import ChangedDoc, ServiceDoc
-from seatrial.api.undoing import cut_key, mark_key, mark_of, note_key, noted
+from seatrial.api.undoing import ITSELF, OPERATOR, cut_key, mark_key, mark_of, note_key, noted
 
 from seatrial_runner.conductor import pods
 from seatrial_runner.conductor.faults.kinds import (
     Aim,
+    Ended,
     Evidence,
     Hands,
     Intent,
     Json,
+    Tell,
     ThroughApi,
     target,
     undone_before,
@@ -26,11 +28,15 @@ from seatrial_runner.conductor.seen import ENDPOINT_SLICES, SERVICES, Seen
 
 _SERVICE_NAME = "kubernetes.io/service-name"  # label of EndpointSlices
 _IN_EFFECT_S = 30.0
+_LOOK_AGAIN_S = 5.0
 _READY_S = 2.0  # a ready pod becomes an endpoint within so long
 
 
 class NoEndpoints(ThroughApi):
     """Adds to the selectors of the target's Services a label that no pod has."""
+
+    def __init__(self) -> None:
+        self._open: list[str] = []  # where connections were still accepted
 
     def aim(self, aim: Aim) -> Intent:
         """Take all Services of the target; behind a gateway, those that lead to the pods."""
@@ -67,7 +73,36 @@ class NoEndpoints(ThroughApi):
                 f" {_IN_EFFECT_S:g} s"
             ) from None
         # The node's proxy learns of it up to a second later; until then clients still get through.
-        await until_cut_off(intent.undo["services"], _ports(intent, hands.services))
+        await self._look(hands, intent)
+
+    async def see_effect(self, hands: Hands, intent: Intent) -> str:
+        """Give the moment from which on nobody gets through any more."""
+        while self._open:
+            await self._look(hands, intent)
+        return hands.at()
+
+    async def _look(self, hands: Hands, intent: Intent) -> None:
+        self._open = await until_cut_off(intent.undo["services"], _ports(intent, hands.services))
+
+    def without_effect(self, fault: Json, hits: int) -> str:
+        """Say where clients got through."""
+        return (
+            f"connections to {', '.join(self._open)} were accepted until its end: the nodes'"
+            " proxies had not taken note of it; let it last longer"
+        )
+
+    async def watch(self, hands: Hands, intent: Intent, tell: Tell) -> Ended:
+        """Return when a Service leads to pods again."""
+        undo = intent.undo
+        while True:
+            for name in undo["services"]:
+                if _endpoints(name, hands.seen):
+                    item = await _service(hands, name)
+                    if at := noted(item, undo["fault"], undo["mark"]):
+                        return Ended(by=OPERATOR, at=at, undone=False)
+                    early = f"Service {name} was given endpoints again, not by the conductor"
+                    return Ended(by=ITSELF, at=hands.at(), early=early, undone=False)
+            await hands.seen.wait(_LOOK_AGAIN_S)
 
     async def _find_endpoints(self, hands: Hands, intent: Intent) -> None:
         """Keep the Services that have endpoints; those of a pod that is just ready come later."""
@@ -112,6 +147,14 @@ class NoEndpoints(ThroughApi):
         """Tell whether a Service that was cut off leads to pods again: they follow one another."""
         ready = any(pods.is_ready(pod) for service in services for pod in pods_of(service, seen))
         return not ready or any(_endpoints(name, seen) for name in intent.undo["services"])
+
+
+async def _service(hands: Hands, name: str) -> Json:
+    """Give a Service; one that cannot be read tells nothing."""
+    try:
+        return await hands.api.get(SERVICES.path(hands.namespace, name))
+    except ClusterError:
+        return {"metadata": {}}
 
 
 def _ports(intent: Intent, services: Sequence[ServiceDoc]) -> list[int]:

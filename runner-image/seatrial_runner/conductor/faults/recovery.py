@@ -10,9 +10,15 @@ from typing import Any
 from seatrial.api.duration import format_duration
 from seatrial.api.journal import ServiceDoc
 
+from seatrial_runner.conductor.checked import through_libpq
+from seatrial_runner.conductor.local_ports import makes_checks
 from seatrial_runner.conductor.reach import REACHED_S, until_reachable
 from seatrial_runner.conductor.readiness import is_well, service_state
-from seatrial_runner.conductor.scenario_tests import connections_given, services_document
+from seatrial_runner.conductor.scenario_tests import (
+    connections_given,
+    host_of,
+    services_document,
+)
 from seatrial_runner.conductor.stage import Stage
 from seatrial_runner.conductor.workers import Channel, Json, WorkerError, run_in_worker
 from seatrial_runner.scenario import Instance, World, run_instance
@@ -67,18 +73,27 @@ async def _holds(stage: Stage, name: str, until: Json, within_s: float) -> str |
         test=name, id=name, variables={}, steps=[step], timeout_s=within_s + _LOOK_AGAIN_S
     )
     services = services_document(stage.run["services"])
+    check, libpq = f"recovery of {name}", through_libpq(until, connections_given())
+
+    async def listen(message: Json) -> Json:
+        stage.checked.begins(check, host_of(message["asks"], services), libpq=libpq)
+        return {}
 
     def work(channel: Channel) -> Json:
-        # These requests are ours: they are no evidence that a test met the fault.
-        world = World(services=services, connections=connections_given(), **given_variables())
+        # These requests are ours: they are no evidence that a test met a fault.
+        makes_checks()
+        world = World(
+            services=services,
+            connections=connections_given(),
+            on_request=lambda at, host: channel.tell({"asks": host}),
+            **given_variables(),
+        )
         return run_instance(instance, world).to_case()
 
     try:
-        case = await run_in_worker(work, _nobody_listens, timeout_s=within_s + 2 * _LOOK_AGAIN_S)
+        case = await run_in_worker(work, listen, timeout_s=within_s + 2 * _LOOK_AGAIN_S)
     except WorkerError as error:
         return f"recovery.until could not be checked: {error}"
+    finally:
+        stage.checked.ends(check, held=False)
     return None if case["outcome"] == "passed" else f"recovery.until: {case['message']}"
-
-
-async def _nobody_listens(message: Json) -> Json:
-    return {}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-import random
 import select
 import socket
 import struct
@@ -19,6 +17,7 @@ from seatrial.api.duration import parse_duration
 from seatrial.api.names import PROBE_PORTS
 
 from seatrial_runner.conductor.faults.looking import Sight, Spot
+from seatrial_runner.conductor.local_ports import connect_from
 
 Params = dict[str, Any]
 
@@ -34,7 +33,6 @@ _SILENCE_S = 0.5
 _MOST_OF = 0.8
 _RATE_MARGIN = 1.3
 _MOST_BYTES = 1024 * 1024
-_MOST_CONNECTIONS = 256
 _LINGER_NOT = struct.pack("ii", 1, 0)
 
 
@@ -149,8 +147,6 @@ def _slow_close(sight: Sight, spot: Spot) -> bool:
 def _connection_limit(sight: Sight, spot: Spot) -> bool:
     """Open one connection more than are admitted: one of them has to wait."""
     limit = int(sight.params["connections"])
-    if limit >= _MOST_CONNECTIONS:
-        return False
     opened: list[socket.socket] = []
     try:
         for _ in range(limit + 1):
@@ -226,28 +222,11 @@ def _connect(spot: Spot) -> socket.socket:
 
     It is closed with a reset, so that the port is free again at once.
     """
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        spot.host, spot.port, type=socket.SOCK_STREAM
-    )[0]
-    begin = random.randrange(len(PROBE_PORTS))
-    for number in itertools.chain(PROBE_PORTS[begin:], PROBE_PORTS[:begin]):
-        connection = socket.socket(family, kind, protocol)
-        try:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.settimeout(_CONNECT_S)
-            connection.bind(("", number))
-        except OSError:
-            connection.close()
-            continue
-        try:
-            connection.connect(address)
-        except OSError:
-            connection.close()
-            raise
-        return connection
-    raise OSError("no port for probes is free")
+    options = (
+        (socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT),
+        (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    )
+    return connect_from(PROBE_PORTS, (spot.host, spot.port), _CONNECT_S, options)
 
 
 def _there_and_back(connection: socket.socket, data: bytes, within_s: float) -> bytes:
