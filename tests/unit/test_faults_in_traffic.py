@@ -467,11 +467,7 @@ def test_a_limit_that_no_probe_can_fill_is_proven_by_what_met_it(
         await asyncio.Event().wait()
         raise AssertionError
 
-    monkeypatch.setattr(gateway_faults, "look_for", in_vain)
-    spots = [Spot("orders", 8080, "tests")]
-    monkeypatch.setattr(gateway_faults, "spots_of", lambda hands, undo: spots)
-    monkeypatch.setattr(GatewayPlace, "echoes", lambda self, spot: True)
-    monkeypatch.setattr(GatewayPlace, "look_around", _look_at_nothing)
+    looking_at(monkeypatch, in_vain)
     kind = {"connectionLimit": {"connections": limit}}
     fault = a_fault_doc("f", **kind, **{"for": "3s", "when": {"test": "paid"}})
     states, _, _ = in_traffic(fault, course=one_test)

@@ -14,7 +14,7 @@ from seatrial_runner.journal.entries import Entries
 
 from tests.support.conducted import a_fault_doc
 from tests.support.ordered_faults import Agents, OrderedPlace, a_gateway
-from tests.support.played_faults import no_logs, played
+from tests.support.played_faults import played
 from tests.support.run_namespace import RunNamespace
 from tests.support.virtual_time import loop
 
@@ -25,6 +25,10 @@ def manual(lasts: str = "1m", **kind: Any) -> dict[str, Any]:
     """A fault that is not played anew after a restart, because a test has started it."""
     more = {"for": lasts} if lasts else {}
     return a_fault_doc("f", **kind, **more, when={"manual": {}})
+
+
+async def no_logs(pod: str) -> None:
+    """Keep none."""
 
 
 async def begun_again(director: Director) -> Director:
