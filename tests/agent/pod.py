@@ -203,11 +203,13 @@ class Pod:
         question = write_question(7, name, kind)
         return self._told(10, f"{how} {server} ".encode() + question)
 
-    def socket(self, kind: socket.SocketKind, host: str = NEIGHBOUR) -> socket.socket:
-        """Open a socket on the node's side."""
+    def socket(
+        self, kind: socket.SocketKind, host: str = NEIGHBOUR, port: int = 0
+    ) -> socket.socket:
+        """Open a socket on the node's side, at a port of its own or any."""
         with network_of(self._node.pid):
             opened = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
-        opened.bind((host, 0))
+        opened.bind((host, port))
         return opened
 
     def _told(self, port: int, data: bytes) -> bytes:

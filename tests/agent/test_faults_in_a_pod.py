@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from seatrial.api.names import CHECK_PORTS
 
 from tests.agent.pod import (
     CPU_LIMIT,
@@ -47,6 +48,19 @@ def test_the_node_still_sees_the_pod(pod: Pod, agent: Agent) -> None:
     agent.put("packets", {"loss": "100%"}, 120)
     assert pod.answers(host=NODE, timeout=10)
     assert len(pod.echoes(host=NODE6, at_least=40)) == 40
+
+
+def test_packets_of_checks_meet_it_and_are_not_counted(pod: Pod, agent: Agent) -> None:
+    agent.put("packets", {"delay": "1ms"}, 120)
+    for port, counted in ((CHECK_PORTS[7], False), (0, True)):
+        with pod.socket(socket.SOCK_STREAM, port=port) as opened:
+            opened.settimeout(60)
+            opened.connect(("10.83.0.2", 7))
+            opened.sendall(b"?")
+            assert opened.recv(1) == b"?"
+        report = agent.report()
+        assert (report["hits"] > 0) is counted, report
+        assert report["effective"]
 
 
 def test_packets_are_delayed_each_way(pod: Pod, agent: Agent) -> None:

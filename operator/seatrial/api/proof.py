@@ -51,9 +51,9 @@ def _met_traffic(fault: FaultState, kinds: Mapping[str, str]) -> bool:
     """
     Tell whether something that a test caused met the fault.
 
-    Where everyone's traffic is counted, probes and what services do by themselves are in it: then a
-    test must have run meanwhile. Elsewhere the requests of tests are counted; those of a container
-    test can't be seen, and that it ran has to do.
+    Where everyone's traffic is counted, what services do by themselves is in it, and what they do
+    because a check asks them: then a test must have run meanwhile. Elsewhere the requests of tests
+    are counted; those of a container test can't be seen, and that it ran has to do.
     """
     if fault["kind"] in _COUNTED_THERE:
         return fault["hits"] > 0 and bool(fault["exposedTests"])

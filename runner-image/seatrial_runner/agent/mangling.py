@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from seatrial.api.names import CHECK_PORTS
+
 from seatrial_runner.agent.quantities import seconds, share
 
-UDP = 17
+TCP, UDP = 6, 17
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,16 @@ def addresses(packet: bytes) -> tuple[bytes, bytes]:
     if packet[0] >> 4 == 6:
         return packet[8:24], packet[24:40]
     return packet[12:16], packet[16:20]
+
+
+def is_of_a_check(packet: bytes, *, incoming: bool) -> bool:
+    """Tell whether a packet is of a connection in which the conductor checks the pod."""
+    start = header_length(packet)
+    if start < 20 or len(packet) < start + 4:
+        return False
+    number = packet[6] if packet[0] >> 4 == 6 else packet[9]
+    its_port = struct.unpack_from("!H", packet, start if incoming else start + 2)[0]
+    return number == TCP and its_port in CHECK_PORTS
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import itertools
 from time import monotonic
 from typing import Any
 
-from seatrial_runner.agent.mangling import Chance, Fate
+from seatrial_runner.agent.mangling import Chance, Fate, is_of_a_check
 from seatrial_runner.agent.network import new_nonce, send_probe, spared
 from seatrial_runner.agent.queued import Queued
 from seatrial_runner.agent.queues import Packet
@@ -82,12 +82,11 @@ class Packets(Queued):
             self._queue.decide(packet, DROP)
             return
         fate = self._chance.fate()
+        if fate.disturbed and not is_of_a_check(packet.data, incoming=packet.incoming):
+            self.tally.hit(*_names(fate))
         if fate.lost:
-            self.tally.hit("lost")
             self._queue.decide(packet, DROP)
             return
-        if fate.disturbed:
-            self.tally.hit(*_names(fate))
         if fate.delay_s:
             due = monotonic() + fate.delay_s + (_LAG_S if fate.overtaken else 0.0)
             heapq.heappush(self._held, (due, next(self._number), packet, fate))
@@ -107,6 +106,7 @@ class Packets(Queued):
 
 def _names(fate: Fate) -> list[str]:
     done = {
+        "lost": fate.lost,
         "duplicated": fate.twice,
         "reordered": fate.overtaken,
         "corrupted": fate.corrupted,
