@@ -9,15 +9,15 @@ import pytest
 from tests.support import publisher
 from tests.support.broker_admin import prepare
 from tests.support.cut_connections import cutting
-from tests.support.message_cases import CASES, Way
+from tests.support.message_cases import WITH_GROUPS, Way
 
 COUNT = 20_000
 EVERY, TIMES = 200_000, 5  # all messages together are some 2,600,000 bytes
 
 
-@pytest.fixture(params=CASES)
+@pytest.fixture(params=WITH_GROUPS)
 def way(request):
-    case = CASES[request.param]
+    case = WITH_GROUPS[request.param]
     made = Way(case, request.getfixturevalue(case.fixture))
     prepare(made)
     return made
