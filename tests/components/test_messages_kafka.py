@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
+from seatrial_runner.scenario.brokers import adapter
+from seatrial_runner.scenario.brokers.interface import Outgoing, Place
 
 from tests.support.brokers import Kafka
 from tests.support.message_cases import CASES, Way
@@ -110,6 +113,92 @@ def test_partitions_that_are_added_are_read(way):
     ]
     result = way.run(*steps, faults=Adding())
     assert result.outcome == "passed", result.details
+
+
+def make_anew(way: Way) -> None:
+    """Delete a topic; who next asks for it makes it."""
+
+    async def run() -> None:
+        partition = TopicPartition(way.target["topic"], 0)
+        server = f"127.0.0.1:{way.broker.plain_port}"
+        async with AIOKafkaConsumer(bootstrap_servers=server) as consumer:
+            while True:
+                ends = await consumer.end_offsets([partition])
+                if not ends[partition]:
+                    return
+                await asyncio.sleep(0.05)
+
+    admin(way.broker, lambda client: client.delete_topics([way.target["topic"]]))
+    asyncio.run(run())
+
+
+def test_of_a_topic_that_is_made_anew_the_first_messages_are_read_and_loss_is_told(way):
+    class Anew:
+        def start(self, name):
+            make_anew(way)
+            assert way.run(way.to({"n": 4})).outcome == "passed"
+
+    steps = [
+        *(way.to({"n": n}) for n in (1, 2, 3)),
+        way.from_(count=3),
+        {"fault": {"start": "anew"}},
+        way.from_(where="message.json.n == 4"),
+        way.from_(count=0, within="100ms"),
+    ]
+    result = way.run(*steps, faults=Anew())
+    assert result.outcome == "error"
+    assert "made anew, or lost its end" in result.message
+
+
+class Told(list[int | None]):
+    """A receiver that gives what it was told: numbers of messages, and None for a loss."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.more = asyncio.Event()
+
+    def deliver(self, batch):
+        self.extend(json.loads(each.body)["n"] for each in batch)
+        self.more.set()
+
+    def missed(self, note):
+        self.append(None)
+        self.more.set()
+
+    def waiting(self, why, *, away=False):
+        pass
+
+    def broken(self, message):
+        raise AssertionError(message)
+
+    async def until(self, *expected: int | None) -> None:
+        async with asyncio.timeout(60):
+            while self != list(expected):
+                self.more.clear()
+                await self.more.wait()
+
+
+def test_a_topic_that_is_made_anew_is_noticed_before_it_is_as_long_as_it_was(way):
+    place = Place(topic=way.target["topic"])
+
+    def bodies(*numbers: int) -> list[Outgoing]:
+        return [Outgoing(json.dumps({"n": n}).encode()) for n in numbers]
+
+    async def run() -> None:
+        broker, told = adapter(way.broker.url), Told()
+        await broker.start()
+        try:
+            await broker.subscribe(place, told)
+            await broker.publish(place, bodies(1, 2))
+            await told.until(1, 2)
+            await asyncio.to_thread(make_anew, way)
+            await told.until(1, 2, None)
+            await broker.publish(place, bodies(3, 4, 5))
+            await told.until(1, 2, None, 3, 4, 5)
+        finally:
+            await broker.close()
+
+    asyncio.run(run())
 
 
 def test_what_was_rolled_back_is_no_message(partitioned):

@@ -121,6 +121,61 @@ def test_a_consumer_of_a_group_shares_with_the_others(redis_stream):
     assert (group["pending"], group["consumers"]) == (0, 0)
 
 
+class LostAnswers:
+    """A fault: entries are given to the tester's consumer in an answer that does not reach it."""
+
+    def __init__(self, way: Way) -> None:
+        self._way = way
+
+    def start(self, name: str) -> None:
+        stream = self._way.source["stream"]
+        with RedisClient.from_url(self._way.broker.url) as client:
+            [consumer] = client.xinfo_consumers(stream, "billing")
+            with client.pipeline(transaction=True) as at_once:
+                at_once.xadd(stream, {"data": '{"n": 2}'})
+                at_once.xreadgroup("billing", consumer["name"], {stream: ">"})
+                [identifier, _] = at_once.execute()
+            if name == "removed":
+                client.xdel(stream, identifier)
+                for each in client.client_list():
+                    if each["name"] == "seatrial":
+                        client.client_kill_filter(_id=each["id"])
+
+    def stop(self, name: str) -> None:
+        raise AssertionError(name)
+
+    def status(self, name: str) -> dict[str, Any]:
+        return {}
+
+
+def test_what_a_group_gave_in_an_answer_that_was_lost_is_read(redis_stream):
+    result = redis_stream.run(
+        redis_stream.to({"n": 1}),
+        redis_stream.from_(["message.json.n == 1"], group="billing"),
+        {"fault": {"start": "lost"}},
+        redis_stream.from_(["message.json.n == 2"], group="billing"),
+        faults=LostAnswers(redis_stream),
+    )
+    assert result.outcome == "passed", result.details
+    with RedisClient.from_url(redis_stream.broker.url) as client:
+        [group] = client.xinfo_groups(redis_stream.source["stream"])
+    assert (group["pending"], group["consumers"]) == (0, 0)
+
+
+def test_what_was_removed_before_a_group_gave_it_again_is_told(redis_stream):
+    result = redis_stream.run(
+        redis_stream.to({"n": 1}),
+        redis_stream.from_(["message.json.n == 1"], group="billing"),
+        {"fault": {"start": "removed"}},
+        {**redis_stream.to({"n": 3}), "eventually": {"within": "60s"}},
+        redis_stream.from_(["message.json.n == 3"], group="billing"),
+        redis_stream.from_(group="billing", count=0, within="100ms"),
+        faults=LostAnswers(redis_stream),
+    )
+    assert result.outcome == "error"
+    assert "were removed before they could be read again" in result.message
+
+
 def test_a_key_of_another_type_is_told(redis_stream):
     name = redis_stream.source["stream"]
     client = RedisClient.from_url(redis_stream.broker.url)

@@ -6,13 +6,13 @@ import pytest
 from seatrial_runner.scenario import World
 
 from tests.support.broker_admin import prepare
-from tests.support.message_cases import CASES, Way
+from tests.support.message_cases import WITH_GROUPS, Way
 from tests.support.scenarios import run_steps
 
 
-@pytest.fixture(params=CASES)
+@pytest.fixture(params=WITH_GROUPS)
 def way(request):
-    case = CASES[request.param]
+    case = WITH_GROUPS[request.param]
     made = Way(case, request.getfixturevalue(case.fixture))
     prepare(made)
     return made

@@ -33,6 +33,8 @@ class BrokerProcess:
         url: As a step takes it, with user and password.
         port: On loopback.
         tls_port: Where it speaks TLS, when it was given a certificate and its key.
+        far_port: For a test that puts something before the broker.
+        near_port: Where that has to listen; 0: anywhere.
         folder: What it stores.
     """
 
@@ -42,6 +44,7 @@ class BrokerProcess:
     def __init__(self, certified: tuple[str, str] | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix=f"seatrial-{self.scheme}-"))
         self.port, self.tls_port = free_port(), free_port()
+        self.far_port, self.near_port = self.port, 0
         self.certified = certified
         for name, text in zip(("tls.crt", "tls.key"), certified or (), strict=False):
             (self.folder / name).write_text(text)
@@ -57,6 +60,10 @@ class BrokerProcess:
 
     def tls_url(self, scheme: str) -> str:
         return f"{scheme}://{USER}:{PASSWORD}@127.0.0.1:{self.tls_port}{self.path}"
+
+    def near_url(self, port: int) -> str:
+        """Give the URL of what a test has put before it."""
+        return self.url.replace(f":{self.port}", f":{port}")
 
     def prepare(self) -> None:
         """Write its configuration."""
@@ -229,13 +236,15 @@ class Kafka(BrokerProcess):
     """
     One node, broker and controller.
 
-    Port ``port`` asks for a password; ``plain_port`` does not.
+    Ports ``port`` and ``far_port`` ask for a password; ``plain_port`` does not. It tells clients
+    where to go, and who comes to ``far_port`` is sent to ``near_port``.
     """
 
     scheme = "kafka"
 
     def prepare(self) -> None:
         self.plain_port, controller = free_port(), free_port()
+        self.far_port, self.near_port = free_port(), free_port()
         self._jars = _kafka_jars()
         login = "org.apache.kafka.common.security.plain.PlainLoginModule required"
         settings = {
@@ -244,14 +253,15 @@ class Kafka(BrokerProcess):
             "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller}",
             "controller.listener.names": "CONTROLLER",
             "listeners": f"LOGIN://127.0.0.1:{self.port},PLAIN://127.0.0.1:{self.plain_port},"
-            f"CONTROLLER://127.0.0.1:{controller}",
+            f"FAR://127.0.0.1:{self.far_port},CONTROLLER://127.0.0.1:{controller}",
             "advertised.listeners": f"LOGIN://127.0.0.1:{self.port},"
-            f"PLAIN://127.0.0.1:{self.plain_port}",
+            f"PLAIN://127.0.0.1:{self.plain_port},FAR://127.0.0.1:{self.near_port}",
             "listener.security.protocol.map": "LOGIN:SASL_PLAINTEXT,PLAIN:PLAINTEXT,"
-            "CONTROLLER:PLAINTEXT",
+            "FAR:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
             "inter.broker.listener.name": "PLAIN",
             "sasl.enabled.mechanisms": "PLAIN",
             "listener.name.login.plain.sasl.jaas.config": f'{login} user_{USER}="{PASSWORD}";',
+            "listener.name.far.plain.sasl.jaas.config": f'{login} user_{USER}="{PASSWORD}";',
             "log.dirs": str(self.folder / "data"),
             "offsets.topic.replication.factor": "1",
             "offsets.topic.num.partitions": "1",

@@ -50,6 +50,14 @@ CASES = {
     "mqtt": Case("mosquitto", {"topic": "{}/created"}, {"topic": "{}/+"}),
 }
 
+# And those that read as one of a group, which have a memory of their own to lose.
+WITH_GROUPS = {
+    **CASES,
+    "redis-group": Case(
+        "redis", {"stream": "orders-{}"}, {"stream": "orders-{}", "group": "packing"}
+    ),
+}
+
 
 class Way:
     """A case, with a broker and names of its own."""

@@ -298,8 +298,10 @@ class _Reader:
                 await asyncio.sleep(_LOOK_FIRST_S)
                 continue
             for partition, records in found.items():
-                first = self._next.get(partition, 0)
-                self._receiver.deliver([_arrived(r) for r in records if r.offset >= first])
+                # aiokafka goes back to the beginning when there is nothing where it was.
+                if records[0].offset < self._next.get(partition, 0):
+                    self._made_anew()
+                self._receiver.deliver([_arrived(each) for each in records])
                 self._next[partition] = records[-1].offset + 1
 
     async def _look_for_partitions(self) -> None:
@@ -310,8 +312,22 @@ class _Reader:
         found = {TopicPartition(self._topic, n) for n in await self._partitions(self._topic)}
         if found:
             self._receiver.waiting("")
-        if new := found - set(self._next):
-            await self._assign({**self._next, **dict.fromkeys(new, 0)})
+        if anew := await self._ending_before(found & set(self._next)):
+            self._made_anew()
+        if from_beginning := anew | (found - set(self._next)):
+            await self._assign({**self._next, **dict.fromkeys(from_beginning, 0)})
+
+    async def _ending_before(self, partitions: set[TopicPartition]) -> set[TopicPartition]:
+        """Give those that end before what was read of them: soon they would no longer."""
+        ends: dict[TopicPartition, int] = {}
+        # One that has no leader does not keep the others from being read.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_S):
+                ends = await self._consumer.end_offsets(list(partitions))
+        return {each for each, end in ends.items() if end < self._next[each]}
+
+    def _made_anew(self) -> None:
+        self._receiver.missed(f"topic {self._topic} was made anew, or lost its end")
 
     async def _assign(self, offsets: dict[TopicPartition, int]) -> None:
         self._consumer.assign(list(offsets))

@@ -204,6 +204,8 @@ class Nats:
     async def _on_disconnected(self) -> None:
         for receiver in self._subjects:
             receiver.waiting(f"{self._shown} is not connected", away=True)
+        for reader in self._streams:
+            reader.renew()
 
     async def _on_reconnected(self) -> None:
         for receiver in self._subjects:
@@ -212,8 +214,6 @@ class Nats:
                 "the connection to NATS was lost for a while, and NATS keeps no message of a"
                 " subject: some may have been missed"
             )
-        for reader in self._streams:
-            reader.renew()
 
     def _why(self, error: BaseException, place: Place | None = None) -> BrokerError:
         text = str(error).removeprefix("nats: ").strip("'") or type(error).__name__
@@ -253,7 +253,12 @@ def _asks_for_tls(info: bytes) -> bool:
 
 
 class _StreamReader:
-    """Follows a stream; makes its consumer anew when the server has lost it."""
+    """
+    Follows a stream; makes its consumer anew when the server has lost it, or lost the connection.
+
+    Nothing is acknowledged: what the server wrote to a connection that broke counts as delivered,
+    and only a new consumer gives it again.
+    """
 
     def __init__(self, client: Client, shown: str, place: Place, receiver: Receiver) -> None:
         self._client = client
@@ -262,6 +267,7 @@ class _StreamReader:
         self._place = place
         self._receiver = receiver
         self._next: int | None = None
+        self._given = 0  # messages by the consumer, as the server counts them
         self._subscription: Any = None
         self._renew = False
 
@@ -270,24 +276,29 @@ class _StreamReader:
         try:
             info = await self._client.jetstream().stream_info(self._place.stream)
         except nats.js.errors.NotFoundError:
-            self._receiver.waiting(f"{self._shown} has no stream {self._place.stream!r} yet")
+            self._no_stream()
             return
         self._next = 1 if self._place.earlier else info.state.last_seq + 1
         await self._consume()
 
     def renew(self) -> None:
-        """Look after the consumer: the server may have been another one."""
+        """Read with a new consumer, from where messages were delivered last: a connection broke."""
         self._renew = True
+        self._receiver.waiting(f"{self._shown} is not connected", away=True)
 
     async def follow(self) -> None:
         """Deliver until cancelled."""
         while True:
+            if self._renew:
+                self._renew = False
+                await self._leave()
             try:
                 if self._subscription is None:
                     await self._open()
                 messages = await self._subscription.fetch(_MOST, timeout=_POLL_S)
             except nats.js.errors.NotFoundError:
                 self._subscription = None
+                self._no_stream()
                 await asyncio.sleep(_LOOK_S)
             except nats.js.errors.APIError as error:
                 self._receiver.broken(f"{self._shown}: {error.description or error}")
@@ -296,7 +307,7 @@ class _StreamReader:
                 await self._look_after()
             else:
                 self._deliver(messages)
-                self._receiver.waiting("")
+                self._can_come()
 
     async def close(self) -> None:
         """Remove the consumer."""
@@ -308,11 +319,23 @@ class _StreamReader:
     def _deliver(self, messages: Sequence[Msg]) -> None:
         batch = []
         for message in messages:
-            sequence = message.metadata.sequence.stream
-            if self._next is None or sequence >= self._next:
+            sequence = message.metadata.sequence
+            if sequence.consumer != self._given + 1:
+                # What came between was lost with a connection, and this came by the next one.
+                self._renew = True
+                break
+            self._given = sequence.consumer
+            if self._next is None or sequence.stream >= self._next:
                 batch.append(_arrived(message))
-                self._next = sequence + 1
+                self._next = sequence.stream + 1
         self._receiver.deliver(batch)
+
+    def _no_stream(self) -> None:
+        self._receiver.waiting(f"{self._shown} has no stream {self._place.stream!r} yet")
+
+    def _can_come(self) -> None:
+        if not self._renew:
+            self._receiver.waiting("")
 
     async def _look_after(self) -> None:
         """After a while without messages: see that the consumer is still there."""
@@ -322,11 +345,16 @@ class _StreamReader:
             return
         try:
             await self._subscription.consumer_info()
-            self._renew = False
-            self._receiver.waiting("")
+            self._can_come()
         except (*_ERRORS, TimeoutError, AttributeError):
             self._subscription = None
             await asyncio.sleep(_LOOK_S)
+
+    async def _leave(self) -> None:
+        if self._subscription is not None:
+            with contextlib.suppress(*_ERRORS):
+                await self._subscription.unsubscribe()
+            self._subscription = None
 
     async def _open(self) -> None:
         info = await self._stream.stream_info(self._place.stream)
@@ -351,6 +379,7 @@ class _StreamReader:
             pending_msgs_limit=-1,
             pending_bytes_limit=-1,
         )
+        self._given = 0
 
 
 def _arrived(message: Msg) -> Arrived:

@@ -45,6 +45,7 @@ from seatrial_runner.scenario.stores.redis_client import check_parameters
 
 _MOST = 1000  # entries asked for at once
 _BLOCK_MS = 1000
+_BEGINNING, _NEW = b"0", b">"
 _ERRORS = (RedisError, OSError)
 
 
@@ -154,7 +155,7 @@ class RedisStreams:
                 raise
         consumer = f"seatrial-{os.urandom(4).hex()}"
         self._groups.append((client, place, consumer))
-        return _Reader(client, self._shown, place, receiver, ">", consumer)
+        return _Reader(client, self._shown, place, receiver, "0-0", consumer)
 
     def _why(self, error: BaseException, stream: str = "") -> BrokerError:
         user = credentials(self._url)[0] or "default"
@@ -193,7 +194,13 @@ def _over(context: ssl.SSLContext) -> type[SSLConnection]:
 
 
 class _Reader:
-    """Follows one stream; the client connects again by itself."""
+    """
+    Follows one stream; the client connects again by itself.
+
+    What a group has given to its consumer in an answer that was lost, it gives to nobody else: it
+    is asked for after each error, and whenever nothing new comes. For Redis may learn of a broken
+    connection later than the tester, and goes on giving to it.
+    """
 
     def __init__(
         self,
@@ -210,13 +217,16 @@ class _Reader:
         self._receiver = receiver
         self._last = last
         self._consumer = consumer
+        # Of a group: the entry behind which it reads what it was given before; or what is new.
+        self._behind = _NEW
+        self._unconfirmed: set[bytes] = set()  # recorded, and perhaps not acknowledged
 
     async def follow(self) -> None:
         """Deliver until cancelled."""
         pause = pauses()
         while True:
             try:
-                found = await self._read()
+                await self._take(await self._read())
             except ResponseError as error:
                 self._receiver.broken(f"{self._shown}: {error} (stream {self._place.stream})")
                 return
@@ -226,40 +236,54 @@ class _Reader:
                 )
                 await asyncio.sleep(next(pause))
                 await self._see_what_is_left()
+                if self._consumer:
+                    self._behind = _BEGINNING
                 continue
             pause = pauses()
-            if not found:
+            if self._behind == _NEW:
                 self._receiver.waiting("")
-                continue
-            [(_, entries)] = found
-            self._receiver.deliver([_arrived(self._place, *entry) for entry in entries])
-            self._receiver.waiting("")
-            if self._consumer:
-                await self._acknowledge([entry[0] for entry in entries])
-            else:
-                self._last = entries[-1][0].decode()
 
     async def _read(self) -> list[Any]:
         place = self._place
         found: Any
-        if self._consumer:
-            found = await self._client.xreadgroup(
-                place.group, self._consumer, {place.stream: ">"}, count=_MOST, block=_BLOCK_MS
-            )
-        else:
+        if not self._consumer:
             found = await self._client.xread(
                 {place.stream: self._last}, count=_MOST, block=_BLOCK_MS
             )
-        return list(found.items()) if isinstance(found, dict) else list(found or [])
+            return _entries(found)
+        found = await self._client.xreadgroup(
+            place.group, self._consumer, {place.stream: self._behind}, count=_MOST, block=_BLOCK_MS
+        )
+        entries = _entries(found)
+        if self._behind != _NEW:
+            self._behind = entries[-1][0] if entries else _NEW
+        elif not entries:
+            self._behind = _BEGINNING
+        return entries
 
-    async def _acknowledge(self, ids: list[bytes]) -> None:
-        with contextlib.suppress(*_ERRORS):
-            await self._client.xack(self._place.stream, self._place.group, *ids)
+    async def _take(self, entries: list[Any]) -> None:
+        """Record entries, and only then acknowledge them."""
+        if not entries:
+            return
+        new = [each for each in entries if each[0] not in self._unconfirmed]
+        # An entry that is no more is given again without its fields.
+        kept = [each for each in new if each[1]]
+        self._receiver.deliver([_arrived(self._place, *each) for each in kept])
+        if len(kept) < len(new):
+            self._receiver.missed(
+                f"entries of stream {self._place.stream} were removed before they could be read"
+                " again"
+            )
+        self._last = entries[-1][0].decode()
+        if self._consumer:
+            ids = {each[0] for each in entries}
+            self._unconfirmed |= ids
+            with contextlib.suppress(ResponseError):  # who may not still reads
+                await self._client.xack(self._place.stream, self._place.group, *ids)
+                self._unconfirmed -= ids
 
     async def _see_what_is_left(self) -> None:
         """A Redis that came back without its data would never reach the last identifier again."""
-        if self._consumer:
-            return
         with contextlib.suppress(*_ERRORS):
             last = "0-0"
             with contextlib.suppress(ResponseError):
@@ -268,6 +292,12 @@ class _Reader:
             if _parts(last) < _parts(self._last):
                 self._receiver.missed(f"Redis has lost entries of stream {self._place.stream}")
                 self._last = last
+
+
+def _entries(found: Any) -> list[Any]:
+    """Give the entries of the one stream that was asked for."""
+    answer = list(found.items()) if isinstance(found, dict) else list(found or [])
+    return list(answer[0][1]) if answer else []
 
 
 def _parts(identifier: str) -> tuple[int, int]:
