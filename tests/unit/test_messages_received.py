@@ -356,6 +356,42 @@ def test_a_subscription_that_broke_ends_the_wait(run, broker):
     assert "the topic may not be read" in result.message
 
 
+class Over(Feed):
+    """No more can come, and nobody waits for more."""
+
+    def wait(self, *arguments):
+        raise AssertionError("no more can come")
+
+    wait_until_back = wait
+
+
+@pytest.mark.parametrize("wanted", [{}, {"count": 0}, {"count": 2}, {"atLeast": 2}])
+def test_none_is_waited_for_where_there_is_no_room_for_more(run, monkeypatch, wanted):
+    monkeypatch.setattr(message, "Feed", Over)
+    monkeypatch.setattr(message, "Tape", lambda max_bytes: Tape(max_messages=1))
+    where = "message.json == 2" if wanted.get("count") == 0 or not wanted else "true"
+    result = run(to(json_=1), to(json_=2), from_(where=where, **wanted))
+    assert result.outcome == "error", result.message
+    assert "1 more came than can be recorded" in result.message
+
+
+def test_what_there_is_room_for_is_there(run, monkeypatch):
+    monkeypatch.setattr(message, "Feed", Over)
+    monkeypatch.setattr(message, "Tape", lambda max_bytes: Tape(max_messages=1))
+    assert run(to(json_=1), to(json_=2), from_(atLeast=1, settle="1h")).outcome == "passed"
+
+
+def test_nobody_waits_for_the_return_of_what_broke(run, broker, monkeypatch):
+    def away(receiver):
+        receiver.deliver([Arrived("orders", b"1")])
+        receiver.waiting("the broker restarts", away=True)
+        receiver.broken("the password is wrong now")
+
+    monkeypatch.setattr(message, "Feed", Over)
+    broker.on_subscribe = away
+    assert "there were: the password is wrong now" in run(from_(count=1, settle="1s")).message
+
+
 def test_a_source_that_a_step_names_is_subscribed_by_a_step(run, broker):
     steps = [
         {"set": {"tenant": "'a'"}},

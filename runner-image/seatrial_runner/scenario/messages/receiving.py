@@ -131,7 +131,7 @@ class Receiving:
 
     def _none(self) -> Observation:
         self._look()
-        while not self._matched and self._watch.left() > 0 and not self.feed.ended:
+        while not self._matched and self._watch.left() > 0 and not self.feed.over:
             self._wait(self._watch.left())
             self._look()
         if self._matched:
@@ -149,7 +149,7 @@ class Receiving:
                 self._check_schema([index])
                 if self.feed.take([index]):
                     break
-            elif self._watch.left() <= 0 or self.feed.ended:
+            elif self._watch.left() <= 0 or self.feed.over:
                 raise self._nothing_came()
             else:
                 self._wait(self._watch.left())
@@ -162,7 +162,7 @@ class Receiving:
             unsettled = self._gather()
             self._require_count()
             self._check_several()
-            if unsettled > 0 and not self.feed.ended:
+            if unsettled > 0 and not self.feed.over:
                 took = cut_short(self.wanted.settle - unsettled, self.wanted.settle)
                 raise too_short(f"after the last message {took}")
             if self.feed.take(self._matched):
@@ -179,7 +179,7 @@ class Receiving:
                 break
             if len(self._matched) < wanted.enough:
                 rest = self._watch.left()
-            elif self.feed.away and wanted.settle and self._watch.left() > 0:
+            elif self._may_be_back():
                 self.feed.wait_until_back(self._watch.left())
                 continue
             else:
@@ -187,10 +187,14 @@ class Receiving:
                 came = max(self.feed.read(self._matched[-1]).came, self.feed.back)
                 unsettled = came + wanted.settle - self.clock()
                 rest = min(unsettled, self.left())
-            if rest <= 0 or self.feed.ended:
+            if rest <= 0 or self.feed.over:
                 break
             self._wait(rest)
         return unsettled
+
+    def _may_be_back(self) -> bool:
+        away = self.feed.away and not self.feed.over
+        return away and self.wanted.settle > 0 and self._watch.left() > 0
 
     def _look(self) -> None:
         """Look at the messages that have come since; drop those that a step beside has taken."""
@@ -324,7 +328,7 @@ class Receiving:
         return StepFailure(
             text + (f" ({'; '.join(notes)})" if notes else ""),
             details,
-            outcome="error" if self.feed.ended else "failed",
+            outcome="error" if self.feed.ended or (waited and self.feed.over) else "failed",
         )
 
     def _observation(self) -> Observation:
