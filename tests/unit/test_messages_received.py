@@ -313,6 +313,100 @@ def test_messages_without_bodies_are_no_duplicates(run):
     assert "message 2 has no message.text: the message's body was not kept" in message
 
 
+@pytest.mark.usefixtures("no_room")
+@pytest.mark.parametrize("body", ["text != 'bad'", "json != 'bad'", "base64 != 'YmFk'"])
+@pytest.mark.parametrize(
+    ("step", "expect"),
+    [
+        (from_(count=2), "messages.all(m, m.{})"),
+        (from_(atLeast=2), "!messages.exists(m, !(m.{}))"),
+        (from_(count=2), "message.{}"),
+        (from_(where="message.key == 'second'"), "message.{}"),
+        (from_(where="message.key == 'second'"), "messages[0].{}"),
+        (from_(), "message.key == 'second' && message.{}"),
+        (from_(), "message.key == 'second' && messages.all(m, m.{})"),
+    ],
+)
+def test_no_expectation_holds_of_a_body_that_was_dropped(run, body, step, expect):
+    published = [to(text="good", key="first"), to(text="bad", key="second")]
+    step = {"message": {"within": "10ms", **step["message"]}, "expect": [expect.format(body)]}
+    result = run(*published, step)
+    assert result.outcome == "failed", result.details
+    assert "body was not kept: too many came" in result.message
+
+
+@pytest.mark.usefixtures("no_room")
+def test_what_needs_no_body_holds_without(run):
+    expect = ["messages.map(m, m.key) == ['1', '2']", "message.key == '2' || message.text == ''"]
+    published = [to(json_=1, key="1"), to(json_=2, key="2")]
+    result = run(*published, from_(count=2, expect=expect), {"expect": ["message.key == '2'"]})
+    assert result.outcome == "passed", result.details
+
+
+@pytest.mark.usefixtures("no_room")
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"capture": {"seen": "message.json"}},
+        {"set": {"seen": "messages[1].json"}},
+        to(text="{{ message.text }}"),
+        to(text="{{ messages[1].text }}"),
+    ],
+)
+def test_a_body_that_was_dropped_is_no_value(run, step):
+    published = [to(json_=1), to(json_=2)]
+    wait = from_(count=2)
+    steps = [wait | step] if "capture" in step else [wait, step]
+    assert run(*published, *steps).outcome == "failed"
+
+
+@pytest.mark.parametrize(
+    "wanted", [{"unique": "message.text"}, {"ordered": {"by": "message.text"}}]
+)
+@pytest.mark.parametrize("doubt", ["the connection was lost", "1 more came than can be recorded"])
+def test_what_was_missed_may_be_a_duplicate_or_out_of_order(
+    run, broker, monkeypatch, wanted, doubt
+):
+    if "lost" in doubt:
+        broker.on_subscribe = lambda receiver: receiver.missed(doubt)
+    else:
+        monkeypatch.setattr(message, "Tape", lambda max_bytes: Tape(max_messages=2))
+    published = [to(text="1"), to(text="2"), *([] if "lost" in doubt else [to(text="1")])]
+    result = run(*published, from_(atLeast=2, settle="1ms", **wanted))
+    assert result.outcome == "error", result.message
+    assert f"nobody can say which messages from topic orders of events there were: {doubt}" in (
+        result.message
+    )
+
+
+@pytest.mark.usefixtures("no_room")
+def test_a_message_that_may_be_meant_may_be_a_duplicate(run):
+    published = [to(json_=1, key="a"), to(json_=1, key="a")]
+    result = run(*published, from_(where="message.json == 1", unique="message.key"))
+    assert result.outcome == "error", result.message
+    assert "there were: of 1 message the body was not kept: too many came" in result.message
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [
+        ({"unique": "message.text", "count": 2}, "duplicates among 2"),
+        ({"ordered": {"by": "message.headers.n"}, "atLeast": 2}, "wrong order among 2"),
+    ],
+)
+def test_a_duplicate_that_was_seen_is_one_whatever_was_missed(run, broker, wanted, told):
+    broker.on_subscribe = lambda receiver: receiver.missed("the connection was lost")
+    published = [to(text="x", headers={"n": "2"}), to(text="x", headers={"n": "1"})]
+    result = run(*published, from_(settle="1ms", **wanted))
+    assert result.outcome == "failed", result.message
+    assert told in result.message
+
+
+def test_that_there_are_enough_is_true_whatever_was_missed(run, broker):
+    broker.on_subscribe = lambda receiver: receiver.missed("the connection was lost")
+    assert run(to(text="1"), to(text="1"), from_(atLeast=2)).outcome == "passed"
+
+
 def test_a_number_waits_for_a_broker_that_is_away_for_a_while(run, broker):
     def away(receiver):
         receiver.deliver([Arrived("orders", b"1"), Arrived("orders", b"2")])
@@ -354,6 +448,42 @@ def test_a_subscription_that_broke_ends_the_wait(run, broker):
     result = run(from_(within="1h"))
     assert result.outcome == "error"
     assert "the topic may not be read" in result.message
+
+
+class Over(Feed):
+    """No more can come, and nobody waits for more."""
+
+    def wait(self, *arguments):
+        raise AssertionError("no more can come")
+
+    wait_until_back = wait
+
+
+@pytest.mark.parametrize("wanted", [{}, {"count": 0}, {"count": 2}, {"atLeast": 2}])
+def test_none_is_waited_for_where_there_is_no_room_for_more(run, monkeypatch, wanted):
+    monkeypatch.setattr(message, "Feed", Over)
+    monkeypatch.setattr(message, "Tape", lambda max_bytes: Tape(max_messages=1))
+    where = "message.json == 2" if wanted.get("count") == 0 or not wanted else "true"
+    result = run(to(json_=1), to(json_=2), from_(where=where, **wanted))
+    assert result.outcome == "error", result.message
+    assert "1 more came than can be recorded" in result.message
+
+
+def test_what_there_is_room_for_is_there(run, monkeypatch):
+    monkeypatch.setattr(message, "Feed", Over)
+    monkeypatch.setattr(message, "Tape", lambda max_bytes: Tape(max_messages=1))
+    assert run(to(json_=1), to(json_=2), from_(atLeast=1, settle="1h")).outcome == "passed"
+
+
+def test_nobody_waits_for_the_return_of_what_broke(run, broker, monkeypatch):
+    def away(receiver):
+        receiver.deliver([Arrived("orders", b"1")])
+        receiver.waiting("the broker restarts", away=True)
+        receiver.broken("the password is wrong now")
+
+    monkeypatch.setattr(message, "Feed", Over)
+    broker.on_subscribe = away
+    assert "there were: the password is wrong now" in run(from_(count=1, settle="1s")).message
 
 
 def test_a_source_that_a_step_names_is_subscribed_by_a_step(run, broker):

@@ -225,6 +225,53 @@ def test_calls_without_end_are_bounded(
     assert [each.status_code for each in payments.results()] == [200, 200, 200, 503, 503]
 
 
+REFUSALS = {
+    "MAX_CALLS": (1, "1 waited already to be taken"),
+    "MAX_HELD": (8, "what waits to be taken has bodies of up to 8 bytes"),
+}
+
+
+@pytest.mark.parametrize("bound", REFUSALS)
+@pytest.mark.parametrize(
+    ("step", "told"),
+    [
+        (paid(count=0, where=["request.json == 333333"], within="50ms"), "333333 there were: "),
+        (paid(count=2, within="50ms"), "1 came (it refused"),
+        (paid(where=["request.json == 333333"], within="50ms"), "and 1 others (it refused"),
+    ],
+)
+def test_a_number_proves_nothing_where_calls_were_refused(
+    payments: Payments, monkeypatch: pytest.MonkeyPatch, bound: str, step: Any, told: str
+) -> None:
+    most, why = REFUSALS[bound]
+    monkeypatch.setattr(callbacks, bound, most)
+
+    class Waited(Payments):
+        """Has called back before it answers."""
+
+        def respond(self, asked: Asked) -> Answer:
+            self.call(asked.json())
+            return Answer(202, json={})
+
+    with Waited() as service:
+        result = run(service, pay(111111, 222222, 333333), step)
+    assert [each.status_code for each in service.answered] == [200, 503, 503]
+    assert result.outcome == "error", result.message
+    assert told in result.message
+    assert f"it refused 2 calls with 503: {why}" in result.message
+
+
+def test_calls_that_came_are_taken_although_others_were_refused(
+    webhook: Webhooks, payments: Payments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callbacks, "MAX_CALLS", 1)
+    hook = webhook("paid")
+    payments.call({"url": hook.url, "calls": [1, 2]})
+    assert [call["json"] for call in hook.wait()] == [1]
+    with pytest.raises(AssertionError, match="it refused 1 call with 503: 1 waited already"):
+        hook.wait(count=0, within=0.05)
+
+
 def test_a_body_that_is_too_large_is_refused(payments: Payments) -> None:
     result = run(payments, pay("x" * 40_000), paid("request.text.size() > 40000"))
     assert result.outcome == "passed", result.message

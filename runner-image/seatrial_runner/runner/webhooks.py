@@ -58,14 +58,16 @@ class Webhook:
         Wait for calls, and take them.
 
         Raises:
-            AssertionError: Fewer came; or, with ``count=0``, one came.
+            AssertionError: Fewer came; or, with ``count=0``, one came, or some were refused.
         """
         found = self._endpoint.wait(where, count, within)
-        if len(found) != count:
+        doubt = self._endpoint.doubt() if len(found) < max(count, 1) else ""
+        if len(found) != count or doubt:
             others = len(self._endpoint.calls) - len(found)
+            refused = f" ({doubt})" if doubt else ""
             raise AssertionError(
                 f"{len(found)} calls of {self.url} are such within {within:g} s, not {count};"
-                f" {others} others came"
+                f" {others} others came{refused}"
             )
         return found
 

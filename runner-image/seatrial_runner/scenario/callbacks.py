@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -53,13 +54,14 @@ class Endpoint:
         name: Of the webhook.
         url: Where services call it.
         calls: That were not taken yet, in order.
-        came: How many came in all.
+        came: How many were kept in all, taken ones too.
     """
 
     name: str
     url: str
     calls: list[Call] = field(default_factory=list)
     came: int = 0
+    _refused: Counter[str] = field(default_factory=Counter)  # by reason
     _held: int = 0
     _takes: int = 0
     _answers: list[Answerer] = field(default_factory=lambda: [_empty])
@@ -74,7 +76,13 @@ class Endpoint:
         """Remember a call, and give what answers it; None if there are too many."""
         size = len(call["text"])
         with self._changed:
-            if len(self.calls) >= MAX_CALLS or self._held + size > MAX_HELD:
+            why = ""
+            if len(self.calls) >= MAX_CALLS:
+                why = f"{MAX_CALLS} waited already to be taken"
+            elif self._held + size > MAX_HELD:
+                why = f"what waits to be taken has bodies of up to {MAX_HELD} bytes"
+            if why:
+                self._refused[why] += 1
                 return None
             self.came += 1
             self._held += size
@@ -104,6 +112,13 @@ class Endpoint:
                 if left <= 0 or (count == 0 and found):
                     return found
                 self._changed.wait(left)
+
+    def doubt(self) -> str:
+        """Say why the calls here may not be all that there were; empty if they are."""
+        return "; ".join(
+            f"it refused {count} call{'' if count == 1 else 's'} with 503: {why}"
+            for why, count in self._refused.copy().items()
+        )
 
     def _remove(self, taken: list[Call]) -> None:
         ids = {id(each) for each in taken}

@@ -40,7 +40,7 @@ UNKNOWN = object()
 
 # Errors of these say that the scenario is wrong, whatever the system answers.
 _MISUSED = ("hasShape: ", "matchesSchema: ", "near: ")
-_NOT_BOUND = "no value with name "
+_NOT_KNOWN = "its value is not known"
 
 
 class ExpressionError(Exception):
@@ -94,7 +94,7 @@ def _plain(value: cel.Value) -> Any:
             raise ExpressionError(
                 reason,
                 permanent=reason.startswith(_MISUSED),
-                unknown=reason.startswith(_NOT_BOUND),
+                unknown=reason == _NOT_KNOWN,
             )
         case "NULL":
             return None
@@ -193,6 +193,8 @@ def _reason(text: str) -> str:
         return f"no element [{match[1]}]: the list has {match[2]}"
     if match := re.match(r"No matching overloads found : (.*)", text):
         return _overload(match[1])
+    if text.startswith("No value with name "):
+        return _NOT_KNOWN
     if text.startswith("Applying SELECT"):
         return "a field of something that is no map"
     return text[:1].lower() + text[1:]

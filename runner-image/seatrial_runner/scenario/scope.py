@@ -13,7 +13,7 @@ from seatrial.api.lanes import Lane
 from seatrial.api.observations import TAKEN
 
 from seatrial_runner import clock
-from seatrial_runner.scenario.expressions import RESERVED
+from seatrial_runner.scenario.expressions import RESERVED, UNKNOWN
 from seatrial_runner.scenario.values import clean, show_duration
 
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
@@ -29,7 +29,7 @@ class Scope:
         given: What is there from the beginning, for called scenarios too: ``services``, ``env``,
             ``run``, ``webhooks``; cleaned.
         now: Gives the variable ``now``.
-        observed: What the last action of each kind saw, by dotted name; cleaned.
+        observed: What the last action of each kind saw, by dotted name; cleaned, or UNKNOWN.
         notes: Why something observed is null, by its name.
         lane: What unique values of data are made of.
     """
@@ -82,7 +82,9 @@ class Scope:
     def observe(self, values: Mapping[str, Any], notes: Mapping[str, str]) -> None:
         """Take over what an action saw; what was seen before under the same variables is gone."""
         self.forget({name.partition(".")[0] for name in values})
-        self.observed |= {name: clean(value) for name, value in values.items()}
+        self.observed |= {
+            name: value if value is UNKNOWN else clean(value) for name, value in values.items()
+        }
         self.notes |= notes
 
     def forget(self, variables: set[str]) -> None:
@@ -96,9 +98,11 @@ class Scope:
         return {**self.variables, **self.given, "now": self.now(), **self.observed}
 
     def template_variables(self) -> dict[str, Any]:
-        """Give what templates see; the same names."""
+        """Give what templates see; the same names, but for those of which nothing is known."""
         names: dict[str, Any] = {**self.variables, **self.given, "now": self.now()}
         for name, value in self.observed.items():
+            if value is UNKNOWN:
+                continue
             variable, _, key = name.partition(".")
             shown = show_duration(value) if isinstance(value, timedelta) else value
             if key:

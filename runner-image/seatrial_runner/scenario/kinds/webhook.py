@@ -94,6 +94,10 @@ def _wait(document: dict[str, Any], endpoint: Endpoint, call: Call) -> Observati
         text = f"{_line(taken[0])} came to {endpoint.url}, and none was to come"
         raise StepFailure(text, _shown("Calls", taken), answered=True)
     if count == 0:
+        if doubt := endpoint.doubt():
+            calls = f"calls of {endpoint.url}{_where(conditions)}"
+            text = f"nobody can say how many {calls} there were: {doubt}"
+            raise StepFailure(text, outcome="error")
         watch.require_whole()
     if len(taken) < count:
         raise _too_few(endpoint, conditions, taken, count, limit)
@@ -112,17 +116,26 @@ def _too_few(
     limit: float,
 ) -> StepFailure:
     calls = f"{count} calls" if count > 1 else "a call"
-    told = " and ".join(text for each in conditions for text in each.told())
-    where = f" where {told}" if told else ""
+    where = _where(conditions)
     text = f"not within {limit:.3g} s: {calls} of {endpoint.url}{where}; "
     others = len(endpoint.calls) - len(found)
     if not endpoint.came:
         text += "nobody called it"
     else:
-        text += f"{len(found)} such came, and {others} others" if told else f"{len(found)} came"
+        text += f"{len(found)} such came, and {others} others" if where else f"{len(found)} came"
     if endpoint.came > len(endpoint.calls):
         text += f"; {endpoint.came - len(endpoint.calls)} were taken by steps before"
-    return StepFailure(text, _shown("Calls that no step has taken", endpoint.calls))
+    doubt = endpoint.doubt()
+    return StepFailure(
+        text + (f" ({doubt})" if doubt else ""),
+        _shown("Calls that no step has taken", endpoint.calls),
+        outcome="error" if doubt else "failed",
+    )
+
+
+def _where(conditions: list[Condition]) -> str:
+    told = " and ".join(text for each in conditions for text in each.told())
+    return f" where {told}" if told else ""
 
 
 def _line(came: dict[str, Any]) -> str:

@@ -59,6 +59,11 @@ class Feed:
     def __len__(self) -> int:
         return len(self._numbers)
 
+    @property
+    def over(self) -> bool:
+        """Whether no more messages will come here: it ended, or there is no room for more."""
+        return bool(self.ended) or self.lost > 0
+
     def deliver(self, batch: Sequence[Arrived]) -> None:
         """Record messages."""
         came, now = self._clock(), self._now().timestamp()
@@ -122,14 +127,12 @@ class Feed:
     def wait(self, known: int, seconds: float) -> None:
         """Wait until there are more than ``known`` messages, none will come, or time is out."""
         with self.tape.changed:
-            self.tape.changed.wait_for(
-                lambda: len(self._numbers) > known or bool(self.ended) or self.lost > 0, seconds
-            )
+            self.tape.changed.wait_for(lambda: len(self._numbers) > known or self.over, seconds)
 
     def wait_until_back(self, seconds: float) -> None:
         """Wait until what may be waiting can be seen, none will come, or time is out."""
         with self.tape.changed:
-            self.tape.changed.wait_for(lambda: not self.away or bool(self.ended), seconds)
+            self.tape.changed.wait_for(lambda: not self.away or self.over, seconds)
 
     def doubts(self) -> list[str]:
         """Say why the messages here may not be all that there were; empty if they are."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from seatrial_runner.scenario.action import StepFailure
 from seatrial_runner.scenario.explain import Unmet, judge, why_no_value
-from seatrial_runner.scenario.expressions import UNKNOWN, ExpressionError, evaluate
-from seatrial_runner.scenario.messages.reading import BODY, NAMES, NOT_KEPT, Reading
+from seatrial_runner.scenario.expressions import ExpressionError, evaluate
+from seatrial_runner.scenario.messages.reading import NAMES, NOT_KEPT, Reading
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _PATH = re.compile(r"message\.json((?:\.[A-Za-z_]\w*)+)")
@@ -55,8 +55,6 @@ class Judge:
         if path:
             return _at(path, reading)
         bindings = {**base, **reading.values(names)}
-        if not reading.is_whole:
-            bindings |= dict.fromkeys(BODY & bindings.keys(), UNKNOWN)
         try:
             return evaluate(expression, bindings)
         except ExpressionError as error:

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from seatrial_runner.clock import rfc3339
+from seatrial_runner.scenario.expressions import UNKNOWN
 from seatrial_runner.scenario.messages.tape import Record
 from seatrial_runner.scenario.redaction import Redactor
 from seatrial_runner.scenario.values import clean, show_duration
@@ -68,27 +69,38 @@ class Reading:
         redactor.learn_json(self.json[0])
 
     def notes(self) -> dict[str, str]:
-        """Say why values are null, by name."""
+        """Say why values are null or UNKNOWN, by name."""
         notes = {"message.json": self.json[1]}
         if self.text is None:
             notes["message.text"] = self.json[1]
+        if not self.is_whole:
+            notes["message.base64"] = NOT_KEPT
         if "deadLetter" not in self.record.arrived.more:
             notes["message.deadLetter"] = "no header says that it was dead-lettered"
         return {name: note for name, note in notes.items() if note}
 
     def values(self, wanted: Collection[str] | None = None) -> dict[str, Any]:
         """
-        Give the message by dotted names.
+        Give the message by dotted names; UNKNOWN is what needs a body that was not kept.
 
         Args:
             wanted: Only these; None for all.
         """
         names = _VALUES if wanted is None else [name for name in _VALUES if name in wanted]
-        return {name: _VALUES[name](self) for name in names}
+        known = _VALUES if self.is_whole else _VALUES.keys() - BODY
+        return {name: _VALUES[name](self) if name in known else UNKNOWN for name in names}
 
     def as_map(self) -> dict[str, Any]:
-        """Give the message as an element of ``messages``: durations and times are texts there."""
-        found = {name.partition(".")[2]: value for name, value in self.values().items()}
+        """
+        Give the message as an element of ``messages``.
+
+        Durations and times are texts there; it has no keys for what is UNKNOWN.
+        """
+        found = {
+            name.partition(".")[2]: value
+            for name, value in self.values().items()
+            if value is not UNKNOWN
+        }
         found["timestamp"] = rfc3339(found["timestamp"])
         found["elapsed"] = show_duration(found["elapsed"])
         return found

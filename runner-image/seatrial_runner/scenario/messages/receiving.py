@@ -20,7 +20,7 @@ from seatrial_runner.scenario.messages.checks import (
 )
 from seatrial_runner.scenario.messages.feed import Feed
 from seatrial_runner.scenario.messages.judging import Judge, NotKeptError, NoValueError
-from seatrial_runner.scenario.messages.reading import Reading
+from seatrial_runner.scenario.messages.reading import NOT_KEPT, Reading
 from seatrial_runner.scenario.messages.texts import messages_text
 from seatrial_runner.scenario.redaction import Redactor
 from seatrial_runner.scenario.transcript import unmet_text
@@ -131,7 +131,7 @@ class Receiving:
 
     def _none(self) -> Observation:
         self._look()
-        while not self._matched and self._watch.left() > 0 and not self.feed.ended:
+        while not self._matched and self._watch.left() > 0 and not self.feed.over:
             self._wait(self._watch.left())
             self._look()
         if self._matched:
@@ -149,21 +149,25 @@ class Receiving:
                 self._check_schema([index])
                 if self.feed.take([index]):
                     break
-            elif self._watch.left() <= 0 or self.feed.ended:
+            elif self._watch.left() <= 0 or self.feed.over:
                 raise self._nothing_came()
             else:
                 self._wait(self._watch.left())
         [reading] = self._shown([index])
         values = {**reading.values(), "messages": [reading.as_map()]}
-        return Observation(values, messages_text("Message", [reading], 1), reading.notes())
+        notes = reading.notes() | ({} if reading.is_whole else {"messages": NOT_KEPT})
+        return Observation(values, messages_text("Message", [reading], 1), notes)
 
     def _several(self) -> Observation:
+        wanted = self.wanted
         while True:
             unsettled = self._gather()
             self._require_count()
             self._check_several()
-            if unsettled > 0 and not self.feed.ended:
-                took = cut_short(self.wanted.settle - unsettled, self.wanted.settle)
+            if wanted.count is not None or wanted.unique or wanted.ordered:
+                self._require_certainty()
+            if unsettled > 0 and not self.feed.over:
+                took = cut_short(wanted.settle - unsettled, wanted.settle)
                 raise too_short(f"after the last message {took}")
             if self.feed.take(self._matched):
                 return self._observation()
@@ -179,7 +183,7 @@ class Receiving:
                 break
             if len(self._matched) < wanted.enough:
                 rest = self._watch.left()
-            elif self.feed.away and wanted.settle and self._watch.left() > 0:
+            elif self._may_be_back():
                 self.feed.wait_until_back(self._watch.left())
                 continue
             else:
@@ -187,10 +191,14 @@ class Receiving:
                 came = max(self.feed.read(self._matched[-1]).came, self.feed.back)
                 unsettled = came + wanted.settle - self.clock()
                 rest = min(unsettled, self.left())
-            if rest <= 0 or self.feed.ended:
+            if rest <= 0 or self.feed.over:
                 break
             self._wait(rest)
         return unsettled
+
+    def _may_be_back(self) -> bool:
+        away = self.feed.away and not self.feed.over
+        return away and self.wanted.settle > 0 and self._watch.left() > 0
 
     def _look(self) -> None:
         """Look at the messages that have come since; drop those that a step beside has taken."""
@@ -229,6 +237,8 @@ class Receiving:
             raise StepFailure(first.message, unmet_text(first), permanent=True)
         if unmet and (self._nearest is None or len(unmet) <= self._nearest[0]):
             self._nearest = len(unmet), index
+        if unmet and not reading.is_whole:
+            self._not_kept.append(index)
         return not unmet
 
     def _require_count(self) -> None:
@@ -241,8 +251,6 @@ class Receiving:
                 raise self._nothing_came()
             text = f"only {found} of {wanted.enough} messages {self._meant()} {self._how_long()}"
             raise self._failure(text, self._matched, waited=True)
-        if wanted.count is not None:
-            self._require_certainty()
 
     def _check_several(self) -> None:
         wanted = self.wanted
@@ -268,18 +276,22 @@ class Receiving:
             raise self._failure(text, shown, "Offending messages")
 
     def _require_certainty(self) -> None:
-        """A number of messages proves nothing where some may have been missed."""
+        """
+        Refuse to take what was seen for all there was, where some may have been missed.
+
+        The number may be another, and one that was missed a duplicate or out of order.
+        """
         ended = [self.feed.ended] if self.feed.ended else []
         if doubts := [*ended, *self._doubts()]:
+            what = "which" if self.wanted.count is None else "how many"
             raise StepFailure(
-                f"nobody can say how many messages {self._meant()} there were: {'; '.join(doubts)}",
+                f"nobody can say {what} messages {self._meant()} there were: {'; '.join(doubts)}",
                 outcome="error",
             )
 
     def _doubts(self) -> list[str]:
         """Say why the messages that were found may not be all that are meant."""
-        count = _count(len(self._not_kept))
-        not_kept = [f"of {count} the body was not kept: too many came"] if self._not_kept else []
+        not_kept = [_without_body(len(self._not_kept))] if self._not_kept else []
         return [*self.feed.doubts(), *not_kept]
 
     def _nothing_came(self) -> StepFailure:
@@ -324,23 +336,27 @@ class Receiving:
         return StepFailure(
             text + (f" ({'; '.join(notes)})" if notes else ""),
             details,
-            outcome="error" if self.feed.ended else "failed",
+            outcome="error" if self.feed.ended or (waited and self.feed.over) else "failed",
         )
 
     def _observation(self) -> Observation:
         maps: list[dict[str, Any]] = []
-        size = 0
+        size, not_kept = 0, 0
         for reading in self._readings(self._matched):
             size += len(reading.record.arrived.body or b"")
             if len(maps) == MAX_VALUES or size > MAX_VALUES_BYTES:
                 break
             reading.teach(self.redactor)
             maps.append(reading.as_map())
+            not_kept += not reading.is_whole
         [last] = self._shown(self._matched[-1:])
         notes = last.notes()
         total = len(self._matched)
-        if len(maps) < total:
-            notes["messages"] = f"messages holds the first {len(maps)} of {total}"
+        told = [f"messages holds the first {len(maps)} of {total}"] if len(maps) < total else []
+        if not_kept:
+            told.append(_without_body(not_kept))
+        if told:
+            notes["messages"] = "; ".join(told)
         text = messages_text("Messages", self._shown(self._matched[:8]), total)
         return Observation({**last.values(), "messages": maps}, text, notes)
 
@@ -374,6 +390,10 @@ class Receiving:
 
 def _count(number: int) -> str:
     return f"{number} message{'' if number == 1 else 's'}"
+
+
+def _without_body(number: int) -> str:
+    return f"of {_count(number)} the body was not kept: too many came"
 
 
 def _seconds(document: dict[str, Any], name: str, default: float) -> float:

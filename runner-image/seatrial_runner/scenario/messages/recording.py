@@ -52,7 +52,7 @@ def _entry(tape: Tape, number: int, names: dict[int, str], redactor: Redactor) -
     reading = Reading(record, number + 1, record.came)
     reading.teach(redactor)
     values = reading.as_map()
-    text = values["text"]
+    text = values.get("text")
     entry: dict[str, Any] = {
         "number": number + 1,
         "from": names.get(record.feed, ""),
