@@ -220,10 +220,10 @@ def test_what_had_no_effect_and_what_ended_early_is_no_proof(desk: Desk) -> None
             "services": [peer("web", http=HTTP, wire=WIRE), peer("other", http=HTTP)],
             "faults": [
                 {
-                    "name": "no-change",
+                    "name": "no-limit",
                     "target": {"service": "web", "port": "echo"},
-                    # Not one byte: what comes back to a probe is what it has sent.
-                    "corrupt": {"share": "0%"},
+                    # More than there are connections: nobody has to wait.
+                    "connectionLimit": {"connections": 2000},
                     "for": "4s",
                     "when": {"test": "busy"},
                 },
@@ -251,11 +251,11 @@ def test_what_had_no_effect_and_what_ended_early_is_no_proof(desk: Desk) -> None
     run.cluster.patch(other, {"spec": {"replicas": 2}})  # as an autoscaler would
     status = run.finished()
     assert status["verdict"] == "Inconclusive"
-    no_change, away = fault_of(status, "no-change"), fault_of(status, "away")
-    assert no_change["state"] == "NoEffect", no_change
-    assert "no probe of the conductor has seen corrupt" in no_change["message"]
+    no_limit, away = fault_of(status, "no-limit"), fault_of(status, "away")
+    assert no_limit["state"] == "NoEffect", no_limit
+    assert "no probe of the conductor has seen connectionLimit" in no_limit["message"]
     assert away["state"] == "EndedEarly", away
     assert "Deployment/other was given 2 replicas, not by the conductor" in away["message"]
     assert (
-        "Fault no-change was carried out, but had no effect that could be seen" in status["message"]
+        "Fault no-limit was carried out, but had no effect that could be seen" in status["message"]
     )

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
+from functools import partial
+from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -14,11 +17,19 @@ routes = web.RouteTableDef()
 # 1 is the bug of examples/replica-lost-broken: what a dying pod has dropped stays undone.
 ATTEMPTS = int(os.environ.get("ATTEMPTS", "3"))
 TIMEOUT = aiohttp.ClientTimeout(total=10)
+SENT = web.AppKey("SENT", Counter[str])
 
 
 def application() -> web.Application:
     app = plain_application()
-    app.cleanup_ctx.append(client)
+    sent = app[SENT] = Counter()
+    counting = aiohttp.TraceConfig()
+
+    async def count(*_: Any) -> None:
+        sent["requests"] += 1
+
+    counting.on_request_headers_sent.append(count)
+    app.cleanup_ctx.append(partial(client, traces=[counting]))
     app.add_routes(routes)
     return app
 
@@ -32,6 +43,12 @@ async def answers(request: web.Request) -> web.Response:
     return web.json_response(
         {"asked": count, "answered": len(answered), "pods": len(set(answered))}
     )
+
+
+@routes.get("/sent")
+async def sent(request: web.Request) -> web.Response:
+    """Say how many requests have gone out to worker."""
+    return web.json_response({"requests": request.app[SENT]["requests"]})
 
 
 async def _ask(session: aiohttp.ClientSession) -> str | None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import aiohttp
 import asyncpg
@@ -63,10 +63,14 @@ CLIENT = web.AppKey("client", aiohttp.ClientSession)
 AWAY = (aiohttp.ClientError, TimeoutError)
 
 
-async def client(app: web.Application) -> AsyncIterator[None]:
+async def client(
+    app: web.Application, *, traces: Sequence[aiohttp.TraceConfig] = ()
+) -> AsyncIterator[None]:
     """Give an application a client under ``CLIENT``, with a connection for each request."""
     connector = aiohttp.TCPConnector(force_close=True)
-    async with aiohttp.ClientSession(connector=connector) as app[CLIENT]:
+    async with aiohttp.ClientSession(connector=connector, trace_configs=list(traces)) as app[
+        CLIENT
+    ]:
         yield
 
 
