@@ -266,7 +266,7 @@ class Account:
 
     def settle(self) -> None:
         """Say what the fault came to: the worst of all times it has happened."""
-        if self.flaw is not None and self.state["state"] in ("Recovered", *_WORST_FIRST):
+        if self.flaw is not None and self.state["state"] in ("Recovered", "Reverted", *_WORST_FIRST):
             self.state["state"] = self.flaw.state  # type: ignore[typeddict-item]  # one of these
             self.state["message"] = self.flaw.message[:1024]
 
