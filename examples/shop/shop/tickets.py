@@ -7,6 +7,7 @@ that has let us down is closed and given back, so that all is well when the data
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator
@@ -21,9 +22,10 @@ routes = web.RouteTableDef()
 CONNECTIONS = 4
 WAITS_S = 3.0
 ANSWERS_WITHIN_S = 3.0
-# After-success is the bug of examples/pool-exhausted-broken: a connection that has met an error is
-# not given back, so that a few errors leave none.
+# After-success is the bug of examples/pool-exhausted-broken: the place of a connection that has met
+# an error is not given back, so that a few errors leave none.
 GIVES_BACK = os.environ.get("GIVES_BACK", "always")
+PLACES = web.AppKey("PLACES", asyncio.Semaphore)
 
 
 class ExhaustedError(Exception):
@@ -33,6 +35,7 @@ class ExhaustedError(Exception):
 def application() -> web.Application:
     # NB: its health is its own: while the database is slow, it still has something to say.
     app = plain_application()
+    app[PLACES] = asyncio.Semaphore(CONNECTIONS)
     app.cleanup_ctx.append(_pool)
     app.add_routes(routes)
     return app
@@ -49,7 +52,7 @@ async def sell(request: web.Request) -> web.Response:
     """Sell a ticket: 201; again, the same. 503 when it is worth trying again."""
     ticket = request.match_info["ticket"]
     try:
-        async with _connection(request.app[POOL]) as connection:
+        async with _place(request.app[PLACES]), _connection(request.app[POOL]) as connection:
             await connection.execute(
                 "insert into tickets (id) values ($1) on conflict (id) do nothing",
                 ticket,
@@ -63,6 +66,23 @@ async def sell(request: web.Request) -> web.Response:
 
 
 @contextlib.asynccontextmanager
+async def _place(places: asyncio.Semaphore) -> AsyncIterator[None]:
+    """Have one of the places that there are for connections."""
+    try:
+        async with asyncio.timeout(WAITS_S):
+            await places.acquire()
+    except TimeoutError:
+        raise ExhaustedError from None
+    done = False
+    try:
+        yield
+        done = True
+    finally:
+        if done or GIVES_BACK == "always":
+            places.release()
+
+
+@contextlib.asynccontextmanager
 async def _connection(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
     try:
         connection = await pool.acquire(timeout=WAITS_S)
@@ -73,7 +93,6 @@ async def _connection(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
         yield connection
         done = True
     finally:
-        if not done and GIVES_BACK == "always":
+        if not done:
             connection.terminate()  # to end it in peace would take a slow database as long again
-        if done or GIVES_BACK == "always":
-            await pool.release(connection)
+        await pool.release(connection)
