@@ -266,7 +266,8 @@ class Account:
 
     def settle(self) -> None:
         """Say what the fault came to: the worst of all times it has happened."""
-        if self.flaw is not None and self.state["state"] in ("Recovered", "Reverted", *_WORST_FIRST):
+        over = ("Recovered", "Reverted", *_WORST_FIRST)
+        if self.flaw is not None and self.state["state"] in over:
             self.state["state"] = self.flaw.state  # type: ignore[typeddict-item]  # one of these
             self.state["message"] = self.flaw.message[:1024]
 
