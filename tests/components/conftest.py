@@ -11,10 +11,12 @@ from seatrial_runner.scenario import InstanceResult
 
 from tests.support import brokers
 from tests.support.authority import AUTHORITY
+from tests.support.broker_admin import prepare
 from tests.support.ferretdb import PASSWORD as MONGO_PASSWORD
 from tests.support.ferretdb import USER as MONGO_USER
 from tests.support.ferretdb import ferretdb
 from tests.support.mariadb import PASSWORD, USER, mariadb
+from tests.support.message_cases import WITH_GROUPS, Way
 from tests.support.postgres import client, postgres
 from tests.support.redis_server import PASSWORD as REDIS_PASSWORD
 from tests.support.redis_server import redis_server
@@ -100,3 +102,12 @@ def run_there(url: str) -> Callable[..., InstanceResult]:
         return run_steps(list(steps), world, **test)
 
     return steps
+
+
+@pytest.fixture(params=WITH_GROUPS)
+def way(request: pytest.FixtureRequest) -> Way:
+    """Each way by which a message comes from a broker, a group of Redis among them."""
+    case = WITH_GROUPS[request.param]
+    made = Way(case, request.getfixturevalue(case.fixture))
+    prepare(made)
+    return made

@@ -4,23 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from tests.support import publisher
-from tests.support.broker_admin import prepare
 from tests.support.cut_connections import cutting
-from tests.support.message_cases import WITH_GROUPS, Way
+from tests.support.message_cases import Way
 
 COUNT = 20_000
 EVERY, TIMES = 200_000, 5  # all messages together are some 2,600,000 bytes
-
-
-@pytest.fixture(params=WITH_GROUPS)
-def way(request):
-    case = WITH_GROUPS[request.param]
-    made = Way(case, request.getfixturevalue(case.fixture))
-    prepare(made)
-    return made
 
 
 class Publishing:

@@ -17,17 +17,9 @@ from seatrial_runner.scenario.brokers.interface import Broker, Outgoing
 
 from tests.support import publisher
 from tests.support.broker_admin import prepare
-from tests.support.message_cases import CASES, WITH_GROUPS, Way
+from tests.support.message_cases import CASES, Way
 from tests.support.publisher import place_of
 from tests.support.scenarios import run_steps
-
-
-@pytest.fixture(params=WITH_GROUPS)
-def way(request):
-    case = WITH_GROUPS[request.param]
-    made = Way(case, request.getfixturevalue(case.fixture))
-    prepare(made)
-    return made
 
 
 class Hot:

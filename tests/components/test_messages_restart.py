@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 from seatrial_runner.scenario import World
 
-from tests.support.broker_admin import prepare
-from tests.support.message_cases import WITH_GROUPS, Way
+from tests.support.message_cases import Way
 from tests.support.scenarios import run_steps
-
-
-@pytest.fixture(params=WITH_GROUPS)
-def way(request):
-    case = WITH_GROUPS[request.param]
-    made = Way(case, request.getfixturevalue(case.fixture))
-    prepare(made)
-    return made
 
 
 class Restart:

@@ -1,68 +1,22 @@
-"""Endpoints that services call back: in a scenario, in a suite, and behind the conductor's port."""
+"""Endpoints that services call back: in a scenario, and in a suite."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
 import socket
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
-from seatrial_runner.conductor import webhooks, workers
-from seatrial_runner.conductor.webhooks import WebhookPort
 from seatrial_runner.runner.webhook_place import webhook_place
 from seatrial_runner.runner.webhooks import Webhooks
-from seatrial_runner.scenario import World, callbacks
+from seatrial_runner.scenario import callbacks
 from seatrial_runner.scenario.world import WebhookPlace
 
-from tests.support.conducted import a_conductor, a_run_doc, a_scenario, order
-from tests.support.loopback import Answer, Asked, Loopback
-from tests.support.run_namespace import RunNamespace
-from tests.support.scenarios import run_steps
-from tests.support.virtual_time import in_virtual_time
+from tests.support.loopback import Answer, Asked
+from tests.support.payments import Payments, paid, pay, run
 
 POSTED = "request.method == 'POST'"
-
-
-class Payments(Loopback):
-    """Calls back whoever asks it to, and remembers what came of that."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.answered: list[httpx.Response] = []
-        self.threads: list[threading.Thread] = []
-
-    def respond(self, asked: Asked) -> Answer:
-        wish = asked.json()
-        thread = threading.Thread(target=self.call, args=(wish,))
-        thread.start()
-        self.threads.append(thread)
-        return Answer(202, json={})
-
-    def call(self, wish: dict[str, Any]) -> None:
-        for body in wish["calls"]:
-            method = wish.get("method", "POST")
-            url = wish["url"] + wish.get("path", "")
-            with httpx.Client(trust_env=False, verify=False, timeout=30) as client:
-                try:
-                    self.answered.append(client.request(method, url, json=body))
-                except httpx.HTTPError:
-                    return  # the scenario has ended
-
-    def results(self) -> list[httpx.Response]:
-        """Give what was answered, once all calls have ended."""
-        for thread in self.threads:
-            thread.join()
-        return self.answered
-
-    def __exit__(self, *error: object) -> None:
-        for thread in self.threads:
-            thread.join()
-        super().__exit__(*error)
 
 
 @pytest.fixture(autouse=True)
@@ -82,19 +36,6 @@ def webhook() -> Iterator[Webhooks]:
     opened = Webhooks(WebhookPlace())
     yield opened
     opened.close()
-
-
-def pay(*calls: Any, url: str = "{{ webhooks.paid }}", **more: Any) -> dict[str, Any]:
-    wish = {"url": url, "calls": [*calls], **more}
-    return {"http": {"post": "http://orders:8080/pay", "json": wish}}
-
-
-def paid(*expect: str, **document: Any) -> dict[str, Any]:
-    return {"webhook": {"name": "paid", **document}, "expect": list(expect)}
-
-
-def run(payments: Payments, *steps: dict[str, Any], **world: Any) -> Any:
-    return run_steps(list(steps), World(base_urls={"orders": payments.url}, **world), timeout="20s")
 
 
 def test_a_call_is_waited_for_and_seen(payments: Payments) -> None:
@@ -335,123 +276,3 @@ def test_where_suites_listen() -> None:
     assert webhook_place("", "http://127.0.0.1:7777") == WebhookPlace("0.0.0.0", 0, "127.0.0.1")
     with pytest.raises(ValueError, match="write HOST:PORT"):
         webhook_place("9000", "")
-
-
-# Behind the conductor's port ---------------------------------------------------------------------
-
-
-async def behind_a_port(use: Callable[[WebhookPort], Any]) -> Any:
-    port = WebhookPort(0)
-    serving = asyncio.create_task(port.keep_serving())
-    try:
-        return await asyncio.to_thread(use, port)
-    finally:
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
-        port.close()
-
-
-async def test_calls_go_through_the_port_to_the_scenario_with_that_webhook(
-    payments: Payments,
-) -> None:
-    def use(port: WebhookPort) -> Any:
-        answer = {"status": 201, "json": {"id": "{{ request.json.id }}"}, "headers": {"X-A": "1"}}
-        steps = [paid(answer=answer), pay({"id": 7}, path="/x?y=1"), paid("request.path == '/x'")]
-        result = run(payments, *steps, webhooks=port.place)
-        return result, payments.results()  # before the port closes: it has the answer to pass on
-
-    result, [answered] = await behind_a_port(use)
-    assert result.outcome == "passed", result.details
-    assert (answered.status_code, answered.json()) == (201, {"id": 7})
-    assert answered.headers["x-a"] == "1"
-
-
-async def test_a_webhook_of_no_test_that_runs_is_told_to_the_caller() -> None:
-    def use(port: WebhookPort) -> httpx.Response:
-        with httpx.Client(trust_env=False, verify=False) as client:
-            return client.post(f"{port.place.url}/nothing", json={})
-
-    answered = await behind_a_port(use)
-    assert answered.status_code == 503
-    assert answered.json() == {"error": "no test that runs now has a webhook 'nothing'"}
-
-
-async def test_two_tests_at_once_cannot_have_one_webhook(payments: Payments) -> None:
-    def use(port: WebhookPort) -> Any:
-        first = Webhooks(port.place)
-        first("paid")
-        try:
-            return run(payments, paid(within="50ms"), webhooks=port.place)
-        finally:
-            first.close()
-
-    result = await behind_a_port(use)
-    assert "webhook 'paid' is open in another test that runs at the same time" in result.message
-
-
-async def test_many_calls_at_once_all_arrive() -> None:
-    def use(port: WebhookPort) -> int:
-        opened = Webhooks(port.place)
-        try:
-            hook = opened("paid")
-            with httpx.Client(trust_env=False, verify=False, timeout=30) as client:
-
-                def call(start: int) -> None:
-                    for n in range(start, start + 50):
-                        assert client.post(hook.url, json={"n": n}).status_code == 200
-
-                threads = [threading.Thread(target=call, args=(i * 50,)) for i in range(8)]
-                for thread in threads:
-                    thread.start()
-                for thread in threads:
-                    thread.join()
-            return len({each["json"]["n"] for each in hook.wait(count=400, within=30)})
-        finally:
-            opened.close()
-
-    assert await behind_a_port(use) == 400
-
-
-async def test_a_process_that_is_killed_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhooks, "_PAUSE_S", 0.01)
-    pids: list[int] = []
-    forked = workers._fork
-
-    def noting(*arguments: Any) -> Any:
-        pid, connection = forked(*arguments)
-        pids.append(pid)
-        return pid, connection
-
-    monkeypatch.setattr(workers, "_fork", noting)
-
-    def use(port: WebhookPort) -> int:
-        opened = Webhooks(port.place)
-        try:
-            hook = opened("paid")
-            with httpx.Client(trust_env=False, verify=False, timeout=30) as client:
-                assert client.post(hook.url, json={}).status_code == 200
-            os.kill(pids[0], signal.SIGKILL)
-            with httpx.Client(trust_env=False, verify=False, timeout=30) as client:
-                return client.post(hook.url, json={}).status_code
-        finally:
-            opened.close()
-
-    assert await behind_a_port(use) == 200
-    assert len(pids) == 2
-
-
-def test_a_scenario_in_a_worker_of_a_conductor_is_called_back(payments: Payments) -> None:
-    """The whole way: run.json says so, the conductor listens, its worker gets the call."""
-    steps = [pay({"id": 7}), paid("request.json.id == 7")]
-    steps[0]["http"]["post"] = f"{payments.url}/pay"
-
-    async def course() -> RunNamespace:
-        namespace = RunNamespace()
-        order(namespace, a_run_doc(tests=[a_scenario("calls-back", *steps)], webhooks=True))
-        await a_conductor(namespace)
-        return namespace
-
-    [test] = in_virtual_time(course()).summary()["tests"]
-    assert (test["outcome"], test["passed"]) == ("Passed", 1), test
-    # The run may be over, and its port closed, before the answer is passed on.
-    assert {each.status_code for each in payments.results()} <= {200}
