@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -188,35 +189,33 @@ def test_an_experiment_that_is_not_there_is_told_at_once() -> None:
     assert "experiment x: ChaosExperiment Not Found" in states["f"]["message"]
 
 
-def test_a_bad_verdict_is_told() -> None:
+def cut_off(manifest: dict[str, Any], tells: Callable[[PlayedTool], None]) -> dict[str, Any]:
+    """Play a fault of a minute of which the tool tells something after a second; give its state."""
+
     async def course(director: Director, namespace: RunNamespace) -> None:
         tool = PlayedTool(namespace)
         await director.begin_with("paid")
         director.met(loop().now(), "orders")
         await asyncio.sleep(1.0)
-        tool._litmus("completed", "Completed", "Fail")
+        tells(tool)
         await asyncio.sleep(5.0)
         await director.end_with("paid")
 
-    states, _ = played(a_resource(ENGINE, lasts="1m"), course=course)
-    assert states["f"]["state"] == "EndedEarly"
-    assert "the verdict of experiment pod-delete is Fail" in states["f"]["message"]
+    states, _ = played(a_resource(manifest, lasts="1m"), course=course)
+    return states["f"]
+
+
+def test_a_bad_verdict_is_told() -> None:
+    state = cut_off(ENGINE, lambda tool: tool._litmus("completed", "Completed", "Fail"))
+    assert state["state"] == "EndedEarly"
+    assert "the verdict of experiment pod-delete is Fail" in state["message"]
 
 
 def test_an_object_that_somebody_pauses_has_ended_early() -> None:
-    async def course(director: Director, namespace: RunNamespace) -> None:
-        tool = PlayedTool(namespace)
-        await director.begin_with("paid")
-        director.met(loop().now(), "orders")
-        await asyncio.sleep(1.0)
-        tool._chaos_mesh("False", "True", "Stop")
-        await asyncio.sleep(5.0)
-        await director.end_with("paid")
-
-    states, _ = played(a_resource(DELAY, lasts="1m"), course=course)
-    assert (states["f"]["state"], states["f"]["revertedBy"]) == ("EndedEarly", "itself")
-    assert "NetworkChaos seatrial-f recovered 5" in states["f"]["message"]
-    assert "before its time, not by the conductor" in states["f"]["message"]
+    state = cut_off(DELAY, lambda tool: tool._chaos_mesh("False", "True", "Stop"))
+    assert (state["state"], state["revertedBy"]) == ("EndedEarly", "itself")
+    assert "NetworkChaos seatrial-f recovered 5" in state["message"]
+    assert "before its time, not by the conductor" in state["message"]
 
 
 def test_an_object_that_somebody_removes_is_told() -> None:
