@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 # One worker: the line that it writes for a mark comes after all that it has written before. Lines
-# are written at once, because the gateway reads them when a fault ends; otherwise nothing is logged.
+# are written at once, because the gateway reads them when a fault ends; no others are.
 ARGUMENTS = (
     "--disable-hot-restart",
     *("--concurrency", "1"),
