@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,10 @@ logger = logging.getLogger("seatrial.gateway.envoy")
 _READ_EVERY_S = 0.2
 _PIECE = 16 * 1024  # bytes of the log: read in less than a millisecond
 _LOG_S = 1.0
-_LOOK_S = 0.001
+# Envoy writes its lines down every 20 ms.
+_LOOK_S = 0.005
+# The loop waits for whole milliseconds, rounded up; the last one before a deadline is not slept.
+_TICK_S = 0.001
 Lost = Callable[[str], Awaitable[None]]
 
 
@@ -45,7 +49,7 @@ async def _nobody(name: str) -> None:
 @dataclass
 class _Active:
     order: str  # its name
-    timer: asyncio.TimerHandle
+    timer: asyncio.Handle
 
 
 class Envoy:
@@ -168,9 +172,16 @@ class Envoy:
         if (active := self._active.get(fault)) is not None:
             active.timer.cancel()
         # Both are time.monotonic on Linux.
-        timer = asyncio.get_running_loop().call_at(deadline, self._end, fault)
+        timer = asyncio.get_running_loop().call_at(deadline - _TICK_S, self._ring, fault, deadline)
         self._active[fault] = _Active(name, timer)
         self._switches.put(fault, share, deadline)
+
+    def _ring(self, fault: str, deadline: float) -> None:
+        if time.monotonic() < deadline:
+            timer = asyncio.get_running_loop().call_soon(self._ring, fault, deadline)
+            self._active[fault].timer = timer
+            return
+        self._end(fault)
 
     def _end(self, fault: str) -> None:
         """End a fault; no request meets it any more, and those that are held up go on."""
