@@ -46,6 +46,53 @@ async def test_a_fault_ends_at_its_deadline_by_itself(tmp_path: Path) -> None:
         assert [(await client.get("/")).status_code for _ in range(50)] == [200] * 50
 
 
+async def test_envoy_keeps_the_deadline_when_nobody_else_does(tmp_path: Path) -> None:
+    faults = [
+        an_http_fault("fails", match={"path": "/fails"}, abort={"status": 503}),
+        an_http_fault("wrong", body={"replace": "<html>"}),
+    ]
+    async with behind_envoy(tmp_path, *faults) as (_, envoy, client):
+        begun = time.monotonic()
+        await envoy.order("fails", for_s=2.0)
+        await envoy.order("wrong", for_s=2.0)
+        envoy.abandon()
+        assert (await client.get("/")).text == "<html>"
+        assert (await client.get("/fails")).status_code == 503
+        while (await client.get("/")).text == "<html>":
+            assert time.monotonic() - begun < 60
+        assert time.monotonic() - begun > 1.99
+        assert (await client.get("/fails")).text == "hello"
+
+
+async def test_faults_with_shares_draw_each_for_itself(tmp_path: Path) -> None:
+    first = an_http_fault("first", share="50%", abort={"status": 500})
+    second = an_http_fault("second", share="50%", abort={"status": 501})
+    async with behind_envoy(tmp_path, first, second) as (_, envoy, client):
+        await envoy.order("first")
+        await envoy.order("second")
+        statuses = [(await client.get("/")).status_code for _ in range(400)]
+
+        # 50, 25 and 25%, each within four standard deviations of 400 draws
+        assert 160 <= statuses.count(500) <= 240
+        assert 65 <= statuses.count(501) <= 135
+        assert 65 <= statuses.count(200) <= 135
+
+
+async def test_a_client_cannot_say_which_faults_it_meets_and_no_service_hears_of_them(
+    tmp_path: Path,
+) -> None:
+    fails = an_http_fault("fails", match={"path": "/fails"}, abort={"status": 503})
+    slow = an_http_fault("slow", delay="1ms")
+    async with behind_envoy(tmp_path, fails, slow) as (origin, envoy, client):
+        said = {"X-Seatrial-On": ",fails,"}
+        assert (await client.get("/fails", headers=said)).text == "hello"
+        await envoy.order("slow")
+        assert (await client.get("/fails", headers=said)).text == "hello"
+
+        assert await envoy.hits("slow") == 1
+        assert "x-seatrial" not in "".join(each.head.decode().lower() for each in origin.came)
+
+
 async def test_an_order_that_is_renewed_lasts_longer(tmp_path: Path) -> None:
     fault = an_http_fault("fails", abort={"status": 503})
     async with behind_envoy(tmp_path, fault) as (_, envoy, client):

@@ -176,13 +176,17 @@ class EnvoyProcess:
         self.switches._log.read()
         return self.switches._log.evidence(name).hits > 0
 
+    def abandon(self) -> None:
+        """Have nobody keep deadlines any more, as when the gateway was killed."""
+        for task in self.switches._tasks:
+            task.cancel()
+        for active in self.switches._active.values():
+            active.timer.cancel()
+
     async def new_switches(self) -> None:
         """Go on as a gateway that was killed and started again; the old one does nothing more."""
+        self.abandon()
         self._old = self.switches
-        for task in self._old._tasks:
-            task.cancel()
-        for active in self._old._active.values():
-            active.timer.cancel()
         self._old._log.close()
         self._old._admin.close()
         self.switches = self._switches()

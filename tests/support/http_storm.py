@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.support.envoy_process import SERVICE, an_http_fault
-from tests.support.fault_storm import PATIENCE_S, PAUSE_S, Over, Shape, Weather
+from tests.support.fault_storm import PATIENCE_S, Over, Shape, Weather
 from tests.support.gateway_process import Gateway, Server
 from tests.support.whole import whole
 
@@ -29,8 +29,10 @@ def _serve(sock: socket.socket) -> None:
             sock.sendall(_ANSWER)
 
 
-def _got(gateway: Gateway, *, timeout: float = 10.0, address: str = "127.0.0.1") -> bool:
-    """Ask on a new connection; tell whether the service's own answer came."""
+@contextlib.contextmanager
+def _connected(
+    gateway: Gateway, *, timeout: float = 10.0, address: str = "127.0.0.1"
+) -> Iterator[http.client.HTTPConnection]:
     to = ("127.0.0.1", gateway.ports[SERVICE])
     client = http.client.HTTPConnection(*to)
     with contextlib.closing(client):
@@ -40,36 +42,46 @@ def _got(gateway: Gateway, *, timeout: float = 10.0, address: str = "127.0.0.1")
         client.sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
         client.sock.bind((address, 0))
         client.sock.connect(to)
-        client.request("GET", "/")
-        answer = client.getresponse()
-        return (answer.status, answer.read()) == (200, _BODY)
+        client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        yield client
+
+
+def _got(client: http.client.HTTPConnection) -> bool:
+    """Ask; tell whether the service's own answer came."""
+    client.request("GET", "/")
+    answer = client.getresponse()
+    return (answer.status, answer.read()) == (200, _BODY)
 
 
 @contextlib.contextmanager
 def _answers_otherwise(gateway: Gateway) -> Iterator[Over]:
-    """The answers are not the service's until the end."""
+    """The answers on a connection that was there before are not the service's until the end."""
+    with _connected(gateway) as client:
+        assert _got(client)
 
-    def over() -> None:
-        give_up = time.monotonic() + PATIENCE_S
-        while not _got(gateway):
-            assert time.monotonic() < give_up
-            time.sleep(PAUSE_S)
+        def over() -> None:
+            give_up = time.monotonic() + PATIENCE_S
+            while not _got(client):
+                assert time.monotonic() < give_up
 
-    yield over
+        yield over
 
 
 @contextlib.contextmanager
 def _answers_late(gateway: Gateway) -> Iterator[Over]:
     """A request, or its answer, is held up until the end."""
+    with _connected(gateway) as client:
+        assert _got(client)
 
-    def over() -> None:
-        assert _got(gateway)
+        def over() -> None:
+            assert _got(client)
 
-    yield over
+        yield over
 
 
 def _ask(gateway: Gateway, address: str) -> None:
-    assert _got(gateway, timeout=0.1, address=address)
+    with _connected(gateway, timeout=0.1, address=address) as client:
+        assert _got(client)
 
 
 HTTP = Weather(

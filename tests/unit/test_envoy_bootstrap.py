@@ -8,6 +8,7 @@ from typing import Any
 
 from seatrial.api.control import EnvoyDoc, ListenerDoc
 from seatrial.api.faults import Fault
+from seatrial.api.names import ENVOY_HEADER
 from seatrial.plan.objects.containers import runner_security_context
 from seatrial.plan.objects.envoy import envoy_bootstrap, envoy_container, envoy_volumes
 from seatrial.plan.settings import PlanSettings
@@ -43,16 +44,14 @@ def routes(bootstrap: Json, port: int, host: str = "service") -> list[str]:
     return [route.get("name", "") for route in found]
 
 
-def fractions(value: Any) -> Iterator[Json]:
+def routes_of_faults(value: Any) -> Iterator[Json]:
     if isinstance(value, dict):
-        for key, inner in value.items():
-            if key == "runtime_fraction":
-                yield inner
-            else:
-                yield from fractions(inner)
-    elif isinstance(value, list):
+        if "match" in value and value.get("name"):
+            yield value
+        value = list(value.values())
+    if isinstance(value, list):
         for inner in value:
-            yield from fractions(inner)
+            yield from routes_of_faults(inner)
 
 
 def test_faults_are_in_the_order_of_their_declaration() -> None:
@@ -87,10 +86,13 @@ def test_a_fault_of_another_port_or_service_is_not_met() -> None:
 
 def test_nobody_meets_a_fault_before_it_is_switched_on() -> None:
     faults = [a_fault("fails"), a_fault("slow", delay="1s"), a_fault("odd", body={"replace": ""})]
-    found = list(fractions(envoy_bootstrap([("orders", a_listener(shop=30002))], faults)))
+    bootstrap = envoy_bootstrap([("orders", a_listener(shop=30002))], faults)
+    found = list(routes_of_faults(bootstrap))
 
-    assert len(found) == 3 * (2 + 2 + 1)  # two listeners with two hosts each, and the switchboard
-    assert {each["default_value"]["numerator"] for each in found} == {0}
+    assert len(found) == 3 * (2 + 2)  # two listeners with two hosts each
+    for route in found:
+        on = {"name": ENVOY_HEADER, "string_match": {"contains": f",{route['name']},"}}
+        assert on in route["match"]["headers"]
 
 
 def test_a_service_without_http_faults_does_not_go_through_envoy() -> None:

@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from seatrial.api.names import CHECK_PORTS
 from seatrial_runner.gateway.requestlog import RequestLog
 
@@ -14,14 +15,9 @@ T0_MS = int(T0.timestamp() * 1000)
 
 
 def a_line(after_ms: int = 0, fault: str = "slow", kind: str = "Start", status: int = 0) -> bytes:
-    entry = {
-        "fault": fault,
-        "type": f"Downstream{kind}",
-        "at": str(T0_MS + after_ms),
-        "path": "/",
-        "status": status,
-    }
-    return json.dumps(entry).encode() + b"\n"
+    entry = {"fault": fault, "at": str(T0_MS + after_ms), "path": "/"}
+    more: dict[str, object] = {"came": True} if kind == "Start" else {"status": status}
+    return json.dumps(entry | more).encode() + b"\n"
 
 
 def write(path: Path, *lines: bytes) -> None:
@@ -31,7 +27,7 @@ def write(path: Path, *lines: bytes) -> None:
 
 def test_hits_are_counted_by_fault_and_since_its_beginning(tmp_path: Path) -> None:
     path = tmp_path / "requests.jsonl"
-    log = RequestLog(path)
+    log = RequestLog(tmp_path)
     log.begin("slow", T0)
     write(
         path,
@@ -55,25 +51,41 @@ def test_hits_are_counted_by_fault_and_since_its_beginning(tmp_path: Path) -> No
 
 def test_connections_that_are_no_http_are_counted_once_and_are_no_hits(tmp_path: Path) -> None:
     path = tmp_path / "requests.jsonl"
-    log = RequestLog(path)
+    log = RequestLog(tmp_path)
     log.begin("slow", T0)
+    log.begin("odd", T0 + timedelta(milliseconds=2))
 
     def passing(after_ms: int, number: int) -> bytes:
-        entry = {"fault": "slow", "passing": number, "at": str(T0_MS + after_ms), "path": ""}
+        entry = {"faults": "slow odd", "passing": number, "at": str(T0_MS + after_ms), "path": ""}
         return json.dumps(entry).encode() + b"\n"
 
-    write(path, passing(-1, 4), passing(1, 7), passing(2, 8), passing(1001, 7))
+    write(path, passing(-1, 4), passing(1, 7), passing(2, 8), passing(1001, 7), passing(1101, 9))
+    log.end("slow", T0 + timedelta(milliseconds=1100))
+    log.read()
+    slow, odd = log.evidence("slow"), log.evidence("odd")
+    log.close()
+
+    assert (slow.hits, slow.first_hit) == (0, None)
+    assert slow.counts == {"requests": 0, "unreadConnections": 2}
+    assert odd.counts == {"requests": 0, "unreadConnections": 3}
+
+
+def test_what_has_come_in_time_is_counted_when_it_is_over_too(tmp_path: Path) -> None:
+    log = RequestLog(tmp_path)
+    log.begin("slow", T0)
+    write(tmp_path / "met.jsonl", a_line(1), a_line(2))
+    log.end("slow", T0 + timedelta(milliseconds=2))
+    write(tmp_path / "requests.jsonl", a_line(1, kind="End", status=200), a_line(2, kind="End"))
     log.read()
     evidence = log.evidence("slow")
     log.close()
 
-    assert (evidence.hits, evidence.first_hit) == (0, None)
-    assert evidence.counts == {"requests": 0, "unreadConnections": 2}
+    assert evidence.counts == {"requests": 2, "answered": 1, "unanswered": 1}
 
 
 def test_a_line_that_is_being_written_is_read_when_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "requests.jsonl"
-    log = RequestLog(path)
+    log = RequestLog(tmp_path)
     log.begin("slow", T0)
     line = a_line()
     write(path, line[:20])
@@ -89,7 +101,7 @@ def test_a_line_that_is_being_written_is_read_when_it_is_whole(tmp_path: Path) -
 
 def test_it_is_read_piece_by_piece_by_whoever_has_other_things_to_do(tmp_path: Path) -> None:
     path = tmp_path / "requests.jsonl"
-    log = RequestLog(path)
+    log = RequestLog(tmp_path)
     log.begin("slow", T0)
     write(path, *(a_line(number) for number in range(10)))
     hits, most = [], 3 * len(a_line())
@@ -103,7 +115,7 @@ def test_it_is_read_piece_by_piece_by_whoever_has_other_things_to_do(tmp_path: P
 
 def test_to_begin_reads_nothing_and_counts_nothing_of_before(tmp_path: Path) -> None:
     path = tmp_path / "requests.jsonl"
-    log = RequestLog(path)
+    log = RequestLog(tmp_path)
     log.begin("slow", T0)
     write(path, a_line(1), a_line(2))
     log.begin("slow", T0 + timedelta(milliseconds=5))
@@ -117,7 +129,7 @@ def test_to_begin_reads_nothing_and_counts_nothing_of_before(tmp_path: Path) -> 
 
 def test_the_torn_line_of_an_envoy_that_was_killed_does_not_hide_others(tmp_path: Path) -> None:
     path = tmp_path / "requests.jsonl"
-    log = RequestLog(path)
+    log = RequestLog(tmp_path)
     log.begin("slow", T0)
     write(path, a_line(1)[:20] + b"\n", b"null\n", b"[1]\n", a_line(2))
     log.read()
@@ -130,7 +142,7 @@ def test_the_torn_line_of_an_envoy_that_was_killed_does_not_hide_others(tmp_path
 def test_what_an_earlier_gateway_has_seen_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "requests.jsonl"
     write(path, a_line(1), a_line(2))
-    log = RequestLog(path)
+    log = RequestLog(tmp_path)
     log.skip()
     log.begin("slow", T0)
     write(path, a_line(3))
@@ -141,9 +153,10 @@ def test_what_an_earlier_gateway_has_seen_is_left_out(tmp_path: Path) -> None:
     assert evidence.hits == 1
 
 
-def test_a_long_log_is_put_aside_and_nothing_is_lost(tmp_path: Path) -> None:
-    path = tmp_path / "requests.jsonl"
-    log = RequestLog(path, most=150)
+@pytest.mark.parametrize("name", ["met.jsonl", "requests.jsonl"])
+def test_a_long_log_is_put_aside_and_nothing_is_lost(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    log = RequestLog(tmp_path, most=80)
     log.begin("slow", T0)
     write(path, a_line(1), a_line(2))
     log.read()
@@ -153,25 +166,27 @@ def test_a_long_log_is_put_aside_and_nothing_is_lost(tmp_path: Path) -> None:
         old.write(a_line(3))
     log.read()
     write(path, a_line(4))
-    log.read()
+    while log.read():
+        pass
     evidence = log.evidence("slow")
     log.close()
 
     assert was_long
     assert evidence.hits == 4
-    assert [each.name for each in tmp_path.iterdir()] == ["requests.jsonl"]
+    assert [each.name for each in tmp_path.iterdir()] == [name]
 
 
 def test_what_checks_of_the_conductor_have_met_is_not_counted(tmp_path: Path) -> None:
     path = tmp_path / "requests.jsonl"
-    log = RequestLog(path)
+    log = RequestLog(tmp_path)
     log.begin("slow", T0)
 
     def coming_from(port: int, **more: object) -> bytes:
         return json.dumps({**json.loads(a_line(1)), "from": f"127.0.0.1:{port}", **more}).encode()
 
     check = CHECK_PORTS[7]
-    lines = (coming_from(check), coming_from(check, type=None, passing=3), coming_from(40000))
+    passing = coming_from(check, faults="slow", passing=3)
+    lines = (coming_from(check), passing, coming_from(40000))
     write(path, *(line + b"\n" for line in lines))
     log.read()
     evidence = log.evidence("slow")

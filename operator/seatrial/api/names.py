@@ -65,9 +65,12 @@ GATEWAY_FIRST_LISTEN = 20001
 ENVOY_ADMIN_PORT = 7779  # of Envoy beside it, on loopback
 ENVOY_FIRST_LISTEN = 30001  # on loopback
 ENVOY_DIRECTORY = "/run/seatrial"  # a volume that it shares with the gateway
-ENVOY_LOG = "requests.jsonl"  # there: what has met a fault's route
-ENVOY_SWITCHBOARD = "switchboard.sock"  # there: tells which faults are on
-ENVOY_MARK = "/mark/"  # path there of a request that is written into the log
+ENVOY_SWITCHES = "switches"  # there: which faults are on, until when, and for which share
+ENVOY_MET = "met.jsonl"  # there: requests that have met a fault, as they come
+ENVOY_LOG = "requests.jsonl"  # there: the same when they are over, and what no fault can meet
+ENVOY_SWITCHBOARD = "switchboard.sock"  # there: answers when Envoy serves
+ENVOY_MARK = "/mark/"  # path of a request there that is written into the log
+ENVOY_HEADER = "x-seatrial-on"  # of a request inside of Envoy: the faults that it may meet
 ENVOY_CONFIG = "envoy.json"  # key of ConfigMap GATEWAY
 # In the answer to a probe by Envoy: name of the fault that it has met.
 PROBE_HEADER = "x-seatrial-fault"
@@ -161,16 +164,6 @@ def direct_service(host: str) -> str:
     if len(name) <= 63:
         return name
     return f"{name[:54]}-{zlib.crc32(host.encode()):08x}"
-
-
-def envoy_key(fault: str) -> str:
-    """Name Envoy's runtime key that says which share of requests meets the fault."""
-    return f"seatrial.{fault}"
-
-
-def envoy_probe_key(fault: str) -> str:
-    """Likewise for probes, which meet a fault that is on always."""
-    return f"seatrial-probe.{fault}"
 
 
 def report_name(run_name: str) -> str:

@@ -12,7 +12,7 @@ from seatrial.plan.fronts import Front, carried
 # An object in etcd may hold 1.5 MiB, a ConfigMap 1 MiB of data.
 MAX_BYTES = 1000 * 1024
 # Measured, and rounded up; what the user writes comes on top, for the service and for probes.
-_PER_LISTENER = 8_700
+_PER_LISTENER = 12_000
 _PER_ROUTE = 4_100
 
 

@@ -1,24 +1,17 @@
-"""Talks to the Envoy beside us: switches runtime keys, and sees when it is gone."""
+"""Talks to the Envoy beside us, and sees when it is gone."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
-from urllib.parse import quote
 
 from seatrial.api import names
 
 from seatrial_runner.gateway.asking import Asking
 
 _ANSWER_S = 2.0
-# A switch has reached Envoy's worker within its next loop; while that is overloaded, later.
-_SEEN_S = 2.0
-_LOOK_S = 0.001
-# Percent. NB: a filter of the access log asks by the same key, and reads a whole number only.
-_FULL = "100"
 
 
 class EnvoyError(Exception):
@@ -32,35 +25,6 @@ class Admin:
         self._switchboard = str(directory / names.ENVOY_SWITCHBOARD)
         self._orders = Asking(lambda: asyncio.open_connection("127.0.0.1", port))
         self._worker = Asking(lambda: asyncio.open_unix_connection(self._switchboard))
-        # Two orders to Envoy are carried out in no order if the second does not wait.
-        self._ordering = asyncio.Lock()
-
-    async def switch(
-        self, shares: Mapping[str, float], *, wanted: Callable[[], bool] = lambda: True
-    ) -> None:
-        """
-        Say which share of requests meets each fault; 0 ends it.
-
-        On return Envoy's worker has seen it: the next request meets it, or does not. Unless it was
-        not wanted any more, and others have said so: a fault may be over before it is seen.
-
-        Raises:
-            EnvoyError: It may, or may not, have seen it.
-        """
-        if not shares:
-            return
-        values: dict[str, str] = {}
-        for fault, share in shares.items():
-            part = {"numerator": round(share * 1_000_000), "denominator": "MILLION"}
-            values[names.envoy_key(fault)] = json.dumps(part) if share else ""
-            values[names.envoy_probe_key(fault)] = _FULL if share else ""
-        target = "/runtime_modify?" + "&".join(f"{k}={quote(v)}" for k, v in values.items())
-        async with self._ordering:
-            await self._post(target)
-        last, share = list(shares.items())[-1]  # they are seen together
-        async with _answer_in(_SEEN_S):
-            while wanted() and await self._is_on(last) is not (share > 0):  # noqa: ASYNC110
-                await asyncio.sleep(_LOOK_S)
 
     async def mark(self, number: int) -> None:
         """
@@ -77,7 +41,7 @@ class Admin:
         while True:
             with contextlib.suppress(EnvoyError):
                 async with _answer_in(_ANSWER_S):
-                    await self._is_on("none")
+                    await self._worker.ask("GET", "/")
                 return
             await asyncio.sleep(0.02)
 
@@ -108,9 +72,6 @@ class Admin:
             status = await self._orders.ask("POST", target)
         if status != 200:
             raise EnvoyError(f"Envoy answers {status} to {target[:40]}")
-
-    async def _is_on(self, fault: str) -> bool:
-        return await self._worker.ask("GET", f"/{fault}") == 200
 
 
 @contextlib.asynccontextmanager

@@ -3,8 +3,7 @@ HTTP faults, carried out by the Envoy beside the gateway.
 
 Envoy has a route for each of them from the start (``seatrial.plan.objects.envoy``). Here they are
 switched on and off, and what met them is counted. What Envoy cannot take back by itself ends here:
-requests that are held up (``lanes``), and changes of responses that are still to come (a file for
-each fault that is on).
+requests that are held up (``lanes``).
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,20 +21,24 @@ from seatrial.api import names
 from seatrial.api.amounts import parse_quantity, parse_share
 from seatrial.api.control import FaultOrder, ListenerDoc
 from seatrial.api.duration import parse_duration
-from seatrial.api.errors import NotInjectedError, NotRevertedError
+from seatrial.api.errors import NotInjectedError
 
 from seatrial_runner import clock
 from seatrial_runner.control.carrier import Evidence
 from seatrial_runner.gateway.admin import Admin, EnvoyError
 from seatrial_runner.gateway.lanes import Hold, Lanes
 from seatrial_runner.gateway.requestlog import RequestLog
+from seatrial_runner.gateway.switches import Switches
 
 logger = logging.getLogger("seatrial.gateway.envoy")
 
 _READ_EVERY_S = 0.2
 _PIECE = 16 * 1024  # bytes of the log: read in less than a millisecond
 _LOG_S = 1.0
-_LOOK_S = 0.001
+# Envoy writes its lines down every 20 ms.
+_LOOK_S = 0.005
+# The loop waits for whole milliseconds, rounded up; the last one before a deadline is not slept.
+_TICK_S = 0.001
 Lost = Callable[[str], Awaitable[None]]
 
 
@@ -45,7 +49,7 @@ async def _nobody(name: str) -> None:
 @dataclass
 class _Active:
     order: str  # its name
-    timer: asyncio.TimerHandle
+    timer: asyncio.Handle
 
 
 class Envoy:
@@ -75,23 +79,21 @@ class Envoy:
             admin_port: Of Envoy.
         """
         self._faults = tuple(faults)
-        self._directory = directory
         self._lost = lost
         self._admin = Admin(directory, admin_port)
-        self._log = RequestLog(directory / names.ENVOY_LOG)
+        self._switches = Switches(directory)
+        self._log = RequestLog(directory)
         through = [doc for doc in listeners if doc["envoy"] is not None]
         self._lanes = {fault: Lanes(fault, through, directory) for fault in faults}
         self._active: dict[str, _Active] = {}  # by fault
         self._tasks: set[asyncio.Task[None]] = set()
-        self._undoing: dict[str, asyncio.Task[None]] = {}  # by fault: Envoy is being told
         self._unread: set[str] = set()  # faults that are off, and whose last hits are not known yet
         self._is_up = False
         self._marks = 0
 
     async def start(self) -> None:
-        """Begin: as soon as Envoy serves, what a gateway before us may have left is ended."""
-        for fault in self._faults:
-            self._switch_file(fault).unlink(missing_ok=True)
+        """Begin, and end what a gateway before us may have left."""
+        self._switches.clear()
         self._log.skip()
         self._spawn(self._watch())
         self._spawn(self._keep_reading())
@@ -106,9 +108,7 @@ class Envoy:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for fault in list(self._active):
-            self._let_go(fault)
-        with contextlib.suppress(EnvoyError):
-            await self._admin.switch(dict.fromkeys(self._faults, 0.0))
+            self._end(fault)
         self._admin.close()
         for lanes in self._lanes.values():
             await lanes.close()
@@ -129,15 +129,7 @@ class Envoy:
         self._log.begin(fault, clock.now())
         if hold is not None:
             await self._lanes[fault].open(hold)
-        self._switch_file(fault).touch()
-        self._set_timer(fault, name, deadline)
-        self._undoing.pop(fault, None)  # of an order before: it does not end this one
-        try:
-            await self._admin.switch({fault: share}, wanted=lambda: fault in self._active)
-        except EnvoyError as error:
-            self._let_go(fault)
-            self._spawn(self._undo_until_done(fault))
-            raise NotInjectedError(str(error)) from error
+        self._switch_on(fault, name, share, deadline)
 
     async def renew(self, name: str, order: FaultOrder, deadline: float) -> None:
         """Move the deadline; see ``Carrier``."""
@@ -145,20 +137,14 @@ class Envoy:
         if fault not in self._active:
             await self.put(name, order, deadline)
             return
-        self._set_timer(fault, name, deadline)
+        self._switch_on(fault, name, _read(order["params"])[0], deadline)
 
     async def delete(self, name: str) -> None:
-        """
-        End a fault; see ``Carrier``.
-
-        Raises:
-            NotRevertedError: It may still be there.
-        """
+        """End a fault; see ``Carrier``."""
         fault = self._fault(name)
         active = self._active.get(fault)
-        if active is not None and active.order != name:
-            return  # an earlier order of the same fault; that one has ended
-        await self._undo(fault)
+        if active is not None and active.order == name:  # or it is another order, or has ended
+            self._end(fault)
 
     async def evidence(self, name: str) -> Evidence:
         """Give what a fault has met."""
@@ -182,66 +168,36 @@ class Envoy:
             raise NotInjectedError(f"Envoy has not been configured for a fault named {name}")
         return name.partition(".")[0]
 
-    def _switch_file(self, fault: str) -> Path:
-        return self._directory / f"{fault}.on"
-
-    def _set_timer(self, fault: str, name: str, deadline: float) -> None:
+    def _switch_on(self, fault: str, name: str, share: float, deadline: float) -> None:
         if (active := self._active.get(fault)) is not None:
             active.timer.cancel()
         # Both are time.monotonic on Linux.
-        loop = asyncio.get_running_loop()
-        timer = loop.call_at(deadline, self._ring, fault)
+        timer = asyncio.get_running_loop().call_at(deadline - _TICK_S, self._ring, fault, deadline)
         self._active[fault] = _Active(name, timer)
+        self._switches.put(fault, share, deadline)
 
-    def _ring(self, fault: str) -> None:
-        self._let_go(fault)
-        self._spawn(self._undo_until_done(fault))
+    def _ring(self, fault: str, deadline: float) -> None:
+        if time.monotonic() < deadline:
+            timer = asyncio.get_running_loop().call_soon(self._ring, fault, deadline)
+            self._active[fault].timer = timer
+            return
+        self._end(fault)
 
-    async def _undo_until_done(self, fault: str) -> None:
-        """End a fault whose time is up; Envoy may be overloaded, but not for ever."""
-        while fault not in self._active:
-            try:
-                await self._undo(fault)
-                return
-            except NotRevertedError:
-                logger.exception("an http fault is past its time", extra={"fault": fault})
-                await asyncio.sleep(_READ_EVERY_S)
+    def _end(self, fault: str) -> None:
+        """End a fault; no request meets it any more, and those that are held up go on."""
+        if (active := self._active.pop(fault, None)) is None:
+            return
+        active.timer.cancel()
+        self._switches.remove(fault)
+        self._lanes[fault].let_go()
+        self._log.end(fault, clock.now())
+        self._unread.add(fault)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-    def _let_go(self, fault: str) -> None:
-        """End what is not Envoy's: at once, and without it."""
-        if (active := self._active.pop(fault, None)) is not None:
-            active.timer.cancel()
-        self._lanes[fault].let_go()
-        self._switch_file(fault).unlink(missing_ok=True)
-
-    async def _undo(self, fault: str) -> None:
-        """
-        End a fault.
-
-        At its deadline two ask for that, the book of orders and our own timer; Envoy is told once.
-
-        Raises:
-            NotRevertedError: It may still be there.
-        """
-        self._let_go(fault)
-        undoing = self._undoing.get(fault)
-        if undoing is None or undoing.done():
-            self._undoing[fault] = undoing = self._spawn(self._switch_off(fault))
-        await asyncio.shield(undoing)
-
-    async def _switch_off(self, fault: str) -> None:
-        try:
-            await self._admin.switch({fault: 0.0}, wanted=lambda: fault not in self._active)
-        except EnvoyError as error:
-            if self._is_up:
-                raise NotRevertedError(f"{fault} may still be there: {error}") from error
-        self._unread.add(fault)
 
     async def _read_to_now(self) -> None:
         """Read what Envoy has to say of what was until now; its log is a little behind."""
@@ -263,7 +219,6 @@ class Envoy:
         while not self._is_up:
             with contextlib.suppress(EnvoyError):
                 await self._admin.wait_until_ready()
-                await self._admin.switch(dict.fromkeys(self._faults, 0.0))
                 self._is_up = True
                 logger.info("Envoy serves")
 
@@ -275,15 +230,14 @@ class Envoy:
             self._is_up = False
             logger.warning("Envoy has ended", extra={"faults": sorted(self._active)})
             for fault, active in list(self._active.items()):
-                self._let_go(fault)
+                self._end(fault)
                 await self._lost(active.order)
 
     async def _keep_reading(self) -> None:
         """Keep the log short, and what is left to read of it."""
         while True:
             await asyncio.sleep(_READ_EVERY_S)
-            if self._active:
-                await self._read()
+            await self._read()
             if self._log.is_long():
                 self._log.put_aside()
                 with contextlib.suppress(EnvoyError):

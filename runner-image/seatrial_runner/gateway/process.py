@@ -14,7 +14,7 @@ from seatrial_runner.gateway.listener import bind
 from seatrial_runner.gateway.messages import pair
 from seatrial_runner.gateway.settings import Settings
 from seatrial_runner.gateway.supervisor import Child, supervise
-from seatrial_runner.gateway.switchoff import switch_off
+from seatrial_runner.gateway.switches import Switches
 from seatrial_runner.gateway.worker import run_worker
 
 logger = logging.getLogger("seatrial.gateway")
@@ -68,8 +68,8 @@ def _children(
 def _run_controller(
     settings: Settings, control: socket.socket, channels: list[socket.socket], board: Board
 ) -> int:
-    # Before the imports, which take their time.
-    switch_off(settings.doc["httpFaults"], settings.envoy_admin_port)
+    # What a controller before this one has left on. Before the imports, which take their time.
+    Switches(settings.envoy_directory).clear()
 
     # Imported here, by the only process that needs it: the others stay small.
 

@@ -1,4 +1,4 @@
-"""What has met an ``http`` fault, or could not: read from Envoy's access log."""
+"""What has met an ``http`` fault, or could not: read from what Envoy writes down."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import FileIO
+from math import inf
 from pathlib import Path
+from typing import Any
 
 from seatrial.api import names
 
@@ -22,38 +24,51 @@ MAX_BYTES = 64 * 1024 * 1024
 @dataclass
 class _Tally:
     since_ms: int
+    until_ms: float = inf
     hits: int = 0
     first_ms: int | None = None
     last_ms: int | None = None
     counts: dict[str, int] = field(default_factory=dict)
     unread: set[int] = field(default_factory=set)  # connections that are no HTTP, by number
 
-    def count(self, what: str) -> None:
-        self.counts[what] = self.counts.get(what, 0) + 1
+    def take(self, entry: dict[str, Any], at_ms: int) -> None:
+        if isinstance(passing := entry.get("passing"), int):
+            self.unread.add(passing)
+        elif entry.get("came"):
+            self.hits += 1
+            self.first_ms = at_ms if self.first_ms is None else min(self.first_ms, at_ms)
+            self.last_ms = at_ms if self.last_ms is None else max(self.last_ms, at_ms)
+        else:
+            what = "answered" if entry.get("status") else "unanswered"
+            self.counts[what] = self.counts.get(what, 0) + 1
 
 
 class RequestLog:
     """
     Counts requests by the fault that they have met.
 
-    Envoy writes a line when a request is sent down a fault's route, and another when it is over;
-    and some for each connection that is no HTTP, which every such fault lets pass. What the
-    conductor's own checks have met is not counted.
+    Envoy writes a line into one file when a request is sent down a fault's route, and into another
+    when it is over; and there some for each connection that is no HTTP, which every such fault lets
+    pass. What the conductor's own checks have met is not counted.
+
+    Args:
+        directory: What we share with Envoy.
+        most: Bytes of a file, beyond which it should be put aside.
     """
 
-    def __init__(self, path: Path, *, most: int = MAX_BYTES) -> None:
-        self._path = path
-        self._old = path.with_suffix(".old")
-        self._most = most
-        self._file: FileIO | None = None
-        self._aside = False  # the file that is open has been put aside
-        self._rest = b""
+    def __init__(self, directory: Path, *, most: int = MAX_BYTES) -> None:
+        files = (names.ENVOY_MET, names.ENVOY_LOG)
+        self._files = [_File(directory / name, most) for name in files]
         self._tallies: dict[str, _Tally] = {}
         self.mark = 0  # the last one that was read
 
     def begin(self, fault: str, since: datetime) -> None:
         """Count anew what a fault meets; what is still to be read of the time before is not."""
-        self._tallies[fault] = _Tally(since_ms=int(since.timestamp() * 1000))
+        self._tallies[fault] = _Tally(since_ms=_milliseconds(since))
+
+    def end(self, fault: str, until: datetime) -> None:
+        """Count no more than what was until then."""
+        self._tallies[fault].until_ms = _milliseconds(until)
 
     def evidence(self, fault: str) -> Evidence:
         """Give what a fault has met since ``begin``, as far as it has been read."""
@@ -69,8 +84,8 @@ class RequestLog:
 
     def skip(self) -> None:
         """Leave out what an earlier gateway has seen."""
-        if self._open() and self._file is not None:
-            self._file.seek(0, os.SEEK_END)
+        for file in self._files:
+            file.skip()
 
     def read(self, most: int = _CHUNK) -> bool:
         """
@@ -82,20 +97,75 @@ class RequestLog:
         Returns:
             Whether there is more.
         """
-        if not self._open():
-            return False
-        if self._read_on(most):
-            return True
-        if self._aside and self._path.exists():
-            if self._read_on(most):  # Envoy has closed it before it opened the new one
+        for file in self._files:
+            lines, more = file.read(most)
+            for line in lines:
+                self._take(line)
+            if more:
                 return True
-            self.close()
-            self._old.unlink()
-            return self.read(most)
         return False
 
     def is_long(self) -> bool:
         """Tell whether it should be put aside."""
+        return any(file.is_long() for file in self._files)
+
+    def put_aside(self) -> None:
+        """Begin anew what is long: Envoy must be told to open its log again."""
+        for file in self._files:
+            if file.is_long():
+                file.put_aside()
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in self._files:
+            file.close()
+
+    def _take(self, line: bytes) -> None:
+        try:
+            entry = json.loads(line)
+            if entry["path"].startswith(names.ENVOY_MARK):
+                self.mark = max(self.mark, int(entry["path"].removeprefix(names.ENVOY_MARK)))
+                return
+            at_ms = int(entry["at"])
+            if _is_of_check(entry.get("from")):
+                return
+            for fault in entry["faults"].split() if "passing" in entry else [entry["fault"]]:
+                tally = self._tallies.get(fault)
+                if tally is not None and tally.since_ms <= at_ms <= tally.until_ms:
+                    tally.take(entry, at_ms)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return  # torn by the end of an Envoy that was killed
+
+
+class _File:
+    """A file that Envoy appends lines to, and opens again when it has been put aside."""
+
+    def __init__(self, path: Path, most: int) -> None:
+        self._path = path
+        self._old = path.with_suffix(".old")
+        self._most = most
+        self._file: FileIO | None = None
+        self._aside = False  # the file that is open has been put aside
+        self._rest = b""
+
+    def skip(self) -> None:
+        if self._open() and self._file is not None:
+            self._file.seek(0, os.SEEK_END)
+
+    def read(self, most: int) -> tuple[list[bytes], bool]:
+        """Read whole lines, and tell whether there is more."""
+        if not self._open():
+            return [], False
+        # Whoever writes into the new file has closed the old one.
+        is_done = self._aside and self._path.exists()
+        lines, more = self._read_on(most)
+        if is_done and not more:
+            self.close()
+            self._old.unlink()
+            return lines, True
+        return lines, more
+
+    def is_long(self) -> bool:
         return (
             self._file is not None
             and not self._aside
@@ -103,12 +173,11 @@ class RequestLog:
         )
 
     def put_aside(self) -> None:
-        """Begin a new log: Envoy must be told to open it again. What it still writes is read."""
+        """Begin a new file; what is still written into the old one is read."""
         self._path.rename(self._old)
         self._aside = True
 
     def close(self) -> None:
-        """Close the file."""
         if self._file is not None:
             self._file.close()
         self._file, self._rest, self._aside = None, b"", False
@@ -119,34 +188,12 @@ class RequestLog:
                 self._file = self._path.open("rb", buffering=0)
         return self._file is not None
 
-    def _read_on(self, most: int) -> bool:
+    def _read_on(self, most: int) -> tuple[list[bytes], bool]:
         assert self._file is not None
         data = self._file.read(most)
         lines = (self._rest + data).split(b"\n")
         self._rest = lines.pop()
-        for line in lines:
-            self._take(line)
-        return len(data) == most
-
-    def _take(self, line: bytes) -> None:
-        try:
-            entry = json.loads(line)
-            if entry["path"].startswith(names.ENVOY_MARK):
-                self.mark = max(self.mark, int(entry["path"].removeprefix(names.ENVOY_MARK)))
-            tally = self._tallies[entry["fault"]]
-            at_ms = int(entry["at"])
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return  # torn by the end of an Envoy that was killed, or of a fault before our time
-        if at_ms < tally.since_ms or _is_of_check(entry.get("from")):
-            return
-        if isinstance(passing := entry.get("passing"), int):
-            tally.unread.add(passing)
-        if entry.get("type") == "DownstreamStart":
-            tally.hits += 1
-            tally.first_ms = at_ms if tally.first_ms is None else min(tally.first_ms, at_ms)
-            tally.last_ms = at_ms if tally.last_ms is None else max(tally.last_ms, at_ms)
-        elif entry.get("type") == "DownstreamEnd":
-            tally.count("answered" if entry.get("status") else "unanswered")
+        return lines, len(data) == most
 
 
 def _is_of_check(address: object) -> bool:
@@ -157,6 +204,10 @@ def _is_of_check(address: object) -> bool:
 
 def _unread(connections: int) -> dict[str, int]:
     return {"unreadConnections": connections} if connections else {}
+
+
+def _milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
 
 
 def _moment(at_ms: int | None) -> datetime | None:

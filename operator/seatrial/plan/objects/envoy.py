@@ -1,9 +1,9 @@
 """
 Envoy's configuration: HTTP as it came, and a route for each ``http`` fault, which nobody meets yet.
 
-Everything is there from the start. A fault's route matches the share of requests that its runtime
-key says, and that is none until the gateway switches it through Envoy's admin interface; so
-connections that are open already meet the fault too, and an Envoy that is started again has none.
+Everything is there from the start. A fault's route matches requests that the fault is on for, and
+that is nobody until the gateway says so in a file, which Envoy reads at each request. Connections
+that are open already meet the fault too, and it ends at the deadline in the file whoever has died.
 See docs/decisions/0011-http-faults-are-routes-of-envoy.md.
 """
 
@@ -37,8 +37,8 @@ __all__ = [
     "envoy_volumes",
 ]
 
-# One worker: a switch that it has seen, everyone has. Access log lines are written at once, because
-# the gateway reads them when a fault ends; nothing is logged otherwise.
+# One worker: the line that it writes for a mark comes after all that it has written before. Lines
+# are written at once, because the gateway reads them when a fault ends; no others are.
 ARGUMENTS = (
     "--disable-hot-restart",
     *("--concurrency", "1"),
@@ -112,10 +112,9 @@ def envoy_bootstrap(
         for source, port in _ports(doc):
             met = [fault for fault in here if _comes_from(fault, source)]
             servers.append(listener(doc, port, met, places))
-    servers.append(switchboard(faults, places))
+    servers.append(switchboard(places))
     return {
         "admin": {"address": loopback(places.admin_port)},
-        "layered_runtime": {"layers": [{"name": "seatrial", "admin_layer": {}}]},
         "static_resources": {"listeners": servers, "clusters": list(clusters.values())},
     }
 

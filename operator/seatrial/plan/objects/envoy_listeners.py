@@ -12,7 +12,6 @@ from seatrial.plan.objects.envoy_routes import (
     probe_route,
     route,
     say,
-    share,
     unharmed,
     unharmed_probe,
 )
@@ -20,6 +19,8 @@ from seatrial.plan.objects.envoy_terms import (
     FILTERS,
     HTTP,
     MANAGER,
+    MET_FILTER,
+    SWITCH_FILTER,
     Places,
     extension,
     http1,
@@ -78,28 +79,17 @@ def listener(doc: ListenerDoc, port: int, faults: Sequence[Fault], places: Place
                         "flush_access_log_on_connected": True,
                         "access_log_flush_interval": _PASSING,
                     },
-                    access_log=[_passing(fault, places) for fault in faults],
+                    access_log=_passing(faults, places),
                 )
             ]
         },
     }
 
 
-def switchboard(faults: Sequence[Fault], places: Places) -> Json:
-    """
-    Make the listener that tells the gateway whether Envoy's worker has seen a switch.
-
-    The admin interface answers from another thread, before the worker has.
-    """
-    routes = [
-        {
-            "match": {"path": f"/{fault.name}", "runtime_fraction": share(fault, probe=True)},
-            "direct_response": {"status": 200},
-        }
-        for fault in faults
-    ]
-    off = {"match": {"prefix": "/"}, "direct_response": {"status": 404}}
-    virtual_host = {"name": "all", "domains": ["*"], "routes": [*routes, off]}
+def switchboard(places: Places) -> Json:
+    """Make the listener by which the gateway knows that Envoy serves, and that it has ended."""
+    off = {"match": {"prefix": "/"}, "direct_response": {"status": 204}}
+    virtual_host = {"name": "all", "domains": ["*"], "routes": [off]}
     manager = extension(
         "envoy.filters.network.http_connection_manager",
         MANAGER,
@@ -125,12 +115,12 @@ def _connection_manager(
         {
             "name": "probe",
             "domains": [PROBE_HOST, f"{PROBE_HOST}:*"],
-            "routes": [*(probe_route(fault, places) for fault in faults), unharmed_probe()],
+            "routes": [*(probe_route(fault) for fault in faults), unharmed_probe()],
         },
         {
             "name": "service",
             "domains": ["*"],
-            "routes": [*(route(fault, doc, places) for fault in faults), unharmed(doc)],
+            "routes": [*(route(fault, doc) for fault in faults), unharmed(doc)],
         },
     ]
     return extension(
@@ -156,38 +146,44 @@ def _connection_manager(
         server_header_transformation="PASS_THROUGH",
         proxy_100_continue=True,
         upgrade_configs=[{"upgrade_type": "websocket"}],
-        early_header_mutation_extensions=[_remember_proto()],
-        access_log_options={"flush_access_log_on_new_request": True},
+        early_header_mutation_extensions=[_mutate_early()],
         access_log=[_access_log(places)],
         local_reply_config={"mappers": [_probe_reply()]},
         route_config={"name": f"{port}", "virtual_hosts": virtual_hosts},
         http_filters=[
-            extension(
-                f"{FILTERS}.lua",
-                f"{HTTP}.lua.v3.Lua",
-                source_codes={envoy_lua.NAME: {"inline_string": envoy_lua.SOURCE}},
-            ),
+            _lua(SWITCH_FILTER, default_source_code=envoy_lua.switch(places)),
+            _lua(MET_FILTER, source_codes={envoy_lua.MET: envoy_lua.met(places)}),
             extension(f"{FILTERS}.fault", f"{HTTP}.fault.v3.HTTPFault"),
-            _restore_proto(),
+            _mutate_late(),
             extension(f"{FILTERS}.router", f"{HTTP}.router.v3.Router", suppress_envoy_headers=True),
         ],
     )
 
 
-def _remember_proto() -> Json:
+def _lua(name: str, **config: Json) -> Json:
+    return extension(name, f"{HTTP}.lua.v3.Lua", **config)
+
+
+def _mutate_early() -> Json:
     """
     Keep the client's own ``x-forwarded-proto`` aside; Envoy adds one where there is none.
+
+    And take away what only our own filter may say.
 
     Source: Envoy, source/common/http/conn_manager_utility.cc, ``mutateRequestHeaders``.
     """
     return extension(
         "envoy.http.early_header_mutation.header_mutation",
         "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
-        mutations=[_set_header("x-seatrial-forwarded-proto", "x-forwarded-proto")],
+        mutations=[
+            _set_header("x-seatrial-forwarded-proto", "x-forwarded-proto"),
+            {"remove": names.ENVOY_HEADER},
+        ],
     )
 
 
-def _restore_proto() -> Json:
+def _mutate_late() -> Json:
+    """Make the request's headers what they were."""
     return extension(
         f"{FILTERS}.header_mutation",
         f"{HTTP}.header_mutation.v3.HeaderMutation",
@@ -196,6 +192,7 @@ def _restore_proto() -> Json:
                 {"remove": "x-forwarded-proto"},
                 _set_header("x-forwarded-proto", "x-seatrial-forwarded-proto"),
                 {"remove": "x-seatrial-forwarded-proto"},
+                {"remove": names.ENVOY_HEADER},
             ]
         },
     )
@@ -211,7 +208,7 @@ def _set_header(name: str, other: str) -> Json:
 
 
 def _access_log(places: Places) -> Json:
-    """Write a line when a request meets a fault's route, and one when it is over; no others."""
+    """Write a line when a request is over that has met a fault's route; no others."""
     met = extension(
         "envoy.access_loggers.extension_filters.cel",
         "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
@@ -226,26 +223,25 @@ def _marks(places: Places) -> Json:
     return {**_log_file(places), "filter": {"header_filter": {"header": mark}}}
 
 
-def _passing(fault: Fault, places: Places) -> Json:
-    """Write a line for a connection that is no HTTP while the fault is on, whatever its share."""
-    key = names.envoy_probe_key(fault.name)
+def _passing(faults: Sequence[Fault], places: Places) -> list[Json]:
+    """Write lines for a connection that is no HTTP, whether one of these faults is on or not."""
+    if not faults:
+        return []
     line = {
-        "fault": fault.name,
+        "faults": " ".join(fault.name for fault in faults),
         "passing": "%CONNECTION_ID%",
         "at": "%EMIT_TIME(%s%3f)%",
         "from": _CLIENT,
         "path": "",
     }
-    is_on = {"runtime_key": key, "percent_sampled": {"numerator": 0}}
-    return {**_log_file(places, line), "filter": {"runtime_filter": is_on}}
+    return [_log_file(places, line)]
 
 
 # Of the connection itself, whatever x-forwarded-for says.
 _CLIENT = "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%"
 _REQUEST = {
     "fault": "%ROUTE_NAME%",
-    "type": "%ACCESS_LOG_TYPE%",
-    "at": "%START_TIME(%s%3f)%",
+    "at": f"%DYNAMIC_METADATA({envoy_lua.METADATA}:at)%",  # as in the line when it came
     "from": _CLIENT,
     "method": "%REQ(:METHOD)%",
     "path": "%PATH(WQ):256%",

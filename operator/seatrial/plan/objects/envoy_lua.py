@@ -1,22 +1,84 @@
-"""How Envoy changes responses: a Lua filter, which only the routes of ``body`` faults run."""
+"""
+What Lua does in Envoy: reads which faults are on, writes down who has met one, changes responses.
+
+The first filter runs for each request. It names the faults that are on for it in a header, by which
+Envoy then finds its route; the second runs on the routes of faults only.
+"""
 
 from __future__ import annotations
 
-NAME = "body"
+from seatrial.api import names
+from seatrial.api.control import PROBE_HOST
+from seatrial.plan.objects.envoy_terms import Places
+from seatrial.plan.objects.manifest import Json
 
-# NB: nothing in it may wait (no httpCall): what arrives meanwhile would pass unchanged, and a body
-# longer than Envoy's buffer would become an error 500. So it learns whether the fault is still on
-# from a file, which the gateway removes at the fault's end, before it switches the route: a
-# response that comes after the end of its fault is not touched.
-SOURCE = """
+MET = "met"
+METADATA = "seatrial"
+
+# The deadline is kept here too, by the wall clock: nothing that dies can make a fault outlive it.
+_SWITCHED_ON = """
+local function switched_on(handle)
+  local on, file = {}, io.open("@switches", "r")
+  if file ~= nil then
+    local now = tonumber(handle:timestampString(EnvoyTimestampResolution.MICROSECOND))
+    for line in file:lines() do
+      local fault, share, deadline = line:match("^(%S+) (%S+) (%S+)$")
+      if fault ~= nil and now < tonumber(deadline) then
+        on[fault] = tonumber(share)
+      end
+    end
+    file:close()
+  end
+  return on
+end
+"""
+
+_IS_PROBE = """
+local function is_probe(headers)
+  return (headers:get(":authority") or ""):sub(1, #"@probe") == "@probe"
+end
+"""
+
+_SWITCH = """
 function envoy_on_request(handle)
-  if handle:headers():get(":method") == "HEAD" then
-    handle:streamInfo():dynamicMetadata():set("seatrial", "head", true)
+  local headers, met = handle:headers(), ""
+  for fault, share in pairs(switched_on(handle)) do
+    if math.random() < share or is_probe(headers) then
+      met = met .. "@before" .. fault .. "@after"
+    end
+  end
+  if met ~= "" then
+    headers:add("@header", met)
+    handle:clearRouteCache()
   end
 end
+"""
 
+# A line is written at once and whole, so that a request counts while it is still held up.
+_MET = """
+function envoy_on_request(handle)
+  local headers, at = handle:headers(), handle:timestampString()
+  local metadata = handle:streamInfo():dynamicMetadata()
+  metadata:set("@metadata", "at", at)
+  if headers:get(":method") == "HEAD" then
+    metadata:set("@metadata", "head", true)
+  end
+  local log = not is_probe(headers) and io.open("@met", "a")
+  if log then
+    local from = handle:streamInfo():downstreamDirectRemoteAddress()
+    log:write('{"fault":"', handle:filterContext():get("fault"), '","came":true,"at":"', at,
+      '","from":"', from, '","path":""}\\n')
+    log:close()
+  end
+end
+"""
+
+# NB: nothing in it may wait (no httpCall): what arrives meanwhile would pass unchanged, and a body
+# longer than Envoy's buffer would become an error 500. A response that comes after the end of its
+# fault is not touched.
+_BODY = """
 local function has_no_body(handle, status)
-  local ours = handle:streamInfo():dynamicMetadata():get("seatrial")
+  local ours = handle:streamInfo():dynamicMetadata():get("@metadata")
   return (ours ~= nil and ours["head"]) or status == "204" or status == "304"
 end
 
@@ -57,19 +119,48 @@ end
 
 function envoy_on_response(handle)
   local fault = handle:filterContext()
-  local switch = io.open(fault:get("switch"), "r")
-  if switch == nil then
+  local kind, text, left = fault:get("contentType"), fault:get("replace"), fault:get("truncate")
+  if not (kind or text or left) or not switched_on(handle)[fault:get("fault")] then
     return
   end
-  switch:close()
-  if fault:get("contentType") ~= nil then
-    handle:headers():replace("content-type", fault:get("contentType"))
+  if kind then
+    handle:headers():replace("content-type", kind)
   elseif has_no_body(handle, handle:headers():get(":status")) then
     return
-  elseif fault:get("replace") ~= nil then
-    replace(handle, fault:get("replace"))
+  elseif text then
+    replace(handle, text)
   else
-    truncate(handle, tonumber(fault:get("truncate")))
+    truncate(handle, tonumber(left))
   end
 end
 """
+
+
+def entry(fault: str) -> str:
+    """Give what the header has of a fault that is on for a request; no name is part of another."""
+    return f",{fault},"
+
+
+def switch(places: Places) -> Json:
+    """Give the source of the first filter."""
+    return _source(_SWITCHED_ON + _IS_PROBE + _SWITCH, places)
+
+
+def met(places: Places) -> Json:
+    """Give the source of the second filter."""
+    return _source(_SWITCHED_ON + _IS_PROBE + _MET + _BODY, places)
+
+
+def _source(text: str, places: Places) -> Json:
+    before, after = entry("@").split("@")
+    for name, value in (
+        ("@switches", f"{places.directory}/{names.ENVOY_SWITCHES}"),
+        ("@metadata", METADATA),
+        ("@met", f"{places.directory}/{names.ENVOY_MET}"),
+        ("@probe", PROBE_HOST),
+        ("@header", names.ENVOY_HEADER),
+        ("@before", before),
+        ("@after", after),
+    ):
+        text = text.replace(name, value)
+    return {"inline_string": text}

@@ -12,7 +12,7 @@ from seatrial.plan.objects import envoy_lua
 from seatrial.plan.objects.envoy_terms import (
     FILTERS,
     HTTP,
-    Places,
+    MET_FILTER,
     http_of,
     is_slow,
     lane_name,
@@ -37,17 +37,17 @@ def unharmed_probe() -> Json:
     return {"match": {"prefix": ""}, "direct_response": {"status": 204}}
 
 
-def route(fault: Fault, doc: ListenerDoc, places: Places) -> Json:
-    """Make a fault's route: matches the share of requests that its runtime key says."""
+def route(fault: Fault, doc: ListenerDoc) -> Json:
+    """Make a fault's route: of requests that the fault's match fits, those it is on for."""
     return {
         "name": fault.name,
         "match": _match(fault, probe=False),
         "route": _forward(lane_name(fault, doc) if is_slow(fault) else upstream(doc)),
-        "typed_per_filter_config": _effect(fault, places),
+        "typed_per_filter_config": _effect(fault),
     }
 
 
-def probe_route(fault: Fault, places: Places) -> Json:
+def probe_route(fault: Fault) -> Json:
     """Make the route of a probe, which meets the fault whatever its share."""
     if is_slow(fault):
         action: Json = {"route": _forward(probe_lane_name(fault))}
@@ -58,7 +58,7 @@ def probe_route(fault: Fault, places: Places) -> Json:
         "match": _match(fault, probe=True),
         **action,
         "response_headers_to_add": [say(fault.name)],
-        "typed_per_filter_config": _effect(fault, places),
+        "typed_per_filter_config": _effect(fault),
     }
 
 
@@ -78,44 +78,36 @@ def _match(fault: Fault, *, probe: bool) -> Json:
     if wanted.methods:
         regex = "|".join(re.escape(method.upper()) for method in wanted.methods)
         headers.append({"name": ":method", "string_match": {"safe_regex": {"regex": regex}}})
-    if headers:
-        match["headers"] = headers
-    match["runtime_fraction"] = share(fault, probe=probe)
-    return match
+    headers.append(
+        {"name": names.ENVOY_HEADER, "string_match": {"contains": envoy_lua.entry(fault.name)}}
+    )
+    return {**match, "headers": headers}
 
 
-def share(fault: Fault, *, probe: bool) -> Json:
-    """Leave it to Envoy's runtime which share of requests a route matches; at first none."""
-    key = names.envoy_probe_key(fault.name) if probe else names.envoy_key(fault.name)
-    return {"default_value": {"numerator": 0, "denominator": "MILLION"}, "runtime_key": key}
-
-
-def _effect(fault: Fault, places: Places) -> Json:
+def _effect(fault: Fault) -> Json:
     http = http_of(fault)
-    if http.abort is not None:
-        if http.abort.status is not None:
-            abort: Json = {"http_status": http.abort.status, "percentage": _ALL}
-        else:
-            abort = {"grpc_status": http.abort.grpc_status, "percentage": _ALL}
-        return {f"{FILTERS}.fault": typed(f"{HTTP}.fault.v3.HTTPFault", abort=abort)}
-    if http.body is not None:
-        return {
-            f"{FILTERS}.lua": typed(
-                f"{HTTP}.lua.v3.LuaPerRoute",
-                name=envoy_lua.NAME,
-                filter_context=_body(http.body, f"{places.directory}/{fault.name}.on"),
-            )
-        }
-    return {}
+    lua = typed(
+        f"{HTTP}.lua.v3.LuaPerRoute",
+        name=envoy_lua.MET,
+        filter_context={"fault": fault.name, **(_body(http.body) if http.body else {})},
+    )
+    if http.abort is None:
+        return {MET_FILTER: lua}
+    if http.abort.status is not None:
+        abort: Json = {"http_status": http.abort.status, "percentage": _ALL}
+    else:
+        abort = {"grpc_status": http.abort.grpc_status, "percentage": _ALL}
+    answer = typed(f"{HTTP}.fault.v3.HTTPFault", abort=abort)
+    return {MET_FILTER: lua, f"{FILTERS}.fault": answer}
 
 
-def _body(body: HttpBody, switch: str) -> dict[str, str]:
+def _body(body: HttpBody) -> dict[str, str]:
     if body.replace is not None:
-        return {"switch": switch, "replace": body.replace}
+        return {"replace": body.replace}
     if body.truncate is not None:
-        return {"switch": switch, "truncate": str(body.truncate)}
+        return {"truncate": str(body.truncate)}
     assert body.content_type is not None
-    return {"switch": switch, "contentType": body.content_type}
+    return {"contentType": body.content_type}
 
 
 def say(fault: str) -> Json:

@@ -13,6 +13,9 @@ from seatrial.plan.objects.manifest import Json
 
 HTTP = "envoy.extensions.filters.http"
 FILTERS = "envoy.filters.http"
+# Two of the same kind, told apart by these names.
+SWITCH_FILTER = "seatrial.switch"
+MET_FILTER = "seatrial.met"
 MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 
 
