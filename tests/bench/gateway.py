@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,13 +63,20 @@ class Figures:
 
 COLUMNS = ("rate", "mb_s", "p50_ms", "p99_ms", "cpu_us", "memory_mib")
 HIGHER_IS_BETTER = {"rate", "mb_s"}
+# Of the ways at one rate, after those at full speed.
+EVEN = {"p50_ms": "even_p50_ms", "p99_ms": "even_p99_ms"}
+# Of what the slower proxy answers at full speed.
+_EVEN_SHARE = 0.5
 
 
-def measure(name: str, way: Way, connections: int, size: int, seconds: float) -> Figures:
-    """Load one way."""
+def measure(
+    name: str, way: Way, connections: int, size: int, seconds: float, rate: float = 0.0
+) -> Figures:
+    """Load one way: at full speed, or with so many questions per second."""
     command = [
         str(LOAD.binary(Progress(cache_dir() / "times.json"))), "-target", f"127.0.0.1:{way.port}",
         "-connections", str(connections), "-seconds", str(seconds), "-size", str(size),
+        "-rate", str(rate),
     ]  # fmt: skip
     cpu = _cpu_s(way.pids)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -169,48 +176,71 @@ class Comparison:
         return f"{self.connections} connection{plural}, {answers}"
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """What was measured of each way."""
+        return (*COLUMNS, *EVEN.values())
+
+    @property
     def ratios(self) -> dict[str, float]:
         """The gateway's by Toxiproxy's."""
         ours, theirs = self.middle["gateway"], self.middle["toxiproxy"]
-        return {column: ours[column] / theirs[column] for column in COLUMNS}
+        return {column: ours[column] / theirs[column] for column in self.columns}
 
     def rows(self) -> dict[str, list[str]]:
         """The table: a row for each way, and the ratios."""
         rows = {
-            name: [f"{values[column]:,.2f}" for column in COLUMNS]
+            name: [f"{values[column]:,.2f}" for column in self.columns]
             for name, values in self.middle.items()
         }
-        return rows | {"ratio": [f"{self.ratios[column]:.2f}" for column in COLUMNS]}
+        return rows | {"ratio": [f"{self.ratios[column]:.2f}" for column in self.columns]}
 
-    def behind(self) -> list[str]:
-        """Say in what the gateway is behind Toxiproxy."""
+    def behind(self, *, at_full_speed: bool = False) -> list[str]:
+        """
+        Say in what the gateway is behind Toxiproxy.
+
+        Args:
+            at_full_speed: In latency where every connection asks all the time; else in the rest.
+        """
         ours, theirs = self.middle["gateway"], self.middle["toxiproxy"]
         return [
             f"{self.what}: `{column}` is {ratio:.2f} of Toxiproxy's"
             f" ({ours[column]:,.2f} against {theirs[column]:,.2f})"
             for column, ratio in self.ratios.items()
+            if (column in EVEN) == at_full_speed
             if (ratio < 1 if column in HIGHER_IS_BETTER else ratio > 1)
         ]
 
 
 def compare(
-    found: dict[str, Way], connections: int, size: int, *, rounds: int, seconds: float, pause: float
+    connections: int, size: int, *, rounds: int, seconds: float, pause: float
 ) -> Comparison:
     """Measure all ways in turns, and print a table."""
-    figures: dict[str, list[Figures]] = {name: [] for name in found}
-    names = list(found)
-    for number in range(rounds):
-        # Another one is the first each time.
-        for name in names[number % len(names) :] + names[: number % len(names)]:
-            figures[name].append(measure(name, found[name], connections, size, seconds))
-            time.sleep(pause)
-    middle = {
-        name: {column: median(getattr(one, column) for one in each) for column in COLUMNS}
-        for name, each in figures.items()
+    with ways() as found:  # anew, so that memory is what this load takes
+
+        def middle(columns: Iterable[str], rate: float = 0.0) -> dict[str, dict[str, float]]:
+            figures: dict[str, list[Figures]] = {name: [] for name in found}
+            names = list(found)
+            for number in range(rounds):
+                # Another one is the first each time.
+                for name in names[number % len(names) :] + names[: number % len(names)]:
+                    way = found[name]
+                    figures[name].append(measure(name, way, connections, size, seconds, rate))
+                    time.sleep(pause)
+            return {
+                name: {column: median(getattr(one, column) for one in each) for column in columns}
+                for name, each in figures.items()
+            }
+
+        full = middle(COLUMNS)
+        rate = _EVEN_SHARE * min(full[name]["rate"] for name in ("gateway", "toxiproxy"))
+        even = middle(EVEN, rate)
+    both = {
+        name: values | {new: even[name][old] for old, new in EVEN.items()}
+        for name, values in full.items()
     }
-    comparison = Comparison(connections, size, middle)
+    comparison = Comparison(connections, size, both)
     print(f"\n{comparison.what}")
-    print(f"{'':12}" + "".join(f"{column:>12}" for column in COLUMNS))
+    print(f"{'':12}" + "".join(f"{column:>12}" for column in comparison.columns))
     for name, cells in comparison.rows().items():
         print(f"{name:12}" + "".join(f"{cell:>12}" for cell in cells), flush=True)
     return comparison
@@ -222,7 +252,9 @@ Measured on {today} by `make bench-gateway`, on one machine with {cpus} CPUs tha
 No fault was on; every way was measured in turns with the others, {rounds} times for {seconds:g} s, and these are the medians.
 {priority}
 
-`rate` is answers per second; `cpu_us` the proxy's CPU time for one answer, in microseconds; `memory_mib` the memory of all its processes, with what they share counted once.
+`rate` is answers per second, with every connection asking as fast as it is answered; so are `p50_ms` and `p99_ms`.
+`even_p50_ms` and `even_p99_ms` are with as many questions per second on all ways, half of what the slower proxy can answer.
+`cpu_us` is the proxy's CPU time for one answer, in microseconds, and `memory_mib` the memory of all its processes, with what they share counted once.
 `ratio` is the gateway's figure by Toxiproxy's.
 
 ## Where the goal is missed
@@ -234,6 +266,10 @@ At rest, before the first connection, the gateway takes {gateway_mib:.1f} MiB an
 With {most:,} connections it is {gateway_most_mib:.1f} against {toxiproxy_most_mib:.1f}.
 The reason, and what was tried, is in [decision 0012](decisions/0012-the-gateway-is-a-few-small-processes.md).
 
+Latency is compared at one rate for all ways.
+Where every connection asks again as soon as it is answered, the mean is the number of connections by the rate, whoever waits; whoever serves some first and lets others wait has the better median, and the worse rate.
+{at_full_speed}
+
 {tables}
 """  # noqa: E501 - a page has one sentence per line
 
@@ -243,12 +279,14 @@ def page(
 ) -> str:
     """Write the tables as a page of the documentation."""
     missed = [line for each in comparisons for line in each.behind()]
+    hasty = [line for each in comparisons for line in each.behind(at_full_speed=True)]
     most = max(comparisons, key=lambda each: (each.size == SMALL, each.connections))
     ratio = at_rest["gateway"] / at_rest["toxiproxy"]
     tables = []
     for each in comparisons:
         lines = [f"## {each.what[0].upper()}{each.what[1:]}", ""]
-        lines += [f"| way | {' | '.join(COLUMNS)} |", "| --- " * (len(COLUMNS) + 1) + "|"]
+        columns = each.columns
+        lines += [f"| way | {' | '.join(columns)} |", "| --- " * (len(columns) + 1) + "|"]
         lines += [f"| {name} | {' | '.join(cells)} |" for name, cells in each.rows().items()]
         tables.append("\n".join(lines))
     return PAGE.format(
@@ -262,6 +300,9 @@ def page(
         behind="It is missed in:\n\n" + "\n".join(f"- {line}" for line in missed)
         if missed
         else "It is met in every figure below.",
+        at_full_speed="There the gateway is behind in:\n\n" + "\n".join(f"- {one}" for one in hasty)
+        if hasty
+        else "There, too, the gateway is behind in nothing.",
         gateway_mib=at_rest["gateway"],
         toxiproxy_mib=at_rest["toxiproxy"],
         rest=f"{ratio:.1f} times as much, which are its four Python processes"
@@ -287,18 +328,17 @@ def main() -> int:
     options = parser.parse_args()
     with ways() as found:
         at_rest = {name: way.memory_mib for name, way in found.items()}
-        comparisons = [
-            compare(
-                found,
-                connections,
-                size,
-                rounds=options.rounds,
-                seconds=options.seconds,
-                pause=options.pause,
-            )
-            for size in (SMALL, LARGE)
-            for connections in options.connections
-        ]
+    comparisons = [
+        compare(
+            connections,
+            size,
+            rounds=options.rounds,
+            seconds=options.seconds,
+            pause=options.pause,
+        )
+        for size in (SMALL, LARGE)
+        for connections in options.connections
+    ]
     if options.page:
         text = page(comparisons, at_rest, options.rounds, options.seconds)
         write_comparison(options.page, text)

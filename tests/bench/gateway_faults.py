@@ -36,8 +36,8 @@ _WAYS = {
 }
 _WHY_LATE = {
     "": "",
-    "http": "\nA switch is a request to Envoy's main thread, which tells its worker;"
-    " the worker is then asked until it answers by it.",
+    "http": "\nWhat sees the end is a whole exchange, through the gateway, Envoy and the gateway"
+    " again, and to the service.",
 }
 
 SECTION = """{heading}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from seatrial_runner.conductor.faults.control_client import ControlClient
 
-from tests.bench.gateway import COLUMNS, Comparison, page
+from tests.bench.gateway import COLUMNS, EVEN, Comparison, page
 from tests.bench.gateway_faults import Measured, section
 from tests.bench.gateway_page import SHORT_FAULTS, SHORT_HTTP_FAULTS, write_comparison, write_part
 from tests.support.conducted_storm import ConductedStorm, Listening, Told
@@ -16,9 +16,10 @@ from tests.support.http_storm import HTTP
 from tests.support.network_storm import LAYER_4
 
 
-def compared(memory: float) -> str:
-    same = dict.fromkeys(COLUMNS, 10.0)
-    middle = {"direct": same, "toxiproxy": same, "gateway": same | {"memory_mib": memory}}
+def compared(memory: float = 9.0, **more: float) -> str:
+    same = dict.fromkeys((*COLUMNS, *EVEN.values()), 10.0)
+    ours = same | {"memory_mib": memory} | more
+    middle = {"direct": same, "toxiproxy": same, "gateway": ours}
     at_rest = {"direct": 0.0, "gateway": memory, "toxiproxy": 10.0}
     return page([Comparison(1, 128, middle)], at_rest, rounds=1, seconds=1.0)
 
@@ -42,6 +43,15 @@ def test_the_page_says_where_the_goal_is_missed() -> None:
     assert "2.4 times as much, which are its four Python processes" in missed
     assert "It is met in every figure below." in met
     assert "0.90 of it" in met
+
+
+def test_latency_is_compared_at_one_rate_and_told_at_full_speed() -> None:
+    slow, hasty = compared(even_p99_ms=11.0), compared(p50_ms=12.0)
+
+    assert "It is missed in:\n\n- 1 connection, answers of 128 bytes: `even_p99_ms` is 1.10" in slow
+    assert "There, too, the gateway is behind in nothing." in slow
+    assert "It is met in every figure below." in hasty
+    assert "There the gateway is behind in:\n\n- 1 connection, answers of 128 bytes: `p50_ms`" in hasty
 
 
 async def a_conducted_storm(*, reverted: int = 1, gaps: int = 0) -> ConductedStorm:

@@ -1,5 +1,6 @@
 // Command load is both ends of a measurement: a server that answers with as many bytes as it is
-// asked for, and clients that ask one question after another on connections that stay open.
+// asked for, and clients that ask one question after another on connections that stay open: as fast
+// as they are answered, or at a given rate.
 package main
 
 import (
@@ -24,12 +25,13 @@ func main() {
 	connections := flag.Int("connections", 1, "connections that stay open")
 	seconds := flag.Float64("seconds", 1, "how long")
 	size := flag.Int("size", 128, "bytes of an answer")
+	rate := flag.Float64("rate", 0, "questions per second, of all connections; 0 is as many as are answered")
 	flag.Parse()
 	if *target == "" {
 		serve()
 		return
 	}
-	ask(*target, *connections, time.Duration(*seconds*float64(time.Second)), *size)
+	ask(*target, *connections, time.Duration(*seconds*float64(time.Second)), *size, *rate)
 }
 
 func serve() {
@@ -56,7 +58,7 @@ func serve() {
 	}
 }
 
-func ask(target string, connections int, length time.Duration, size int) {
+func ask(target string, connections int, length time.Duration, size int, rate float64) {
 	var group sync.WaitGroup
 	var errors atomic.Int64
 	times := make([][]time.Duration, connections)
@@ -74,7 +76,11 @@ func ask(target string, connections int, length time.Duration, size int) {
 		group.Go(func() {
 			request, answer := make([]byte, question), make([]byte, size)
 			binary.BigEndian.PutUint32(request, uint32(size))
-			for at := time.Now(); at.Before(end); {
+			at := time.Now()
+			for number := 0; at.Before(end); number++ {
+				if rate > 0 {
+					at = inTurn(began, float64(number*connections+i)/rate)
+				}
 				if _, err := socket.Write(request); err != nil {
 					errors.Add(1)
 					return
@@ -109,6 +115,18 @@ func ask(target string, connections int, length time.Duration, size int) {
 		"p99":    at(0.99),
 		"errors": float64(errors.Load()),
 	}))
+}
+
+// inTurn waits until it is time, and gives the moment from which an answer is waited for. That is
+// when it was due if the connection was still busy: to ask later would hide that others waited.
+func inTurn(began time.Time, seconds float64) time.Time {
+	due := began.Add(time.Duration(seconds * float64(time.Second)))
+	wait := time.Until(due)
+	if wait <= 0 {
+		return due
+	}
+	time.Sleep(wait)
+	return time.Now()
 }
 
 func fail(err error) {
