@@ -83,7 +83,7 @@ class Kind:
         return self.kubeconfig().with_suffix(".unfinished")
 
     def _there(self) -> bool:
-        return self.name in _said_by_kind("get", "clusters")
+        return self.name in _said_by("kind", "get", "clusters")
 
     def _create(self, progress: Progress) -> None:
         command = ["kind", "create", "cluster", "--name", self.name, f"--wait={READY_S}s"]
@@ -115,8 +115,8 @@ class Kind:
             self._wait_until_ready(progress)
 
     def _stopped(self) -> list[str]:
-        nodes = _said_by_kind("get", "nodes", "--name", self.name)
-        found = json.loads(run(["docker", "inspect", *nodes], "docker inspect"))
+        nodes = _said_by("kind", "get", "nodes", "--name", self.name)
+        found = json.loads("\n".join(_said_by("docker", "inspect", *nodes)))
         return [each["Name"].lstrip("/") for each in found if not each["State"]["Running"]]
 
     def _wait_until_ready(self, progress: Progress) -> None:
@@ -148,12 +148,12 @@ def _names(image: images.Image, key: str) -> list[str]:
     return [f"{image.name}:{tag}" for tag in (key, *image.tags)]
 
 
-def _said_by_kind(*arguments: str) -> list[str]:
+def _said_by(*command: str) -> list[str]:
     # Not `run`: what kind says on stderr when there is nothing, "No kind clusters found.", has
-    # words that may well be the name of one.
-    done = subprocess.run(["kind", *arguments], capture_output=True, text=True, check=False)
+    # words that may well be the name of one; and Docker has its warnings there.
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise LocalClusterError(f"kind {' '.join(arguments[:2])} failed:\n{done.stderr}")
+        raise LocalClusterError(f"{' '.join(command[:3])} failed:\n{done.stderr}")
     return done.stdout.splitlines()
 
 

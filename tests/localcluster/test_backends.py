@@ -31,6 +31,7 @@ clusters = folder / "clusters"
 stopped = folder / "stopped"
 match [name, *sys.argv[1:2]]:
     case ["docker", "inspect"]:
+        print("WARNING: Error parsing config file", file=sys.stderr)
         state = {{"Running": not stopped.exists()}}
         print(json.dumps([{{"Name": "/" + node, "State": state}} for node in sys.argv[2:]]))
     case ["docker", "start"]:

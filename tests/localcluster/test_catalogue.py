@@ -1,5 +1,6 @@
 import io
 import json
+import re
 import tarfile
 
 import pytest
@@ -22,6 +23,14 @@ def test_a_dockerfile_works_with_a_public_base_image(image):
     text = (ROOT / image.dockerfile).read_text()
     assert "\nARG BASE=" in text
     assert "\nUSER " in text
+
+
+def test_what_docker_has_mounted_as_a_volume_of_postgres_is_not_removed(tmp_path):
+    text = (ROOT / "localcluster/images/postgres/Dockerfile").read_text()
+    [removed] = re.findall(r"rm -rf /var/lib/postgresql/(\S+)", text)
+    for name in ("15", "data"):
+        (tmp_path / name).mkdir()
+    assert [each.name for each in tmp_path.glob(removed)] == ["15"]
 
 
 def test_an_image_changes_its_tag_with_its_source(tmp_path):

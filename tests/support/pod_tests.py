@@ -66,7 +66,7 @@ def a_result(name: str = "test_a", outcome: str = "passed") -> dict[str, Any]:
 def stand(namespace: RunNamespace, test: str = "suite", **more: Any) -> dict[str, Any]:
     """Put the test's pod there."""
     name = more.pop("name", f"test-{test}-0-x")
-    return namespace.add("pods", a_pod(name, test=test, phase="Running", **more))
+    return namespace.add("pods", a_pod(name, test=test, **{"phase": "Running", **more}))
 
 
 async def through_the_gate(desk: Desk, test: str = "suite") -> None:

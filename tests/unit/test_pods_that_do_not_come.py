@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from seatrial_runner.conductor.desk import Desk
 
-from tests.support.pod_tests import SUITE, a_result, came, stand, through_the_gate
-from tests.support.pods import running, waiting
+from tests.support.pod_tests import SUITE, TOOL, a_result, came, stand, through_the_gate
+from tests.support.pods import ended, running, waiting
 from tests.support.run_namespace import RunNamespace
 
 
@@ -51,4 +51,46 @@ def test_of_one_that_comes_late_nothing_is_left_to_say() -> None:
         await desk.finished("suite", {"exitCode": 0, "collected": 1})
 
     state, _, _ = came(SUITE, pod)
+    assert (state["outcome"], state["message"]) == ("Passed", "")
+
+
+REFUSED_AT_THE_GATE: dict[str, Any] = {
+    "init": [ended(77, name="gate")],
+    "containers": [waiting("PodInitializing", name="test")],
+}
+
+
+@pytest.mark.parametrize(
+    ("test", "died"),
+    [
+        pytest.param(TOOL, REFUSED_AT_THE_GATE, id="container"),
+        pytest.param(SUITE, {"containers": [ended(77, name="test")]}, id="pytest"),
+        pytest.param(
+            {**SUITE, "retries": 2}, {"containers": [ended(77, name="test")]}, id="pytest-retries"
+        ),
+    ],
+)
+def test_one_that_ended_before_it_came_is_not_waited_for(
+    test: dict[str, Any], died: dict[str, Any]
+) -> None:
+    async def pod(desk: Desk, namespace: RunNamespace) -> None:
+        stand(namespace, test["name"], phase="Failed", **died)
+
+    state, _, _ = came(test, pod)
+    assert state["outcome"] == "Error"
+    # And not, after the test's minute, that it did not come.
+    assert state["message"].startswith(f"Pod test-{test['name']}-0-x ended with exit status 77")
+    assert "before it came to the gate" in state["message"]
+
+
+def test_another_that_its_job_makes_for_one_that_ended_is_waited_for() -> None:
+    async def pods(desk: Desk, namespace: RunNamespace) -> None:
+        stand(namespace, "tool", phase="Failed", **REFUSED_AT_THE_GATE)
+        await asyncio.sleep(10.0)
+        second = {"name": "test-tool-0-y", "creationTimestamp": "2026-11-20T12:00:10Z"}
+        stand(namespace, "tool", **second)
+        await through_the_gate(desk, "tool")
+        stand(namespace, "tool", **second, containers=[ended(0, name="test")])
+
+    state, _, _ = came({**TOOL, "retries": 1}, pods)
     assert (state["outcome"], state["message"]) == ("Passed", "")

@@ -11,6 +11,7 @@ from seatrial.api.duration import format_duration
 from seatrial.api.errors import ClusterError, ConflictError, NotFoundError
 from seatrial.api.journal import TestState
 from seatrial.api.names import CONDUCTOR, CONDUCTOR_PORT
+from seatrial.api.reasons import Reason
 
 from seatrial_runner.conductor import pods
 from seatrial_runner.conductor.container_tests import container_came_to, container_ends
@@ -24,7 +25,14 @@ from seatrial_runner.conductor.scenario_tests import timeout_of
 from seatrial_runner.conductor.seen import PODS
 from seatrial_runner.conductor.stage import Stage
 from seatrial_runner.conductor.suite_tests import suite_came_to, suite_ends
-from seatrial_runner.conductor.turn_pods import Loss, one_case, pods_of, shard_of, something
+from seatrial_runner.conductor.turn_pods import (
+    Loss,
+    how_ended,
+    one_case,
+    pods_of,
+    shard_of,
+    something,
+)
 from seatrial_runner.conductor.waiting import waits_for
 
 logger = logging.getLogger("seatrial.conductor")
@@ -90,7 +98,9 @@ class PodTests:
     ) -> Loss | Come | None:
         """Open the gate for a test and wait for its end; None if all went as it should."""
         if not interrupted:
-            failure = await self._pods_come(turn, timeout_s)
+            # The Job of a container test makes a pod for each retry; a suite repeats by itself.
+            spare = turn.retries - turn.attempt + 1 if "container" in test else 0
+            failure = await self._pods_come(turn, timeout_s, spare)
             if failure is not None:
                 return failure
         if "pytest" in test:
@@ -121,16 +131,17 @@ class PodTests:
         self._stage.record(turn.test, one_case(turn.test, "failed", started, at, message))
         return Come("Failed", message)
 
-    async def _pods_come(self, turn: Turn, timeout_s: float) -> Come | None:
+    async def _pods_come(self, turn: Turn, timeout_s: float, spare: int) -> Come | None:
         """
         Wait until every shard stands at the gate, so that the test's time is its own.
 
-        One that is slow to come is told of meanwhile, in the test's message.
+        One that is slow to come is told of meanwhile, in the test's message; one is not waited for
+        when more than ``spare`` of its pods have ended, because its Job makes no other.
         """
         began = self._stage.monotonic()
         while len(turn.waiting) < turn.shards:
             subject = test_subject(self._stage.seen, turn.test)
-            finding = diagnose(subject, self._stage.now())
+            finding = diagnose(subject, self._stage.now()) or _none_follows(subject, turn, spare)
             if finding is not None:
                 return await self._never_started(finding)
             waited_s = self._stage.monotonic() - began
@@ -182,6 +193,22 @@ class PodTests:
         for name in sorted(self._stage.running):
             if any(pods.test(pod) == name for pod in self._stage.seen.all(PODS)):
                 await self._stop(self._desk.turn(name), "the run ends")
+
+
+def _none_follows(subject: Subject, turn: Turn, spare: int) -> Finding | None:
+    over = [
+        pod
+        for pod in subject.pods
+        if pods.is_over(pod)
+        and pods.uid(pod) not in turn.past
+        and shard_of(pod) not in turn.waiting
+    ]
+    for pod in over:
+        if sum(shard_of(each) == shard_of(pod) for each in over) > spare:
+            message = f"Pod {pods.name(pod)} {how_ended(pod)} before it came to the gate."
+            ended = next((each.name for each in pods.containers(pod) if each.crashes), None)
+            return Finding(Reason.JOB_FAILED, message, subject.name, pods.name(pod), ended)
+    return None
 
 
 def _why_not_there(subject: Subject, turn: Turn) -> str:
