@@ -103,7 +103,7 @@ def envoy_bootstrap(
     places = places or Places()
     carried = [(service, doc) for service, doc in listeners if doc["envoy"] is not None]
     clusters: dict[str, Json] = {}
-    servers = []
+    servers: list[Json] = []
     for service, doc in carried:
         clusters[upstream(doc)] = cluster(upstream(doc), doc["upstreamHost"], doc["port"])
         here = [fault for fault in faults if _is_hit(fault, service, doc["portName"])]
