@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from seatrial.api.control import PROBE_HOST
 from seatrial.api.errors import NotInjectedError
-from seatrial.api.names import PROBE_HEADER
+from seatrial.api.names import ENVOY_SWITCHES, PROBE_HEADER
 
 from tests.support.envoy_process import (
     EVERY_VARIANT,
@@ -76,6 +76,53 @@ async def test_faults_with_shares_draw_each_for_itself(tmp_path: Path) -> None:
         assert 160 <= statuses.count(500) <= 240
         assert 65 <= statuses.count(501) <= 135
         assert 65 <= statuses.count(200) <= 135
+
+
+async def test_the_same_seed_meets_the_same_requests(tmp_path: Path) -> None:
+    fault = an_http_fault("fails", share="10%", abort={"status": 503})
+    met = []
+    for number, seed in enumerate((5, 5, 6)):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        async with behind_envoy(directory, fault) as (_, envoy, client):
+            await envoy.order("fails", seed=seed)
+            met.append([(await client.get("/")).status_code for _ in range(100)])
+
+    assert 503 in met[0]
+    assert met[0] == met[1] != met[2]
+
+
+async def test_a_switch_that_cannot_be_written_is_an_order_that_failed(tmp_path: Path) -> None:
+    faults = [an_http_fault(name, abort={"status": 503}) for name in ("first", "second")]
+    async with behind_envoy(tmp_path, *faults) as (_, envoy, client):
+        await envoy.order("first")
+        blocked = tmp_path / f"{ENVOY_SWITCHES}.new"
+        blocked.mkdir()
+        with pytest.raises(NotInjectedError, match="cannot be told of second"):
+            await envoy.order("second")
+        await envoy.end("first")
+        assert (await client.get("/")).text == "hello"
+
+
+async def test_a_path_of_the_service_is_no_mark(tmp_path: Path) -> None:
+    fault = an_http_fault("fails", abort={"status": 503})
+    async with behind_envoy(tmp_path, fault) as (_, envoy, client):
+        await envoy.order("fails")
+        await client.get("/mark/77777")
+        await client.get("/")
+        evidence = await envoy.switches.evidence("fails")
+
+        assert evidence.counts == {"requests": 2, "answered": 2}
+
+
+async def test_a_host_that_only_begins_like_that_of_probes_is_none(tmp_path: Path) -> None:
+    fault = an_http_fault("fails", abort={"status": 503})
+    async with behind_envoy(tmp_path, fault) as (_, envoy, client):
+        await envoy.order("fails")
+        await client.get("/", headers={"host": f"{PROBE_HOST}.example"})
+        await client.get("/", headers={"host": f"{PROBE_HOST}:80"})
+
+        assert await envoy.hits("fails") == 1
 
 
 async def test_a_client_cannot_say_which_faults_it_meets_and_no_service_hears_of_them(

@@ -143,12 +143,12 @@ class EnvoyProcess:
         """What Envoy has logged."""
         return (self._directory / "envoy.log").read_text()
 
-    async def order(self, name: str, for_s: float = 60.0) -> None:
+    async def order(self, name: str, for_s: float = 60.0, seed: int = 1) -> None:
         """Put a declared fault into effect."""
         fault = self.faults[name.partition(".")[0]]
         assert fault.http is not None
         params = fault.http.model_dump(mode="json", by_alias=True, exclude_none=True)
-        order = FaultOrder(kind="http", params=params, forS=for_s, seed=1)
+        order = FaultOrder(kind="http", params=params, forS=for_s, seed=seed)
         await self.switches.put(name, order, time.monotonic() + for_s)
 
     async def end(self, name: str) -> None:

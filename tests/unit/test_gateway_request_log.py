@@ -15,7 +15,7 @@ T0_MS = int(T0.timestamp() * 1000)
 
 
 def a_line(after_ms: int = 0, fault: str = "slow", kind: str = "Start", status: int = 0) -> bytes:
-    entry = {"fault": fault, "at": str(T0_MS + after_ms), "path": "/"}
+    entry = {"fault": fault, "at": str(T0_MS + after_ms)}
     more: dict[str, object] = {"came": True} if kind == "Start" else {"status": status}
     return json.dumps(entry | more).encode() + b"\n"
 
@@ -56,7 +56,7 @@ def test_connections_that_are_no_http_are_counted_once_and_are_no_hits(tmp_path:
     log.begin("odd", T0 + timedelta(milliseconds=2))
 
     def passing(after_ms: int, number: int) -> bytes:
-        entry = {"faults": "slow odd", "passing": number, "at": str(T0_MS + after_ms), "path": ""}
+        entry = {"faults": "slow odd", "passing": number, "at": str(T0_MS + after_ms)}
         return json.dumps(entry).encode() + b"\n"
 
     write(path, passing(-1, 4), passing(1, 7), passing(2, 8), passing(1001, 7), passing(1101, 9))
@@ -70,12 +70,12 @@ def test_connections_that_are_no_http_are_counted_once_and_are_no_hits(tmp_path:
     assert odd.counts == {"requests": 0, "unreadConnections": 3}
 
 
-def test_what_has_come_in_time_is_counted_when_it_is_over_too(tmp_path: Path) -> None:
+def test_whoever_has_met_a_fault_is_counted_also_when_envoy_is_late(tmp_path: Path) -> None:
     log = RequestLog(tmp_path)
     log.begin("slow", T0)
-    write(tmp_path / "met.jsonl", a_line(1), a_line(2))
     log.end("slow", T0 + timedelta(milliseconds=2))
-    write(tmp_path / "requests.jsonl", a_line(1, kind="End", status=200), a_line(2, kind="End"))
+    write(tmp_path / "met.jsonl", a_line(1), a_line(5))
+    write(tmp_path / "requests.jsonl", a_line(1, kind="End", status=200), a_line(5, kind="End"))
     log.read()
     evidence = log.evidence("slow")
     log.close()
@@ -160,20 +160,52 @@ def test_a_long_log_is_put_aside_and_nothing_is_lost(tmp_path: Path, name: str) 
     log.begin("slow", T0)
     write(path, a_line(1), a_line(2))
     log.read()
-    was_long = log.is_long()
+    waits = []
     with path.open("ab") as old:  # Envoy goes on writing there until it has opened the new one
-        log.put_aside()
+        waits += [log.shorten(), log.shorten()]
         old.write(a_line(3))
     log.read()
     write(path, a_line(4))
+    waits.append(log.shorten())
     while log.read():
         pass
     evidence = log.evidence("slow")
     log.close()
 
-    assert was_long
+    assert waits == [True, True, False]  # so long Envoy is told to open it again
     assert evidence.hits == 4
     assert [each.name for each in tmp_path.iterdir()] == [name]
+
+
+def test_what_was_put_aside_by_a_gateway_that_was_killed_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "requests.jsonl"
+    killed = RequestLog(tmp_path, most=10)
+    killed.begin("slow", T0)
+    write(path, a_line(1))
+    killed.read()
+    killed.shorten()
+    killed.close()
+    log = RequestLog(tmp_path)
+    log.forget()
+    log.begin("slow", T0)
+    write(path, a_line(2))
+    log.read()
+    evidence = log.evidence("slow")
+    log.close()
+
+    assert evidence.hits == 1
+    assert [each.name for each in tmp_path.iterdir()] == ["requests.jsonl"]
+
+
+def test_a_mark_is_a_line_of_its_own_and_no_path_of_a_service(tmp_path: Path) -> None:
+    path = tmp_path / "requests.jsonl"
+    log = RequestLog(tmp_path)
+    log.begin("slow", T0)
+    write(path, b'{"mark":"/mark/7"}\n', json.dumps({"path": "/mark/8"}).encode() + b"\n")
+    log.read()
+    log.close()
+
+    assert log.mark == 7
 
 
 def test_what_checks_of_the_conductor_have_met_is_not_counted(tmp_path: Path) -> None:

@@ -255,7 +255,7 @@ class Fault(Model):
     )
     seed: Annotated[int, Field(ge=0, le=2147483647)] | None = Field(
         None,
-        description="Of what is left to chance, but for http.share; the same seed chooses alike."
+        description="Of what is left to chance; the same seed chooses alike."
         " Default: from the run's seed or UID; status.faults[].seed has it.",
     )
     when: When = Field(

@@ -66,6 +66,7 @@ ENVOY_ADMIN_PORT = 7779  # of Envoy beside it, on loopback
 ENVOY_FIRST_LISTEN = 30001  # on loopback
 ENVOY_DIRECTORY = "/run/seatrial"  # a volume that it shares with the gateway
 ENVOY_SWITCHES = "switches"  # there: which faults are on, until when, and for which share
+ENVOY_DRAWS = 2147483647  # a fault's draw begins with a number between 0 and this
 ENVOY_MET = "met.jsonl"  # there: requests that have met a fault, as they come
 ENVOY_LOG = "requests.jsonl"  # there: the same when they are over, and what no fault can meet
 ENVOY_SWITCHBOARD = "switchboard.sock"  # there: answers when Envoy serves

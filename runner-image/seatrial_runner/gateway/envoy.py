@@ -21,7 +21,7 @@ from seatrial.api import names
 from seatrial.api.amounts import parse_quantity, parse_share
 from seatrial.api.control import FaultOrder, ListenerDoc
 from seatrial.api.duration import parse_duration
-from seatrial.api.errors import NotInjectedError
+from seatrial.api.errors import NotInjectedError, NotRevertedError
 
 from seatrial_runner import clock
 from seatrial_runner.control.carrier import Evidence
@@ -94,7 +94,7 @@ class Envoy:
     async def start(self) -> None:
         """Begin, and end what a gateway before us may have left."""
         self._switches.clear()
-        self._log.skip()
+        self._log.forget()
         self._spawn(self._watch())
         self._spawn(self._keep_reading())
 
@@ -108,7 +108,8 @@ class Envoy:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for fault in list(self._active):
-            self._end(fault)
+            with contextlib.suppress(NotRevertedError):
+                self._end(fault)
         self._admin.close()
         for lanes in self._lanes.values():
             await lanes.close()
@@ -123,13 +124,13 @@ class Envoy:
             NotInjectedError: Envoy is not there, or not configured for it.
         """
         fault = self._fault(name)
-        share, hold = _read(order["params"])
+        _, hold = _read(order["params"])
         if not self._is_up:
             raise NotInjectedError("Envoy is not running; it is being started again")
         self._log.begin(fault, clock.now())
         if hold is not None:
             await self._lanes[fault].open(hold)
-        self._switch_on(fault, name, share, deadline)
+        self._switch_on(fault, order, name, deadline)
 
     async def renew(self, name: str, order: FaultOrder, deadline: float) -> None:
         """Move the deadline; see ``Carrier``."""
@@ -137,10 +138,15 @@ class Envoy:
         if fault not in self._active:
             await self.put(name, order, deadline)
             return
-        self._switch_on(fault, name, _read(order["params"])[0], deadline)
+        self._switch_on(fault, order, name, deadline)
 
     async def delete(self, name: str) -> None:
-        """End a fault; see ``Carrier``."""
+        """
+        End a fault; see ``Carrier``.
+
+        Raises:
+            NotRevertedError: It is there until its deadline.
+        """
         fault = self._fault(name)
         active = self._active.get(fault)
         if active is not None and active.order == name:  # or it is another order, or has ended
@@ -168,28 +174,42 @@ class Envoy:
             raise NotInjectedError(f"Envoy has not been configured for a fault named {name}")
         return name.partition(".")[0]
 
-    def _switch_on(self, fault: str, name: str, share: float, deadline: float) -> None:
+    def _switch_on(self, fault: str, order: FaultOrder, name: str, deadline: float) -> None:
+        try:
+            self._switches.put(fault, _read(order["params"])[0], order["seed"], deadline)
+        except OSError as error:
+            raise NotInjectedError(f"Envoy cannot be told of {fault}: {error}") from error
         if (active := self._active.get(fault)) is not None:
             active.timer.cancel()
         # Both are time.monotonic on Linux.
         timer = asyncio.get_running_loop().call_at(deadline - _TICK_S, self._ring, fault, deadline)
         self._active[fault] = _Active(name, timer)
-        self._switches.put(fault, share, deadline)
 
     def _ring(self, fault: str, deadline: float) -> None:
         if time.monotonic() < deadline:
             timer = asyncio.get_running_loop().call_soon(self._ring, fault, deadline)
             self._active[fault].timer = timer
             return
-        self._end(fault)
+        # Envoy keeps the deadline too; and the book of orders tries again.
+        with contextlib.suppress(NotRevertedError):
+            self._end(fault)
 
     def _end(self, fault: str) -> None:
-        """End a fault; no request meets it any more, and those that are held up go on."""
-        if (active := self._active.pop(fault, None)) is None:
+        """
+        End a fault; no request meets it any more, and those that are held up go on.
+
+        Raises:
+            NotRevertedError: Envoy goes on until the deadline.
+        """
+        if (active := self._active.get(fault)) is None:
             return
         active.timer.cancel()
-        self._switches.remove(fault)
         self._lanes[fault].let_go()
+        try:
+            self._switches.remove(fault)
+        except OSError as error:
+            raise NotRevertedError(f"Envoy cannot be told of {fault}'s end: {error}") from error
+        del self._active[fault]
         self._log.end(fault, clock.now())
         self._unread.add(fault)
 
@@ -219,6 +239,7 @@ class Envoy:
         while not self._is_up:
             with contextlib.suppress(EnvoyError):
                 await self._admin.wait_until_ready()
+                await self._admin.reopen_log()  # it may write into one that is put aside
                 self._is_up = True
                 logger.info("Envoy serves")
 
@@ -229,18 +250,23 @@ class Envoy:
             await self._admin.wait_until_gone()
             self._is_up = False
             logger.warning("Envoy has ended", extra={"faults": sorted(self._active)})
-            for fault, active in list(self._active.items()):
-                self._end(fault)
-                await self._lost(active.order)
+            lost = [active.order for active in self._active.values()]
+            for fault in list(self._active):  # all, before the new one can read of them
+                with contextlib.suppress(NotRevertedError):
+                    self._end(fault)
+            for order in lost:
+                await self._lost(order)
 
     async def _keep_reading(self) -> None:
         """Keep the log short, and what is left to read of it."""
         while True:
             await asyncio.sleep(_READ_EVERY_S)
+            if not self._active and not self._unread:
+                self._log.skip()
             await self._read()
-            if self._log.is_long():
-                self._log.put_aside()
-                with contextlib.suppress(EnvoyError):
+            with contextlib.suppress(EnvoyError, OSError):
+                self._switches.refresh()
+                if self._log.shorten():
                     await self._admin.reopen_log()
 
 

@@ -80,6 +80,7 @@ class Lanes:
         self._listeners = listeners
         self._directory = directory
         self._servers: list[asyncio.Server] = []
+        self._addresses: dict[str, str] = {}
         self._hold = Hold()
         self._hold.over.set()
 
@@ -124,6 +125,9 @@ class Lanes:
     ) -> None:
         hold = self._hold
         try:
+            if target is not None:
+                # Now, so that nobody is held up by DNS when the fault ends.
+                target = (await self._address(target[0]), target[1])
             await _first(hold.wait(hold.delay_s), reader.given_up.wait())
             if reader.given_up.is_set():
                 return  # the service is not asked for what nobody waits for
@@ -137,6 +141,14 @@ class Lanes:
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
+
+    async def _address(self, host: str) -> str:
+        """Look a Service's address up, once: it keeps it."""
+        if host not in self._addresses:
+            loop = asyncio.get_running_loop()
+            found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            self._addresses[host] = str(found[0][4][0])
+        return self._addresses[host]
 
 
 async def _forward(

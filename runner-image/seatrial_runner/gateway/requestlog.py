@@ -18,13 +18,13 @@ from seatrial_runner.control.carrier import Evidence
 
 _CHUNK = 1024 * 1024
 # Beyond this the log is put aside and a new one begun.
-MAX_BYTES = 64 * 1024 * 1024
+MAX_BYTES = 16 * 1024 * 1024
 
 
 @dataclass
 class _Tally:
     since_ms: int
-    until_ms: float = inf
+    until_ms: float = inf  # of what passes; a request that has met the fault did so in its time
     hits: int = 0
     first_ms: int | None = None
     last_ms: int | None = None
@@ -33,7 +33,8 @@ class _Tally:
 
     def take(self, entry: dict[str, Any], at_ms: int) -> None:
         if isinstance(passing := entry.get("passing"), int):
-            self.unread.add(passing)
+            if at_ms <= self.until_ms:
+                self.unread.add(passing)
         elif entry.get("came"):
             self.hits += 1
             self.first_ms = at_ms if self.first_ms is None else min(self.first_ms, at_ms)
@@ -67,7 +68,7 @@ class RequestLog:
         self._tallies[fault] = _Tally(since_ms=_milliseconds(since))
 
     def end(self, fault: str, until: datetime) -> None:
-        """Count no more than what was until then."""
+        """Count what passes until then; a request that has met the fault is counted anyway."""
         self._tallies[fault].until_ms = _milliseconds(until)
 
     def evidence(self, fault: str) -> Evidence:
@@ -82,8 +83,13 @@ class RequestLog:
             counts={"requests": tally.hits, **tally.counts, **_unread(len(tally.unread))},
         )
 
+    def forget(self) -> None:
+        """Leave out what an earlier gateway has seen; Envoy must be told to open its log again."""
+        for file in self._files:
+            file.forget()
+
     def skip(self) -> None:
-        """Leave out what an earlier gateway has seen."""
+        """Leave out what was until now."""
         for file in self._files:
             file.skip()
 
@@ -105,15 +111,10 @@ class RequestLog:
                 return True
         return False
 
-    def is_long(self) -> bool:
-        """Tell whether it should be put aside."""
-        return any(file.is_long() for file in self._files)
-
-    def put_aside(self) -> None:
-        """Begin anew what is long: Envoy must be told to open its log again."""
-        for file in self._files:
-            if file.is_long():
-                file.put_aside()
+    def shorten(self) -> bool:
+        """Begin anew what is long; tell whether Envoy must be told to open its log again."""
+        waiting = [file.shorten() for file in self._files]
+        return any(waiting)
 
     def close(self) -> None:
         """Close the files."""
@@ -123,15 +124,14 @@ class RequestLog:
     def _take(self, line: bytes) -> None:
         try:
             entry = json.loads(line)
-            if entry["path"].startswith(names.ENVOY_MARK):
-                self.mark = max(self.mark, int(entry["path"].removeprefix(names.ENVOY_MARK)))
+            if "mark" in entry:
+                self.mark = max(self.mark, int(entry["mark"].removeprefix(names.ENVOY_MARK)))
                 return
             at_ms = int(entry["at"])
             if _is_of_check(entry.get("from")):
                 return
             for fault in entry["faults"].split() if "passing" in entry else [entry["fault"]]:
-                tally = self._tallies.get(fault)
-                if tally is not None and tally.since_ms <= at_ms <= tally.until_ms:
+                if (tally := self._tallies.get(fault)) is not None and tally.since_ms <= at_ms:
                     tally.take(entry, at_ms)
         except (ValueError, KeyError, TypeError, AttributeError):
             return  # torn by the end of an Envoy that was killed
@@ -148,9 +148,14 @@ class _File:
         self._aside = False  # the file that is open has been put aside
         self._rest = b""
 
+    def forget(self) -> None:
+        self._old.unlink(missing_ok=True)
+        self.skip()
+
     def skip(self) -> None:
         if self._open() and self._file is not None:
             self._file.seek(0, os.SEEK_END)
+            self._rest = b""
 
     def read(self, most: int) -> tuple[list[bytes], bool]:
         """Read whole lines, and tell whether there is more."""
@@ -165,17 +170,14 @@ class _File:
             return lines, True
         return lines, more
 
-    def is_long(self) -> bool:
-        return (
-            self._file is not None
-            and not self._aside
-            and os.fstat(self._file.fileno()).st_size > self._most
-        )
-
-    def put_aside(self) -> None:
-        """Begin a new file; what is still written into the old one is read."""
-        self._path.rename(self._old)
-        self._aside = True
+    def shorten(self) -> bool:
+        """Begin a new file if this one is long; tell whether its writer still has the old one."""
+        if self._file is None:
+            return False
+        if not self._aside and os.fstat(self._file.fileno()).st_size > self._most:
+            self._path.rename(self._old)
+            self._aside = True
+        return self._aside and not self._path.exists()
 
     def close(self) -> None:
         if self._file is not None:

@@ -49,8 +49,8 @@ ARGUMENTS = (
 _CONFIG_DIRECTORY = "/etc/seatrial"
 _CONFIG_VOLUME = "envoy"
 _SHARED_VOLUME = "envoy-shared"
-# The gateway begins a new log long before.
-_SHARED_SIZE = "512Mi"
+# The gateway begins new files long before.
+_SHARED_SIZE = "128Mi"
 _RESOURCES = {"requests": {"cpu": "50m", "memory": "96Mi"}, "limits": {"memory": "1Gi"}}
 
 
@@ -80,7 +80,8 @@ def envoy_volumes() -> list[Json]:
     """List the pod's volumes: Envoy's configuration, and what it shares with the gateway."""
     return [
         {"name": _CONFIG_VOLUME, "configMap": {"name": names.GATEWAY}},
-        {"name": _SHARED_VOLUME, "emptyDir": {"sizeLimit": _SHARED_SIZE}},
+        # In memory: Envoy's one worker must not wait for a disk.
+        {"name": _SHARED_VOLUME, "emptyDir": {"medium": "Memory", "sizeLimit": _SHARED_SIZE}},
     ]
 
 
@@ -102,7 +103,7 @@ def envoy_bootstrap(
     places = places or Places()
     carried = [(service, doc) for service, doc in listeners if doc["envoy"] is not None]
     clusters: dict[str, Json] = {}
-    servers = []
+    servers: list[Json] = []
     for service, doc in carried:
         clusters[upstream(doc)] = cluster(upstream(doc), doc["upstreamHost"], doc["port"])
         here = [fault for fault in faults if _is_hit(fault, service, doc["portName"])]
@@ -111,7 +112,7 @@ def envoy_bootstrap(
                 clusters[name] = lane(name, places)
         for source, port in _ports(doc):
             met = [fault for fault in here if _comes_from(fault, source)]
-            servers.append(listener(doc, port, met, places))
+            servers.append(listener(doc, port, met, places, len(servers)))
     servers.append(switchboard(places))
     return {
         "admin": {"address": loopback(places.admin_port)},

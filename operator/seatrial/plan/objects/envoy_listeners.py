@@ -37,9 +37,11 @@ _PASSING = "1s"
 _FIRST_BYTES = "10s"
 
 
-def listener(doc: ListenerDoc, port: int, faults: Sequence[Fault], places: Places) -> Json:
+def listener(
+    doc: ListenerDoc, port: int, faults: Sequence[Fault], places: Places, number: int
+) -> Json:
     """
-    Make a listener for one class of sources.
+    Make a listener for one class of sources, with its number among all.
 
     What is not HTTP (TLS, or another protocol on a port of the same Service) passes as it is. No
     fault can meet it, and the log says of each fault that is on what has passed it so.
@@ -64,7 +66,7 @@ def listener(doc: ListenerDoc, port: int, faults: Sequence[Fault], places: Place
                     "transport_protocol": "raw_buffer",
                     "application_protocols": versions,
                 },
-                "filters": [_connection_manager(doc, port, faults, places)],
+                "filters": [_connection_manager(doc, port, faults, places, number)],
             }
         ],
         "default_filter_chain": {
@@ -108,7 +110,7 @@ def switchboard(places: Places) -> Json:
 
 
 def _connection_manager(
-    doc: ListenerDoc, port: int, faults: Sequence[Fault], places: Places
+    doc: ListenerDoc, port: int, faults: Sequence[Fault], places: Places, number: int
 ) -> Json:
     """Proxy HTTP without a limit, a header or a timeout of our own."""
     virtual_hosts = [
@@ -151,7 +153,7 @@ def _connection_manager(
         local_reply_config={"mappers": [_probe_reply()]},
         route_config={"name": f"{port}", "virtual_hosts": virtual_hosts},
         http_filters=[
-            _lua(SWITCH_FILTER, default_source_code=envoy_lua.switch(places)),
+            _lua(SWITCH_FILTER, default_source_code=envoy_lua.switch(places, number)),
             _lua(MET_FILTER, source_codes={envoy_lua.MET: envoy_lua.met(places)}),
             extension(f"{FILTERS}.fault", f"{HTTP}.fault.v3.HTTPFault"),
             _mutate_late(),
@@ -212,7 +214,10 @@ def _access_log(places: Places) -> Json:
     met = extension(
         "envoy.access_loggers.extension_filters.cel",
         "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
-        expression=f"xds.route_name != '' && !request.host.startsWith('{PROBE_HOST}')",
+        expression=(
+            f"xds.route_name != '' && request.host != '{PROBE_HOST}'"
+            f" && !request.host.startsWith('{PROBE_HOST}:')"
+        ),
     )
     return {**_log_file(places), "filter": {"extension_filter": met}}
 
@@ -220,7 +225,8 @@ def _access_log(places: Places) -> Json:
 def _marks(places: Places) -> Json:
     """Write a line into the same log for a mark; what was written before comes before it."""
     mark = {"name": ":path", "string_match": {"prefix": names.ENVOY_MARK}}
-    return {**_log_file(places), "filter": {"header_filter": {"header": mark}}}
+    line = {"mark": "%PATH(NQ)%"}
+    return {**_log_file(places, line), "filter": {"header_filter": {"header": mark}}}
 
 
 def _passing(faults: Sequence[Fault], places: Places) -> list[Json]:
@@ -232,7 +238,6 @@ def _passing(faults: Sequence[Fault], places: Places) -> list[Json]:
         "passing": "%CONNECTION_ID%",
         "at": "%EMIT_TIME(%s%3f)%",
         "from": _CLIENT,
-        "path": "",
     }
     return [_log_file(places, line)]
 
@@ -243,10 +248,7 @@ _REQUEST = {
     "fault": "%ROUTE_NAME%",
     "at": f"%DYNAMIC_METADATA({envoy_lua.METADATA}:at)%",  # as in the line when it came
     "from": _CLIENT,
-    "method": "%REQ(:METHOD)%",
-    "path": "%PATH(WQ):256%",
     "status": "%RESPONSE_CODE%",
-    "flags": "%RESPONSE_FLAGS%",
 }
 
 

@@ -22,9 +22,9 @@ local function switched_on(handle)
   if file ~= nil then
     local now = tonumber(handle:timestampString(EnvoyTimestampResolution.MICROSECOND))
     for line in file:lines() do
-      local fault, share, deadline = line:match("^(%S+) (%S+) (%S+)$")
+      local fault, share, seed, deadline = line:match("^(%S+) (%S+) (%S+) (%S+)$")
       if fault ~= nil and now < tonumber(deadline) then
-        on[fault] = tonumber(share)
+        on[fault] = {share = tonumber(share), seed = tonumber(seed)}
       end
     end
     file:close()
@@ -35,15 +35,32 @@ end
 
 _IS_PROBE = """
 local function is_probe(headers)
-  return (headers:get(":authority") or ""):sub(1, #"@probe") == "@probe"
+  return (headers:get(":authority") or ""):match("^[^:]*") == "@probe"
 end
 """
 
+# Each fault draws for itself, from its own seed. Source of the numbers: Park and Miller, "Random
+# number generators: good ones are hard to find", 1988, the minimal standard.
 _SWITCH = """
+local draws = {}
+
+local function draw(fault, seed)
+  local last = draws[fault]
+  if last == nil or last.seed ~= seed then
+    last = {seed = seed, number = seed}
+    draws[fault] = last
+    for _ = 1, @listener do  -- another beginning for each listener
+      last.number = last.number * 16807 % @draws
+    end
+  end
+  last.number = last.number * 16807 % @draws
+  return last.number / @draws
+end
+
 function envoy_on_request(handle)
   local headers, met = handle:headers(), ""
-  for fault, share in pairs(switched_on(handle)) do
-    if math.random() < share or is_probe(headers) then
+  for fault, on in pairs(switched_on(handle)) do
+    if on.share >= 1 or is_probe(headers) or draw(fault, on.seed) < on.share then
       met = met .. "@before" .. fault .. "@after"
     end
   end
@@ -67,7 +84,7 @@ function envoy_on_request(handle)
   if log then
     local from = handle:streamInfo():downstreamDirectRemoteAddress()
     log:write('{"fault":"', handle:filterContext():get("fault"), '","came":true,"at":"', at,
-      '","from":"', from, '","path":""}\\n')
+      '","from":"', from, '"}\\n')
     log:close()
   end
 end
@@ -141,9 +158,9 @@ def entry(fault: str) -> str:
     return f",{fault},"
 
 
-def switch(places: Places) -> Json:
-    """Give the source of the first filter."""
-    return _source(_SWITCHED_ON + _IS_PROBE + _SWITCH, places)
+def switch(places: Places, listener: int) -> Json:
+    """Give the source of the first filter, for the listener of this number."""
+    return _source(_SWITCHED_ON + _IS_PROBE + _SWITCH, places, listener)
 
 
 def met(places: Places) -> Json:
@@ -151,7 +168,7 @@ def met(places: Places) -> Json:
     return _source(_SWITCHED_ON + _IS_PROBE + _MET + _BODY, places)
 
 
-def _source(text: str, places: Places) -> Json:
+def _source(text: str, places: Places, listener: int = 0) -> Json:
     before, after = entry("@").split("@")
     for name, value in (
         ("@switches", f"{places.directory}/{names.ENVOY_SWITCHES}"),
@@ -161,6 +178,8 @@ def _source(text: str, places: Places) -> Json:
         ("@header", names.ENVOY_HEADER),
         ("@before", before),
         ("@after", after),
+        ("@listener", str(listener)),
+        ("@draws", str(names.ENVOY_DRAWS)),
     ):
         text = text.replace(name, value)
     return {"inline_string": text}
