@@ -34,6 +34,12 @@ match [name, *sys.argv[1:2]]:
         print("WARNING: Error parsing config file", file=sys.stderr)
         state = {{"Running": not stopped.exists()}}
         print(json.dumps([{{"Name": "/" + node, "State": state}} for node in sys.argv[2:]]))
+    case ["docker", "image"]:
+        print("\\n".join("sha256:" + each for each in sys.argv[4:]))
+    case ["docker", "exec"]:
+        held = (folder / "held").read_text().split() if (folder / "held").exists() else []
+        print("REF TYPE DIGEST SIZE")
+        print("\\n".join(f"{{each}} an/index sha256:{{each}} 1 MiB" for each in held))
     case ["docker", "start"]:
         stopped.unlink()
 release = folder / "release"
@@ -158,6 +164,21 @@ def test_kind_gets_a_cluster_the_images_and_the_chart(tools, progress, tmp_path)
     for short in ("operator", "runner"):
         [tag] = [word for word in install if word.startswith(f"image.{short}.tag=")]
         assert f"docker.io/seatrial/{short}:{tag.partition('=')[2]}" in loaded
+
+
+def test_only_what_the_node_has_not_is_loaded(tools, progress):
+    backends.backend("kind", "mine").up(progress)
+    [first] = [each[5:] for each in tools.calls("kind") if each[1] == "load"]
+    (tools.folder / "calls").unlink()
+    changed = [each for each in first if "seatrial/runner:" in each]
+    (tools.folder / "held").write_text("\n".join(set(first) - set(changed)))
+    backends.backend("kind", "mine").up(progress)
+    [second] = [each[5:] for each in tools.calls("kind") if each[1] == "load"]
+    assert second == changed
+    (tools.folder / "calls").unlink()
+    (tools.folder / "held").write_text("\n".join(first))
+    backends.backend("kind", "mine").up(progress)
+    assert [each for each in tools.calls("kind") if each[1] == "load"] == []
 
 
 def test_what_a_dockerfile_copies_is_there_before_docker_builds(tools, progress):
