@@ -157,9 +157,10 @@ class Kind:
         with progress.stage(f"Build image {image.short} with Docker"):
             tags = [f"--tag={name}" for name in _names(image, key)]
             # With whichever builder Docker has: DOCKER_BUILDKIT=1 would insist on one that is a
-            # package of its own.
+            # package of its own. A record of when it was built would make another image each time.
             run(["docker", "build", "-q", *tags, f"--file={ROOT / image.dockerfile}", str(ROOT)],
-                f"Building {image.short}")  # fmt: skip
+                f"Building {image.short}",
+                env={**os.environ, "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"})  # fmt: skip
         return key
 
 
