@@ -16,6 +16,8 @@ from localcluster.layout import ROOT, LocalClusterError, cache_dir
 from localcluster.progress import Progress
 
 READY_S = 120
+# Ends the name of the node that kind puts before several control planes; it has no containerd.
+BALANCER = "-external-load-balancer"
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,10 @@ class Kind:
         tags = {image.short: self._build(image, progress) for image in found}
         names = [name for image in found for name in _names(image, tags[image.short])]
         # All at once: what they share goes into the archive, and through the node, once.
-        with progress.stage(f"Load {len(found)} images into kind"):
-            run(["kind", "load", "docker-image", "--name", self.name, *names], "kind load")
+        if missing := self._missing(names):
+            repositories = {name.rpartition(":")[0] for name in missing}
+            with progress.stage(f"Load {len(repositories)} images into kind"):
+                run(["kind", "load", "docker-image", "--name", self.name, *missing], "kind load")
         return tags
 
     def down(self, progress: Progress) -> None:
@@ -114,8 +118,23 @@ class Kind:
                  "--kubeconfig", str(self.kubeconfig())], "kind export kubeconfig")  # fmt: skip
             self._wait_until_ready(progress)
 
+    def _missing(self, names: list[str]) -> list[str]:
+        """
+        Names that a node has not, or for another image.
+
+        kind looks too, but with Docker's containerd image store, where an image's ID is the digest
+        of its index, it finds none of them, and would load all of them each time.
+        """
+        ids = _said_by("docker", "image", "inspect", "--format={{.Id}}", *names)
+        has = [_images_of(node) for node in self._nodes() if not node.endswith(BALANCER)]
+        wanted = zip(names, ids, strict=True)
+        return [name for name, own in wanted if any(each.get(name) != own for each in has)]
+
+    def _nodes(self) -> list[str]:
+        return _said_by("kind", "get", "nodes", "--name", self.name)
+
     def _stopped(self) -> list[str]:
-        nodes = _said_by("kind", "get", "nodes", "--name", self.name)
+        nodes = self._nodes()
         found = json.loads("\n".join(_said_by("docker", "inspect", *nodes)))
         return [each["Name"].lstrip("/") for each in found if not each["State"]["Running"]]
 
@@ -138,14 +157,22 @@ class Kind:
         with progress.stage(f"Build image {image.short} with Docker"):
             tags = [f"--tag={name}" for name in _names(image, key)]
             # With whichever builder Docker has: DOCKER_BUILDKIT=1 would insist on one that is a
-            # package of its own.
+            # package of its own. A record of when it was built would make another image each time.
             run(["docker", "build", "-q", *tags, f"--file={ROOT / image.dockerfile}", str(ROOT)],
-                f"Building {image.short}")  # fmt: skip
+                f"Building {image.short}",
+                env={**os.environ, "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"})  # fmt: skip
         return key
 
 
 def _names(image: images.Image, key: str) -> list[str]:
     return [f"{image.name}:{tag}" for tag in (key, *image.tags)]
+
+
+def _images_of(node: str) -> dict[str, str]:
+    """Digests of the images that a node has, by their names with tags."""
+    listed = _said_by("docker", "exec", node, "ctr", "--namespace=k8s.io", "images", "list")
+    # Source: ctr's columns are REF, TYPE, DIGEST and more.
+    return {fields[0]: fields[2] for line in listed[1:] if len(fields := line.split()) > 2}
 
 
 def _said_by(*command: str) -> list[str]:

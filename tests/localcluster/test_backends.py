@@ -3,7 +3,7 @@ What ``make up`` does to a cluster of Docker's or of the user's, told by command
 
 There is no Docker engine in CI: that kind, Docker and helm understand what is asked is not shown
 here. It is for the ones of the user's cluster in tests/e2e, where helm is real; those of kind were
-seen to work with kind 0.33 and Docker 20.10, see docs/decisions/0003.
+seen to work with kind 0.33 and Docker 20.10 and 29, see docs/decisions/0003.
 """
 
 import json
@@ -27,6 +27,8 @@ with (folder / "calls").open("a") as calls:
 (folder / "KUBECONFIG").write_text(os.environ.get("KUBECONFIG", ""))
 if "DOCKER_BUILDKIT" in os.environ:
     (folder / "buildkit").touch()
+if sys.argv[1:2] == ["build"] and "BUILDX_NO_DEFAULT_ATTESTATIONS" not in os.environ:
+    (folder / "attested").touch()
 clusters = folder / "clusters"
 stopped = folder / "stopped"
 match [name, *sys.argv[1:2]]:
@@ -34,6 +36,12 @@ match [name, *sys.argv[1:2]]:
         print("WARNING: Error parsing config file", file=sys.stderr)
         state = {{"Running": not stopped.exists()}}
         print(json.dumps([{{"Name": "/" + node, "State": state}} for node in sys.argv[2:]]))
+    case ["docker", "image"]:
+        print("\\n".join("sha256:" + each for each in sys.argv[4:]))
+    case ["docker", "exec"]:
+        held = (folder / "held").read_text().split() if (folder / "held").exists() else []
+        print("REF TYPE DIGEST SIZE")
+        print("\\n".join(f"{{each}} an/index sha256:{{each}} 1 MiB" for each in held))
     case ["docker", "start"]:
         stopped.unlink()
 release = folder / "release"
@@ -160,6 +168,21 @@ def test_kind_gets_a_cluster_the_images_and_the_chart(tools, progress, tmp_path)
         assert f"docker.io/seatrial/{short}:{tag.partition('=')[2]}" in loaded
 
 
+def test_only_what_the_node_has_not_is_loaded(tools, progress):
+    backends.backend("kind", "mine").up(progress)
+    [first] = [each[5:] for each in tools.calls("kind") if each[1] == "load"]
+    (tools.folder / "calls").unlink()
+    changed = [each for each in first if "seatrial/runner:" in each]
+    (tools.folder / "held").write_text("\n".join(set(first) - set(changed)))
+    backends.backend("kind", "mine").up(progress)
+    [second] = [each[5:] for each in tools.calls("kind") if each[1] == "load"]
+    assert second == changed
+    (tools.folder / "calls").unlink()
+    (tools.folder / "held").write_text("\n".join(first))
+    backends.backend("kind", "mine").up(progress)
+    assert [each for each in tools.calls("kind") if each[1] == "load"] == []
+
+
 def test_what_a_dockerfile_copies_is_there_before_docker_builds(tools, progress):
     backends.backend("kind", "mine").up(progress)
     calls = tools.calls()
@@ -172,6 +195,12 @@ def test_docker_builds_with_the_builder_it_has(tools, progress, monkeypatch):
     backends.backend("kind", "mine").up(progress)
     # With DOCKER_BUILDKIT=1 Docker refuses to build where the component buildx is not installed.
     assert not (tools.folder / "buildkit").exists()
+
+
+def test_an_image_that_has_not_changed_is_the_same_image(tools, progress):
+    backends.backend("kind", "mine").up(progress)
+    # BuildKit would put into it when it was built, and the node would be sent it again.
+    assert not (tools.folder / "attested").exists()
 
 
 def test_a_kind_cluster_that_is_there_is_used(tools, progress):
