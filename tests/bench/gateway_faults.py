@@ -34,6 +34,10 @@ _WAYS = {
     "": "",
     "http": "All traffic went through the gateway and the real Envoy beside it, as requests.\n",
 }
+_END = {
+    "": "",
+    "http": ": the service has a request that was held or aborted, or the answer is whole",
+}
 _WHY_LATE = {
     "": "",
     "http": "\nWhat sees the end is a whole exchange, through the gateway, Envoy and the gateway"
@@ -51,7 +55,7 @@ The goal: none lost, none left on, and beginning and end within 5 ms at the 99th
 {count:,} faults met {hits:,} {met}; {exchanges:,} exchanges went well meanwhile.
 Lost: {lost}.
 Left on: {left}.
-The beginning is measured from the request to its answer; the end is seen by traffic, which is no longer held, refused, broken or changed.
+The beginning is measured from the request to its answer; the end is seen by traffic, which is no longer held, refused, broken or changed{end}.
 
 {late}
 
@@ -121,6 +125,7 @@ def section(measured: Measured) -> str:
     return SECTION.format(
         heading=_HEADINGS[measured.weather.layer],
         way=_WAYS[measured.weather.layer],
+        end=_END[measured.weather.layer],
         met="requests" if measured.weather.layer else "connections",
         goal=_goal(measured),
         today=datetime.now(UTC).date(),

@@ -77,7 +77,8 @@ class Storm:
         return "\n".join((head, *self.timings.lines()))
 
 
-Over = Callable[[], None]
+# Waits for the end; says when it was, by time.monotonic, if that is not now.
+Over = Callable[[], "float | None"]
 Watch = Callable[[Gateway], "contextlib.AbstractContextManager[Over]"]
 
 
@@ -143,9 +144,9 @@ def _one(
         began = time.monotonic()
         gateway.put(name, weather.kind(kind), for_s, params=shape.params, paths=[path])
         in_effect = time.monotonic()
-        over()
+        ended = over() or time.monotonic()
         # From the request: the gateway's own clock starts when it has read it.
-        late = max(0.0, time.monotonic() - began - for_s)
+        late = max(0.0, ended - began - for_s)
     for timings in (seen.timings, seen.by_kind.setdefault(kind, Timings())):
         timings.begun_late_s.append(in_effect - began)
         timings.ended_late_s.append(late)

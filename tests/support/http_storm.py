@@ -16,17 +16,18 @@ from tests.support.whole import whole
 
 _IP_BIND_ADDRESS_NO_PORT = 24  # of Linux; socket has it from Python 3.12 on
 _BODY = b"hello, " * 100
-_ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(_BODY), _BODY)
+_ARRIVED = "x-arrived"  # of an answer: when its request was there, by time.monotonic
 
 
 def _serve(sock: socket.socket) -> None:
-    """Answer each request the same."""
+    """Answer each request the same, and say when it came."""
     came = b""
     while data := sock.recv(65536):
         came += data
         while b"\r\n\r\n" in came:
+            head = f"HTTP/1.1 200 OK\r\ncontent-length: {len(_BODY)}\r\n{_ARRIVED}: "
             came = came.partition(b"\r\n\r\n")[2]
-            sock.sendall(_ANSWER)
+            sock.sendall(f"{head}{time.monotonic()!r}\r\n\r\n".encode() + _BODY)
 
 
 @contextlib.contextmanager
@@ -46,30 +47,45 @@ def _connected(
         yield client
 
 
-def _got(client: http.client.HTTPConnection) -> bool:
-    """Ask; tell whether the service's own answer came."""
+def _got(client: http.client.HTTPConnection) -> float | None:
+    """Ask; if the service's own answer came, tell when the request had come to the service."""
     client.request("GET", "/")
     answer = client.getresponse()
-    return (answer.status, answer.read()) == (200, _BODY)
+    body = answer.read()
+    return float(answer.headers[_ARRIVED]) if (answer.status, body) == (200, _BODY) else None
 
 
 @contextlib.contextmanager
-def _answers_otherwise(gateway: Gateway) -> Iterator[Over]:
+def _aborted(gateway: Gateway) -> Iterator[Over]:
+    """No request on a connection that was there before comes to the service until the end."""
+    with _connected(gateway) as client:
+        assert _got(client)
+        yield lambda: _first_that_came(client)
+
+
+@contextlib.contextmanager
+def _held(gateway: Gateway) -> Iterator[Over]:
+    """A request is held up, and comes to the service at the end."""
+    with _connected(gateway) as client:
+        assert _got(client)
+        yield lambda: _got(client)
+
+
+@contextlib.contextmanager
+def _changed(gateway: Gateway) -> Iterator[Over]:
     """The answers on a connection that was there before are not the service's until the end."""
     with _connected(gateway) as client:
         assert _got(client)
 
         def over() -> None:
-            give_up = time.monotonic() + PATIENCE_S
-            while not _got(client):
-                assert time.monotonic() < give_up
+            _first_that_came(client)
 
         yield over
 
 
 @contextlib.contextmanager
-def _answers_late(gateway: Gateway) -> Iterator[Over]:
-    """A request, or its answer, is held up until the end."""
+def _trickles(gateway: Gateway) -> Iterator[Over]:
+    """An answer is slow, and is whole at the end."""
     with _connected(gateway) as client:
         assert _got(client)
 
@@ -77,6 +93,13 @@ def _answers_late(gateway: Gateway) -> Iterator[Over]:
             assert _got(client)
 
         yield over
+
+
+def _first_that_came(client: http.client.HTTPConnection) -> float:
+    give_up = time.monotonic() + PATIENCE_S
+    while (arrived := _got(client)) is None:
+        assert time.monotonic() < give_up
+    return arrived
 
 
 def _ask(gateway: Gateway, address: str) -> None:
@@ -87,10 +110,10 @@ def _ask(gateway: Gateway, address: str) -> None:
 HTTP = Weather(
     SERVICE,
     {
-        "abort": Shape({"abort": {"status": 503}}, _answers_otherwise),
-        "delay": Shape({"delay": "10s"}, _answers_late),
-        "rate": Shape({"rate": "10"}, _answers_late),
-        "body": Shape({"body": {"replace": "<html>"}}, _answers_otherwise),
+        "abort": Shape({"abort": {"status": 503}}, _aborted),
+        "delay": Shape({"delay": "10s"}, _held),
+        "rate": Shape({"rate": "10"}, _trickles),
+        "body": Shape({"body": {"replace": "<html>"}}, _changed),
     },
     _ask,
     layer="http",
