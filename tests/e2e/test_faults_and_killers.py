@@ -195,7 +195,11 @@ def wait_for(killed: str, run: Run, family: str) -> None:
         if killed == "during" and all_or_late:
             return
         if killed == "late" and all_or_late:
-            began = min(moment(faults[name]["applied"]).timestamp() for name in active)
+            # On a busy machine all may be over by now.
+            applied = [
+                faults[name]["applied"] for name in names if faults.get(name, {}).get("applied")
+            ]
+            began = min(moment(each).timestamp() for each in applied)
             time.sleep(max(began + LASTS_S - KILLED_LATE_S - time.time(), 0.0))
             return
         if killed == "after" and not any(state in NOT_OVER for state in states.values()):
