@@ -24,8 +24,9 @@ from seatrial_runner.gateway.live import LiveFault, Met, Plan
 from seatrial_runner.gateway.reactor import IN, OUT, Handler, Reactor, Timer
 
 # What is read at once, and so what may wait on a way without a fault. One for the whole process:
-# nothing stays in it from one call to the next.
-_BUFFER = bytearray(64 * 1024)
+# nothing stays in it from one call to the next. Less than the kernel sends in one piece, which is
+# 64 KiB with headers: the few bytes that were left would cost as much, and might wait for 40 ms.
+_BUFFER = bytearray(60 * 1024)
 _VIEW = memoryview(_BUFFER)
 # What may wait on a way with faults; less when all ways together hold much.
 _MOST = 4 * 1024 * 1024
