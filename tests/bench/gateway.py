@@ -342,7 +342,9 @@ def main() -> int:
     if options.page:
         text = page(comparisons, at_rest, options.rounds, options.seconds)
         write_comparison(options.page, text)
-    behind = [line for each in comparisons for line in each.behind()]
+    behind = [
+        line for each in comparisons for line in (*each.behind(), *each.behind(at_full_speed=True))
+    ]
     print("\nAt rest: " + ", ".join(f"{name} {mib:.1f} MiB" for name, mib in at_rest.items()))
     print("ratio: the gateway's by Toxiproxy's. Behind in: " + ("; ".join(behind) or "nothing"))
     return 1 if behind else 0
