@@ -128,7 +128,7 @@ crash-points: $(VENV) ## Kill operator and conductor at each write, on the node 
 
 ##@ Measure it
 
-bench-gateway: $(VENV) ## Measure the gateway: beside Toxiproxy, and 40,000 short faults (half an hour)
+bench-gateway: $(VENV) ## Measure the gateway: beside Toxiproxy, and 40,000 short faults (40 min)
 	@status=0; \
 	.venv/bin/python -m tests.bench.gateway --page docs/performance-gateway.md || status=1; \
 	.venv/bin/python -m tests.bench.gateway_faults --page docs/performance-gateway.md || status=1; \
