@@ -268,6 +268,19 @@ def test_a_check_meets_a_fault_of_tests_and_is_not_counted(known: Gateway, paths
     assert known.delete("slow")["hits"] == 1
 
 
+def test_who_turns_out_to_be_the_conductor_is_not_counted_from_then_on(gateway: Gateway) -> None:
+    with a_check(gateway) as sock:
+        took(sock)  # as taps do, which outlive a gateway that has to be told again
+        gateway.set_sources(tests=[TESTS, CONDUCTOR], conductor=[CONDUCTOR])
+        gateway.put("slow", "latency", params=SLOW, paths=[a_path("tests")])
+        assert is_slow(sock)
+        assert gateway.report("slow")["hits"] == 0
+        # The address is somebody else's by now.
+        gateway.set_sources(tests=[TESTS, CONDUCTOR])
+        assert is_slow(sock)
+    assert gateway.delete("slow")["hits"] == 1
+
+
 @pytest.mark.parametrize(("kind", "params"), [("reset", {}), ("refuse", {})])
 def test_a_check_that_is_reset_is_not_counted(known: Gateway, kind: str, params: object) -> None:
     known.put("cut", kind, params=params, paths=[a_path("tests")])
@@ -276,16 +289,17 @@ def test_a_check_that_is_reset_is_not_counted(known: Gateway, kind: str, params:
     assert known.delete("cut")["hits"] == 0
 
 
-def test_a_check_reaches_envoy_from_a_port_of_checks_and_others_from_any() -> None:
+@pytest.mark.parametrize("behind", ["envoy", "service"])
+def test_what_is_behind_sees_a_check_come_from_a_port_of_checks(behind: str) -> None:
     came: list[int] = []
 
     def note(sock: socket.socket) -> None:
         came.append(sock.getpeername()[1])
         echo(sock)
 
-    lane, service = Server(note), Server(echo)
-    envoy = {"shop": {"port": lane.port, "sources": {}}}
-    with Gateway({"shop": service.port}, envoy=envoy) as gateway:
+    server = Server(note)
+    envoy = {"shop": {"port": server.port, "sources": {}}} if behind == "envoy" else {}
+    with Gateway({"shop": server.port}, envoy=envoy) as gateway:
         gateway.set_sources(conductor=[CONDUCTOR])
         for _ in range(2):
             with a_check(gateway) as sock:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from seatrial_runner.conductor.checked import Checked, through_libpq
+from seatrial_runner.conductor.tapping import Tapping
 
 
 def an_order(kind: str = "latency", *, of: list[str] | None = None, **more: Any) -> Any:
@@ -62,6 +65,24 @@ def test_only_what_the_gateway_cannot_tell_is_counted(
     until_now = checked.from_now(order)
     made(checked, libpq=libpq)
     assert until_now() == counted
+
+
+def test_what_a_tap_tries_at_a_closed_port_is_taken_off() -> None:
+    stage: Any = SimpleNamespace(run={}, checked=Checked())
+    tapping = Tapping(stage)
+
+    def told(**message: Any) -> None:
+        asyncio.run(tapping._serve(message))
+
+    told(asks="db", number=1)
+    told(asked=1)
+    until_now = stage.checked.from_now(an_order("refuse"))
+    told(asks="db", number=2)
+    told(asks="db.shop.svc", number=3)
+    assert until_now() == 2
+    told(asked=3)
+    told(asked=2)
+    assert until_now() == 2
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from seatrial.api.names import CHECK_PORTS, PROBE_PORTS
 from seatrial_runner.conductor.local_ports import connect_from, makes_checks
 from seatrial_runner.conductor.probing import _problem
+from seatrial_runner.conductor.reach import until_cut_off, until_reachable
 from seatrial_runner.conductor.workers import Channel, Json, run_in_worker
 
 HTTP = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok"
@@ -67,6 +70,51 @@ def test_a_check_comes_from_a_port_of_checks(answering: Answering, kind: str) ->
     assert [port for port in answering.came if port not in CHECK_PORTS] == []
 
 
+@pytest.mark.parametrize("way", ["asyncio", "socket"])
+def test_who_connects_is_told_before_and_after(answering: Answering, way: str) -> None:
+    def work(channel: Channel) -> Json:
+        said: list[str] = []
+
+        @contextlib.contextmanager
+        def asking(host: str) -> Iterator[None]:
+            said.append(host)
+            yield
+            said.append("done")
+
+        makes_checks(asking)
+
+        async def asks() -> None:
+            _, writer = await asyncio.open_connection("localhost", answering.port)
+            writer.write(b"?")
+            writer.close()
+            await writer.wait_closed()
+
+        if way == "asyncio":
+            asyncio.run(asks())
+        else:
+            with socket.create_connection(("localhost", answering.port)) as sock:
+                sock.sendall(b"?")
+        return {"said": said}
+
+    assert in_a_worker(work) == {"said": ["localhost", "done"]}
+    assert [port for port in answering.came if port not in CHECK_PORTS] == []
+    assert answering.came
+
+
+@pytest.mark.parametrize("look", ["reachable", "cut off"])
+def test_a_look_at_whether_a_service_is_there_comes_from_such_a_port(
+    answering: Answering, look: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service: Any = {"name": "db", "hosts": ["127.0.0.1"], "ports": [{"port": answering.port}]}
+    if look == "reachable":
+        assert asyncio.run(until_reachable([service], in_a_row=3)) == {}
+    else:
+        monkeypatch.setattr("seatrial_runner.conductor.reach.CUT_OFF_S", 0.0)
+        assert asyncio.run(until_cut_off(service["hosts"], [answering.port]))
+    assert answering.came
+    assert [port for port in answering.came if port not in CHECK_PORTS] == []
+
+
 def test_what_other_workers_connect_to_sees_any_port(answering: Answering) -> None:
     def work(channel: Channel) -> Json:
         return {
@@ -82,9 +130,14 @@ def test_where_no_port_of_checks_is_free_a_check_is_made_all_the_same(
 ) -> None:
     taken = socket.create_server(("0.0.0.0", CHECK_PORTS[0]))
 
+    async def asks() -> None:
+        _, writer = await asyncio.open_connection("127.0.0.1", answering.port)
+        writer.close()
+
     def work(channel: Channel) -> Json:
         monkeypatch.setattr("seatrial_runner.conductor.local_ports.CHECK_PORTS", CHECK_PORTS[:1])
         makes_checks()
+        asyncio.run(asks())
         return {"problem": _problem({"tcp": f"127.0.0.1:{answering.port}"}, {}, print)}
 
     with taken:

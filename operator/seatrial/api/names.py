@@ -79,8 +79,9 @@ AGENT_PORT = 17779  # control of the agent in a pod under test
 AGENT_PREFIX = "seatrial-agent"  # names of its ephemeral containers
 # Local ports from which the conductor's own probes connect: the gateway knows them by these.
 PROBE_PORTS = range(61000, 61512)
-# And those from which it makes checks, of probes and of recovery: these meet faults as traffic of
-# the tests does, and are not counted. NB: above the ports that a kernel chooses by itself.
+# And those from which it makes checks, of probes and of recovery, and listens for taps: these meet
+# faults as traffic of the tests does, and are not counted. NB: above the ports that a kernel
+# chooses by itself.
 CHECK_PORTS = range(61512, 65536)
 # The Service on which services call the webhooks of scenarios, http://seatrial-webhooks/NAME, and
 # the conductor's port behind it.

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 
 from seatrial.api.journal import ServiceDoc
 
+from seatrial_runner.conductor.local_ports import makes_checks
 from seatrial_runner.conductor.workers import Channel, Json, WorkerError, run_in_worker
 
 logger = logging.getLogger("seatrial.conductor")
@@ -48,7 +49,7 @@ async def until_reachable(
         in_a_row: How many connections each port has to accept, one after another. After pods have
             been replaced, the node's proxy may for a while lead to some that are gone.
         in_front: Ask at the gateway as well, where it carries a service. NB: not while faults may
-            be there: a connection of ours would count as one that has met them.
+            be there: they would be in the way, and a port that ``refuse`` has closed counts ours.
         named_within_s: The longest time that names are waited for before.
         tell: Called with a service whose port is waited for, and with what was seen there.
 
@@ -70,6 +71,7 @@ async def until_reachable(
 
     # In a worker, because resolving names would start threads here.
     def work(channel: Channel) -> Json:
+        makes_checks()  # another fault may be there meanwhile
         _resolve_all([hosts for _, hosts, _ in targets], time.monotonic() + named_within_s)
         deadline = time.monotonic() + within_s
         return {"missing": _connect_all(targets, deadline, in_a_row, channel)}
@@ -109,6 +111,7 @@ async def until_cut_off(hosts: Iterable[str], ports: Iterable[int]) -> list[str]
         return []
 
     def work(channel: Channel) -> Json:
+        makes_checks()
         return {"open": _still_open(targets, time.monotonic() + CUT_OFF_S)}
 
     try:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from seatrial.api import memory
 
+from seatrial_runner.conductor.local_ports import makes_checks
 from seatrial_runner.conductor.scenario_tests import connections_given, services_document
 from seatrial_runner.conductor.workers import Channel, WorkerError, run_in_worker
 from seatrial_runner.scenario.given import given_variables
@@ -33,7 +37,8 @@ class Tapping:
     """
     Records in a worker process of its own, and keeps the records for the report.
 
-    They are no evidence of a verdict: a tap that cannot be opened is told, and fails nothing.
+    They are no evidence of a verdict: a tap that cannot be opened is told, and fails nothing. Nor
+    are its connections evidence that a fault met traffic: they are known as those of checks are.
     """
 
     def __init__(self, stage: Stage) -> None:
@@ -69,6 +74,10 @@ class Tapping:
         match message:
             case {"problem": problem, "tap": name}:
                 self._stage.lost(f"Tap {name} has no messages: {problem}.")
+            case {"asks": host, "number": number}:
+                self._stage.checked.begins(f"tap's {number}", str(host), libpq=False)
+            case {"asked": number}:
+                self._stage.checked.ends(f"tap's {number}", held=True)
             case {"ask": True}:
                 self._opened.set()
                 await self._close.wait()
@@ -108,6 +117,18 @@ def _record(taps: list[Json], services: Json, channel: Channel) -> Json:
     from seatrial_runner.scenario.scope import first_scope
     from seatrial_runner.scenario.world import World
 
+    numbers = itertools.count(1)
+
+    @contextmanager
+    def asking(host: str) -> Iterator[None]:
+        number = next(numbers)
+        channel.tell({"asks": host, "number": number})
+        try:
+            yield
+        finally:
+            channel.tell({"asked": number})
+
+    makes_checks(asking)
     world = World(services=services, connections=connections_given(), **given_variables())
     redactor = Redactor(world.secrets)
     for url in world.connections.values():

@@ -48,7 +48,8 @@ class Carrying:
             Listener(each, sock, reactor, board, worker, self._accepted)
             for each, sock in zip(doc["listeners"], sockets, strict=True)
         ]
-        self._connections: dict[Connection, str] = {}  # with the client's address
+        # With the client's address, and whether it comes from a port of checks.
+        self._connections: dict[Connection, tuple[str, bool]] = {}
         self._names: dict[str, frozenset[str]] = {}
         self._waiting: dict[Connection, None] = {}
         self._plans: dict[tuple[tuple[LiveFault, ...], effects.Direction], Plan | None] = {}
@@ -65,9 +66,10 @@ class Carrying:
     def set_sources(self, sources: dict[str, list[str]]) -> None:
         """Tell who is behind which address."""
         self._names = names_by_address(sources)
-        for connection, address in self._connections.items():
+        for connection, (address, as_check) in self._connections.items():
             if not connection.probe:
                 connection.names = self._names.get(address, _NOBODY)
+                connection.check = as_check and _CONDUCTOR in connection.names
         self._replan()
 
     def put(self, fault: LiveFault) -> None:
@@ -161,8 +163,9 @@ class Carrying:
     def _accepted(self, listener: Listener, sock: socket.socket, address: str, port: int) -> None:
         names = self._names.get(address, _NOBODY)
         connection = Connection(self, listener, sock, names)
-        connection.check = port in CHECK_PORTS and _CONDUCTOR in names
-        self._connections[connection] = address
+        as_check = port in CHECK_PORTS
+        connection.check = as_check and _CONDUCTOR in names
+        self._connections[connection] = address, as_check
         self._loads[self._worker] += 1
         connection.begin(may_be_probe=port in PROBE_PORTS and _CONDUCTOR in names)
 

@@ -65,14 +65,14 @@ class Listener:
         """
         Begin to connect to where a client with these names is led.
 
-        Envoy's log is to tell a check from a client's request: then it comes from a port of checks
-        there, too.
+        Envoy's log, and the agent in a pod, are to tell a check from a client's: it comes from a
+        port of checks there, too.
 
         Returns:
             The socket, and the error number: 0 if it is connected already.
         """
         family, address = self._upstream_of(names)
-        ports = _ports_of_checks() if check and self.doc["envoy"] is not None else iter(())
+        ports = _ports_of_checks() if check else iter(())
         while True:
             sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
