@@ -64,7 +64,8 @@ class Director:
         await self._begin(Trigger.GATE, "", self._began)
         for name in self._faults:
             reverted = self._state(name)["reverted"]
-            if reverted is not None and not self._is_played(name):  # by an earlier conductor
+            # By an earlier conductor; one that has still to happen again is pending.
+            if reverted is not None and not self._is_pending(name):
                 ago_s = (self._stage.now() - parse(reverted)).total_seconds()
                 await self._begin(Trigger.FAULT, name, self._stage.monotonic() - ago_s)
 
@@ -249,10 +250,17 @@ class Director:
         """
         for name, intent in await self._resuming.resume(self._faults):
             series = self._new_series(self._faults[name], "")
-            self._tasks[name] = asyncio.create_task(self._see_end(series, intent))
+            self._tasks[name] = asyncio.create_task(self._see_end(name, series, intent))
 
-    async def _see_end(self, series: Series, intent: Intent) -> None:
-        await series.see_end(intent)
+    async def _see_end(self, name: str, series: Series, intent: Intent) -> None:
+        if self._state(name)["reverted"] is not None:
+            await series.see_end(intent)  # what follows it begins with the gate
+            return
+        follow = asyncio.create_task(self._follow(name, series))
+        try:
+            await series.see_end(intent)
+        finally:
+            await follow
 
     # Details -------------------------------------------------------------------------------------
 
