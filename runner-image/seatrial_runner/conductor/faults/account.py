@@ -108,8 +108,10 @@ class Account:
         return self._kind.counts_itself
 
     def expose(self, test: str) -> None:
-        """Note that a test runs while the fault is in effect."""
-        if self.window is not None and self.window.end is None:
+        """Note that a test runs while the fault is in effect, or something else may still meet it."""
+        if self.window is None or (self.counts_itself and self.window.undone is not None):
+            return  # what was counted had come before
+        if self.window.end is None:
             exposed = self.state["exposedTests"]
             if test not in exposed:
                 exposed.append(test)

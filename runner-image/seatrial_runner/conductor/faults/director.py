@@ -15,6 +15,7 @@ from seatrial_runner.conductor.faults.kinds import Hands, Intent, Json
 from seatrial_runner.conductor.faults.preparing import prepare
 from seatrial_runner.conductor.faults.resuming import Resuming
 from seatrial_runner.conductor.faults.series import Series
+from seatrial_runner.conductor.faults.table import kind_of
 from seatrial_runner.conductor.faults.timeline import Trigger, moment, never_came, seed_of
 from seatrial_runner.conductor.stage import Stage
 
@@ -169,8 +170,8 @@ class Director:
         Start a manual fault; return its state once it is in effect.
 
         Raises:
-            FaultError: There is none of that name, it is not manual or not over yet, or nothing
-                happened.
+            FaultError: There is none of that name, it is not manual or not over yet, the test or
+                the run is over, or nothing happened.
         """
         declared = self._faults.get(fault)
         if declared is None:
@@ -181,6 +182,10 @@ class Director:
             )
         if self._is_played(fault):
             raise FaultError(f"fault {fault} is not over yet: stop it first, and wait for recovery")
+        asking = self._stage.test(test)
+        if self._settling or (asking is not None and asking["finishedAt"] is not None):
+            what = "the tests of this run are" if self._settling else f"test {test} is"
+            raise FaultError(f"{what} over: nothing would end fault {fault} any more")
         series = self._play(declared, test)
         await series.in_effect.wait()
         state = self._state(fault)
@@ -213,9 +218,9 @@ class Director:
     def met(self, at: datetime, host: str) -> None:
         """Count a request of a test in the windows of all faults it falls into."""
         for window in self._stage.windows.meet(at, host):
-            series = self._series.get(window.fault)
-            if series is not None and series.round.account.counts_itself:
+            if kind_of(self._faults[window.fault]).counts_itself:
                 continue  # the gateway knows which of them met it
+            series = self._series.get(window.fault)
             state = self._state(window.fault)
             self._proof_is_new |= not state["hits"]
             if window.total == 1:
