@@ -129,3 +129,38 @@ def test_what_failed_in_an_earlier_time_still_names_the_fault_after_a_restart() 
 
     played(a_scale(when={"every": "10s", "times": 3}), course=course)
     assert during == [["f"], []]
+
+
+@pytest.mark.parametrize("which", [1, 2])
+def test_a_time_that_had_no_target_is_not_made_good_by_a_restart(which: int) -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        def scaled(replicas: int) -> None:
+            wanted = {"replicas": replicas}
+            namespace.change("deployments", "orders", lambda item: item["spec"].update(wanted))
+            namespace._reconcile("orders")
+
+        if which == 1:
+            scaled(0)
+            await asyncio.sleep(5.0)
+        await director.gate_opened()
+        await director.begin_with("paid")
+        director.met(loop().now(), "orders")
+        await asyncio.sleep(5.0)
+        scaled(2 if which == 1 else 0)
+        await asyncio.sleep(7.0 if which == 2 else 1.0)
+        assert (director.fault("f") or {})["state"] == "NotInjected"
+        if which == 2:
+            scaled(2)
+            await asyncio.sleep(2.0)
+        director = await taken_over(director)
+        await director.gate_opened(ago_s=12.0)
+        await director.begin_with("paid")
+        director.met(loop().now(), "orders")
+        await asyncio.sleep(20.0)
+        await director.end_with("paid")
+        await director.settle()
+
+    fault = a_fault_doc("f", when={"every": "10s", "times": 2})
+    states, namespace = played(fault, course=course)
+    assert (states["f"]["state"], states["f"]["times"]) == ("NotInjected", 1)
+    assert "no running pod" in states["f"]["message"]

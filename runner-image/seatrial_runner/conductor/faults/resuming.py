@@ -81,7 +81,7 @@ class Resuming:
         if fault.get("evict") is not None:
             stage.taken.update(each["uid"] for each in intent.targets)
         if state["state"] not in _TO_BE_SEEN:
-            self._go_on_after(fault, state, entry)
+            self._go_on_after(fault, state)
             return None
         intent.targets = state["targets"] or intent.targets
         is_open = state["state"] in _OPEN and lasts_s(fault) is not None
@@ -197,9 +197,9 @@ class Resuming:
             "fault.failed", fault=state["name"], state=outcome, message=message
         )
 
-    def _go_on_after(self, fault: Json, state: FaultState, entry: Entry) -> None:
+    def _go_on_after(self, fault: Json, state: FaultState) -> None:
         """Have a fault that is repeated go on with its next round, if it can still meet a test."""
-        number, asked, what = int(entry.get("round", 0)), repeats(fault), bound_to(fault)
+        number, asked, what = self._last_round(fault["name"]), repeats(fault), bound_to(fault)
         if not 0 < number < asked.times:
             return
         if not self._has_tests_to_meet(fault):
@@ -208,6 +208,12 @@ class Resuming:
             return
         self._where[fault["name"]] = (number + 1, self._flaw(fault["name"], before=number + 1))
         state["state"] = "Pending"
+
+    def _last_round(self, name: str) -> int:
+        """Tell which time was the last one, also if it found no target."""
+        told = ("fault.requested", "fault.failed")
+        mine = (e for e in self._stage.journal.entries if e["kind"] in told and e["fault"] == name)
+        return max((int(entry.get("round", 0)) for entry in mine), default=0)
 
     def _set_back(self, fault: Json, state: FaultState, number: int) -> None:
         """Have a round be played again; what came of those before it stays."""
