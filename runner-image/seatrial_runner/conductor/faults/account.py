@@ -233,7 +233,8 @@ class Account:
         if missing is not None:
             self.failed("NotRecovered", missing)
             return
-        self.close()
+        # Also those of earlier times, of which this was not seen: the system is well now.
+        self._stage.windows.close(self._fault["name"], self._stage.now())
         state = self.state
         state["state"] = "Recovered"
         state["recovered"] = self._stage.at()
