@@ -332,6 +332,28 @@ def test_a_pod_that_is_gone_already_is_no_proof() -> None:
     assert "was gone before the fault" in states["f"]["message"]
 
 
+def test_that_one_of_several_pods_is_gone_already_is_told() -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        real = namespace.delete
+        late: list[str] = []
+
+        async def one_too_late(path: str, body: dict[str, Any]) -> dict[str, Any]:
+            if not late:
+                late.append(path)
+                return await real(path, {**body, "preconditions": {"uid": "of another"}})
+            return await real(path, body)
+
+        namespace.delete = one_too_late  # type: ignore[method-assign]
+        await one_test(director, namespace)
+
+    target = {"service": "orders", "pods": 2}
+    states, _ = played(a_fault_doc("f", target=target, when={"test": "paid"}), course=course)
+    assert states["f"]["state"] == "NotInjected"
+    assert "1 of 2 pods could not be hit: pod orders-" in states["f"]["message"]
+    assert len(states["f"]["targets"]) == 1
+    assert states["f"]["recovered"] is not None
+
+
 def test_a_scale_that_cannot_be_undone_is_told() -> None:
     async def course(director: Director, namespace: RunNamespace) -> None:
         await director.gate_opened()

@@ -149,6 +149,8 @@ class Round:
             await self._take_back(intent, str(error))
             return None
         account.applied(intent)
+        if missed := intent.undo.get("missed"):
+            account.flawed("NotInjected", missed)
         self.in_effect.set()
         return intent
 
