@@ -164,3 +164,19 @@ def test_a_time_that_had_no_target_is_not_made_good_by_a_restart(which: int) -> 
     states, namespace = played(fault, course=course)
     assert (states["f"]["state"], states["f"]["times"]) == ("NotInjected", 1)
     assert "no running pod" in states["f"]["message"]
+
+
+def test_a_window_lasts_until_another_conductor_sees_the_recovery() -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        namespace.start_s = 5.0
+        await director.start("f", test="paid")
+        director = await taken_over(director)
+        during, now = director._stage.windows.during, director._stage.at
+        assert (director.fault("f") or {})["reverted"] is not None
+        await asyncio.sleep(2.0)
+        assert during(now(), now()) == ["f"]
+        assert (await director.recovered("f"))["state"] == "Recovered"
+        await asyncio.sleep(1.0)
+        assert during(now(), now()) == []
+
+    played(a_scale(lasts="1m", when={"manual": {}}), course=course)

@@ -87,9 +87,9 @@ class Resuming:
         is_open = state["state"] in _OPEN and lasts_s(fault) is not None
         if is_open and not await self._undo(fault, intent, state):
             return None
-        stage.windows.close(name, stage.now())
         number = int(entry.get("round", 1))
         if self._has_tests_to_meet(fault) or state["applied"] is None:
+            stage.windows.close(name, stage.now())
             self._set_back(fault, state, number)
             return None
         self._where[name] = (number, self._flaw(name, before=number + 1))
