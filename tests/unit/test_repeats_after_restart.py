@@ -161,7 +161,7 @@ def test_a_time_that_had_no_target_is_not_made_good_by_a_restart(which: int) -> 
         await director.settle()
 
     fault = a_fault_doc("f", when={"every": "10s", "times": 2})
-    states, namespace = played(fault, course=course)
+    states, _ = played(fault, course=course)
     assert (states["f"]["state"], states["f"]["times"]) == ("NotInjected", 1)
     assert "no running pod" in states["f"]["message"]
 

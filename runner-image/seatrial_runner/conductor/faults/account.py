@@ -108,7 +108,7 @@ class Account:
         return self._kind.counts_itself
 
     def expose(self, test: str) -> None:
-        """Note that a test runs while the fault is in effect, or something else may still meet it."""
+        """Note that a test runs while the fault can be met."""
         if self.window is None or (self.counts_itself and self.window.undone is not None):
             return  # what was counted had come before
         if self.window.end is None:

@@ -104,12 +104,7 @@ class Resuming:
             stage.windows.restore(name, parse(state["applied"]), parse(end) if end else None)
 
     def _times_before(self, name: str, *, is_told: bool) -> list[tuple[datetime, datetime]]:
-        """
-        Give from when till when a fault was in effect, each time that it happened.
-
-        Args:
-            is_told: Of the last time, the summary tells.
-        """
+        """Give begin and end of each time of a fault, but for one of which the summary tells."""
         times: list[tuple[datetime, datetime]] = []
         begin: datetime | None = None
         for entry in self._stage.journal.entries:
