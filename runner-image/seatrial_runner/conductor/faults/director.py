@@ -215,6 +215,22 @@ class Director:
         await self._wait_for([fault])
         return cast("Json", self._state(fault))
 
+    async def begins_again(self, test: str) -> None:
+        """
+        End what an attempt of a test before has left on; return when the system is well.
+
+        It could not be started again otherwise. Whose it is that an earlier conductor has left,
+        nobody knows any more.
+        """
+        left = [
+            name
+            for name, series in self._series.items()
+            if series.test in ("", test) and moment(self._faults[name]).trigger is Trigger.MANUAL
+        ]
+        for name in left:
+            self._series[name].end("test")
+        await self._wait_for(left)
+
     def met(self, at: datetime, host: str) -> None:
         """Count a request of a test in the windows of all faults it falls into."""
         for window in self._stage.windows.meet(at, host):
