@@ -202,6 +202,20 @@ def test_a_manual_fault_that_is_stopped_does_not_happen_again() -> None:
     assert (states["f"]["state"], states["f"]["times"]) == ("Recovered", 1)
 
 
+def test_a_manual_fault_that_its_test_outran_has_not_happened_often_enough() -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        await director.begin_with("paid")
+        await director.start("f", test="paid")
+        director.met(loop().now(), "orders")
+        await asyncio.sleep(8.0)
+        await director.end_with("paid")
+        await director.settle()
+
+    states, _ = played(a_scale(when={"manual": {}, "every": "5s", "times": 9}), course=course)
+    assert (states["f"]["state"], states["f"]["times"]) == ("NotInjected", 2)
+    assert "it happened 2 of 9 times, each 5s, before test paid ended" in states["f"]["message"]
+
+
 # By chance ---------------------------------------------------------------------------------------
 
 

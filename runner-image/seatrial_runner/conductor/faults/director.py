@@ -120,8 +120,7 @@ class Director:
                 self._give_up(name, "NotInjected", why.format(test=test))
         mine = [name for name, series in self._series.items() if series.test == test]
         for name in mine:
-            bound = moment(self._faults[name]).trigger is Trigger.TEST
-            self._series[name].end("test", what=f"test {test}" if bound else "")
+            self._series[name].end("test", what=f"test {test}")
         await self._wait_for(mine)
 
     async def settle(self) -> None:
