@@ -132,6 +132,8 @@ def _trimmed(summary: SummaryDoc, failures: int, characters: int) -> SummaryDoc:
             case["message"] = _cut(case["message"], characters)
             case["duringFaults"] = case["duringFaults"][:failures]
         test["message"] = _cut(test["message"], characters)
+        if names := test.get("flakyDuring"):
+            test["flakyDuring"] = names[: max(failures, 1)]
     for fault in small["faults"]:
         fault["targets"] = fault["targets"][:failures]
         # The proof may hang on a container test: its requests are not seen.
