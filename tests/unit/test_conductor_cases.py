@@ -75,6 +75,16 @@ def test_flaky_is_what_passes_after_a_failure_of_its_own(outcomes: list[str], fl
     assert cases.is_flaky("a") is flaky
 
 
+def test_what_passed_at_a_further_attempt_names_the_faults_it_had_failed_in() -> None:
+    cases, state = Cases(), a_test_state("t")
+    cases.add(a_case(outcome="failed"))
+    cases.write_to(state, lambda begin, end: ["down"])
+    assert "flakyDuring" not in state
+    cases.add(a_case(), attempt=2)
+    cases.write_to(state, lambda begin, end: ["down"])
+    assert (state["flaky"], state["flakyDuring"]) == (1, ["down"])
+
+
 def test_a_scenario_whose_step_needed_a_retry_is_flaky() -> None:
     cases = Cases()
     cases.add(a_case(properties={"flaky": "true"}))

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from seatrial_runner.conductor.desk import Desk
 from seatrial_runner.conductor.nofaults import NoFaults
+from seatrial_runner.conductor.seen import PODS
 from seatrial_runner.conductor.stage import Stage
 
 from tests.support.pod_tests import TOOL, Pod, came, stand, through_the_gate
-from tests.support.pods import ended, running, waiting
+from tests.support.pods import a_pod, ended, running, waiting
 from tests.support.run_namespace import RunNamespace
 
 
@@ -55,14 +56,19 @@ def test_a_container_passes_with_status_0() -> None:
 
 
 class Beginnings(NoFaults):
-    """Remembers which tests were said to begin."""
+    """Remembers which tests were said to begin, and to begin again."""
 
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage)
         self.of: list[str] = []
+        self.again: list[str] = []
 
     async def begin_with(self, test: str) -> None:
+        await super().begin_with(test)
         self.of.append(test)
+
+    async def begins_again(self, test: str) -> None:
+        self.again.append(test)
 
 
 @pytest.mark.parametrize(("seen_running", "expected"), [(True, ["tool"]), (False, [])])
@@ -77,6 +83,35 @@ def test_faults_begin_with_a_container_that_runs_not_with_one_that_is_over(
     begun: list[Beginnings] = []
     came(TOOL, a_tool(0) if seen_running else short, faults=lambda s: keep(begun, Beginnings(s)))
     assert begun[0].of == expected
+
+
+def test_faults_begin_with_the_first_attempt_and_those_it_left_on_end_before_the_next() -> None:
+    begun: list[Beginnings] = []
+    tool = {**TOOL, "retries": 2}
+    came(tool, a_tool(1, 1, 0), faults=lambda stage: keep(begun, Beginnings(stage)))
+    assert (begun[0].of, begun[0].again) == (["tool"], ["tool", "tool"])
+
+
+def test_faults_begin_anew_with_a_further_attempt_that_a_restart_has_interrupted() -> None:
+    first = {"name": "test-tool-0-0", "containers": [ended(1, name="test")]}
+    again = {"name": "test-tool-0-1", "creationTimestamp": "2026-11-20T12:00:01Z"}
+    running_again = {**again, "containers": [running(name="test")]}
+
+    async def second(desk: Desk, namespace: RunNamespace) -> None:
+        stand(namespace, "tool", **first)
+        stand(namespace, "tool", **running_again)
+        await asyncio.sleep(2.0)
+        stand(namespace, "tool", **again, containers=[ended(0, name="test")])
+
+    def known(stage: Stage) -> Beginnings:
+        pods = [a_pod(test="tool", phase="Running", **each) for each in (first, running_again)]
+        stage.seen.replace(PODS, pods)
+        return keep(begun, Beginnings(stage))
+
+    begun: list[Beginnings] = []
+    state, _, _ = came({**TOOL, "retries": 1}, second, interrupted=True, faults=known)
+    assert (state["outcome"], state["attempts"]) == ("Passed", 2)
+    assert begun[0].of == ["tool"]
 
 
 def keep(kept: list[Beginnings], one: Beginnings) -> Beginnings:

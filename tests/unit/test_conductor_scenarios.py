@@ -197,6 +197,27 @@ def test_a_scenario_starts_and_stops_a_fault_itself() -> None:
     assert fault["exposedTests"] == ["itself"]
 
 
+@pytest.mark.parametrize(
+    "more", [{"retries": 1}, {"matrix": {"sku": ["A1", "B2"]}}], ids=["attempts", "instances"]
+)
+def test_what_a_scenario_has_left_on_is_over_before_it_begins_again(more: dict[str, Any]) -> None:
+    async def course() -> RunNamespace:
+        namespace = RunNamespace()
+        fault = a_fault_doc("none-left", scale={"replicas": 0}, **{"for": "10m"})
+        fault["when"] = {"manual": {}}
+        steps = [{"fault": {"start": "none-left"}}, {"expect": ["1 == 2"]}]
+        test = a_scenario("itself", *steps, **more)
+        order(namespace, a_run_doc(services=[a_service_doc()], faults=[fault], tests=[test]))
+        namespace.deployment("orders", replicas=2)
+        await a_conductor(namespace)
+        return namespace
+
+    summary = in_virtual_time(course()).summary()
+    failures = summary["tests"][0]["failures"]
+    assert [each["outcome"] for each in failures] == ["failed"] * (2 if "matrix" in more else 1)
+    assert summary["faults"][0]["times"] == 2
+
+
 def test_an_order_that_cannot_be_carried_out_is_an_error_of_the_step() -> None:
     state, _ = http_run(tests=[a_scenario("itself", {"fault": {"start": "none"}})])
     assert state["outcome"] in ("Error", "Failed")

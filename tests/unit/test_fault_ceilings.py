@@ -40,6 +40,9 @@ def test_a_fault_is_no_longer_than_the_cluster_allows():
         ({"kill": {}, "pods": 3}, 4, False),
         ({"kill": {}, "pods": "50%"}, 4, True),
         ({"kill": {}, "pods": "60%"}, 4, False),
+        ({"kill": {}, "pods": "50%"}, 3, False),  # rounded up, it is two of three
+        ({"kill": {}, "pods": "50%"}, 1, True),
+        ({"kill": {}, "pods": "60%"}, 1, True),
         ({"kill": {}, "pods": "all"}, 4, False),
         ({"kill": {}, "pods": "all"}, 1, True),  # one pod may always be hit
         ({"evict": {}, "pods": "all"}, 4, False),

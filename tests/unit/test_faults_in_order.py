@@ -171,6 +171,25 @@ def test_the_worst_of_all_rounds_stays() -> None:
     assert states["f"]["recovered"] is not None  # of the last round
 
 
+def test_a_time_that_recovers_ends_the_window_of_one_that_did_not() -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        during = director._stage.windows.during
+        await director.gate_opened()
+        namespace.start_s = 8.0
+        await asyncio.sleep(5.0)
+        assert (director.fault("f") or {})["state"] == "NotRecovered"
+        namespace.start_s = 0.5
+        assert during(director._stage.at(), director._stage.at()) == ["f"]
+        await asyncio.sleep(40.0)
+        assert (director.fault("f") or {})["times"] == 2
+        assert during(director._stage.at(), director._stage.at()) == []
+        await director.settle()
+
+    fault = a_scale(when={"every": "20s", "times": 2}, recovery={"within": "2s"})
+    states, _ = played(fault, course=course)
+    assert states["f"]["state"] == "NotRecovered"
+
+
 def test_a_manual_fault_that_is_stopped_does_not_happen_again() -> None:
     async def course(director: Director, namespace: RunNamespace) -> None:
         await director.start("f", test="")
@@ -181,6 +200,20 @@ def test_a_manual_fault_that_is_stopped_does_not_happen_again() -> None:
 
     states, _ = played(a_scale(when={"manual": {}, "every": "5s", "times": 9}), course=course)
     assert (states["f"]["state"], states["f"]["times"]) == ("Recovered", 1)
+
+
+def test_a_manual_fault_that_its_test_outran_has_not_happened_often_enough() -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        await director.begin_with("paid")
+        await director.start("f", test="paid")
+        director.met(loop().now(), "orders")
+        await asyncio.sleep(8.0)
+        await director.end_with("paid")
+        await director.settle()
+
+    states, _ = played(a_scale(when={"manual": {}, "every": "5s", "times": 9}), course=course)
+    assert (states["f"]["state"], states["f"]["times"]) == ("NotInjected", 2)
+    assert "it happened 2 of 9 times, each 5s, before test paid ended" in states["f"]["message"]
 
 
 # By chance ---------------------------------------------------------------------------------------

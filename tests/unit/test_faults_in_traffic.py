@@ -52,6 +52,23 @@ def test_a_fault_is_ordered_with_its_paths_and_ends_at_its_own_deadline() -> Non
     assert [each["kind"] for each in states["f"]["targets"]] == ["Pod", "Pod"]
 
 
+def test_a_test_that_begins_when_the_gateway_has_ended_a_fault_was_not_there() -> None:
+    async def course(director: Director, namespace: RunNamespace, gateway: OrderedPlace) -> None:
+        await director.prepare()
+        await director.gate_opened()
+        gateway.carrier.hit("f", 3)  # by a service itself
+        await asyncio.sleep(3.5)
+        assert (director.fault("f") or {})["state"] == "Reverted"
+        await director.begin_with("paid")
+        await asyncio.sleep(10.0)
+        await director.end_with("paid")
+
+    until = {"until": {"http": {"get": "http://127.0.0.1:9"}}, "within": "5s"}
+    fault = {**a_latency(when={}), "recovery": until}
+    states, _, _ = in_traffic(fault, course=course)
+    assert (states["f"]["hits"], states["f"]["exposedTests"]) == (3, [])
+
+
 def test_what_tests_have_sent_does_not_count_where_the_gateway_counts() -> None:
     async def course(director: Director, namespace: RunNamespace, gateway: OrderedPlace) -> None:
         await director.prepare()

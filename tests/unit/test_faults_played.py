@@ -199,6 +199,42 @@ def test_a_wrong_order_is_refused(name: str, what: str, words: str) -> None:
     played(*faults, course=course)
 
 
+@pytest.mark.parametrize("over", ["aborted", "settled", "its-test"])
+def test_no_fault_is_started_when_whoever_may_start_it_is_over(over: str) -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        await director.begin_with("paid")
+        if over == "aborted":
+            await director.abandon("enough")
+        else:
+            paid: Any = director._stage.test("paid")
+            director._stage.finish_test(paid, "Passed", "", lost=False)
+            await director.end_with("paid")
+        if over == "settled":
+            await director.settle()
+        with pytest.raises(FaultError, match="over"):
+            await director.start("f", test="sent" if over != "its-test" else "paid")
+
+    states, namespace = played(a_scale(when={"manual": {}}), course=course)
+    assert states["f"]["state"] == ("Pending" if over == "its-test" else "Skipped")
+    assert namespace.objects["deployments", "orders"]["spec"]["replicas"] == 2
+
+
+@pytest.mark.parametrize("why", ["abandon", "undo_open"])
+def test_a_fault_that_was_about_to_be_carried_out_is_not_when_all_ends(why: str) -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        beginning = asyncio.create_task(director.gate_opened())
+        while (director.fault("f") or {})["state"] != "Requested":  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0)
+        await getattr(director, why)("enough")
+        await beginning
+
+    states, namespace = played(a_scale(lasts="10m"), course=course)
+    assert not [each for each in namespace.writes if "deployments/orders" in each]
+    assert (states["f"]["state"], states["f"]["applied"]) == ("Requested", None)
+    assert states["f"]["message"] == "enough"
+    assert "toUndo" not in states["f"]
+
+
 def test_a_manual_fault_without_a_target_is_refused_with_the_reason() -> None:
     async def course(director: Director, namespace: RunNamespace) -> None:
         with pytest.raises(FaultError, match=r"was not injected: .* no running pod"):
@@ -294,6 +330,28 @@ def test_a_pod_that_is_gone_already_is_no_proof() -> None:
     states, _ = played(a_fault_doc("f", when={"test": "paid"}), course=course)
     assert states["f"]["state"] == "NotInjected"
     assert "was gone before the fault" in states["f"]["message"]
+
+
+def test_that_one_of_several_pods_is_gone_already_is_told() -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        real = namespace.delete
+        late: list[str] = []
+
+        async def one_too_late(path: str, body: dict[str, Any]) -> dict[str, Any]:
+            if not late:
+                late.append(path)
+                return await real(path, {**body, "preconditions": {"uid": "of another"}})
+            return await real(path, body)
+
+        namespace.delete = one_too_late  # type: ignore[method-assign]
+        await one_test(director, namespace)
+
+    target = {"service": "orders", "pods": 2}
+    states, _ = played(a_fault_doc("f", target=target, when={"test": "paid"}), course=course)
+    assert states["f"]["state"] == "NotInjected"
+    assert "1 of 2 pods could not be hit: pod orders-" in states["f"]["message"]
+    assert len(states["f"]["targets"]) == 1
+    assert states["f"]["recovered"] is not None
 
 
 def test_a_scale_that_cannot_be_undone_is_told() -> None:

@@ -105,6 +105,14 @@ def test_without_a_target_nothing_is_injected(pods: list[dict[str, Any]], words:
         aimed(*pods)
 
 
+def test_too_few_pods_with_the_labels_is_told_as_that() -> None:
+    pods = [a_pod("orders-a", ready=True), a_pod("orders-b", ready=True)]
+    pods[0]["metadata"]["labels"]["role"] = "primary"
+    words = r"^2 pods were asked for, 1 run with target.podLabels; lower target.pods$"
+    with pytest.raises(NotInjectedError, match=words):
+        aimed(*pods, pods=2, podLabels={"role": "primary"})
+
+
 def test_the_seed_and_who_was_there_are_in_the_intent() -> None:
     seen = Seen()
     seen.replace(PODS, [a_pod("orders-a", ready=True), a_pod("orders-b", ready=True)])

@@ -110,6 +110,19 @@ def test_the_last_intent_of_each_fault_and_what_shards_told_stay() -> None:
     assert [entry["n"] for entry in entries][:3] == [2, 4, 5]
 
 
+def test_a_fault_that_fails_a_thousand_times_leaves_room_for_the_intents_of_others() -> None:
+    entries = Entries(max_bytes=32_000)
+    entries.add("fault.requested", at=AT, mono=0.0, start=1, fault="long", undo={"a": 1})
+    for number in range(1, 1001):
+        state = "NoEffect" if number == 7 else "NotInjected"
+        failed = {"fault": "often", "round": number, "state": state, "message": "m" * 80}
+        entries.add("fault.failed", at=AT, mono=0.0, start=1, **failed)
+    kept = list(entries)
+    assert kept[0]["fault"] == "long"
+    rounds = {entry["round"] for entry in kept if entry["kind"] == "fault.failed"}
+    assert {1, 7, 1000} <= rounds  # the first of each state, and the last
+
+
 def test_numbers_go_on_after_a_restart() -> None:
     entries = Entries()
     entries.add("gate.opened", at=AT, mono=0.0, start=1)

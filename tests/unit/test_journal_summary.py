@@ -54,6 +54,16 @@ def test_the_largest_summary_fits() -> None:
     assert len(bounded_json(largest()).encode()) <= 64 * 1024
 
 
+def test_that_a_container_test_met_a_fault_survives_the_cutting() -> None:
+    summary = largest()
+    summary["tests"][60]["kind"] = "container"
+    names = [test["name"] for test in summary["tests"]]
+    summary["faults"][0].update(kind="kill", exposedTests=names, hits=0)
+    cut = json.loads(bounded_json(summary))
+    assert len(cut["faults"][0]["exposedTests"]) < len(names)
+    assert names[60] in cut["faults"][0]["exposedTests"]
+
+
 def test_the_counts_survive_the_cutting() -> None:
     cut = json.loads(bounded_json(largest()))
     assert [test["failed"] for test in cut["tests"]] == [500 + n for n in range(64)]

@@ -52,6 +52,7 @@ def test_the_largest_summary_fits_and_says_that_it_was_shortened():
             services=[service] * 32,
             tests=[a_test_state(message=long)] * 64,
             faults=[a_fault_state(message=long, targets=targets)] * 64,
+            probes=[a_failed_probe_state(message=long, duringFaults=["f" * 50] * 64)] * 16,
         ),
     )
     document = write_status(status)

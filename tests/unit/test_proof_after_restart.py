@@ -96,6 +96,19 @@ def test_what_met_a_fault_before_a_restart_is_its_proof(saved: bool) -> None:
     assert reason is Reason.FAULT_PROVEN
 
 
+def test_what_tests_tell_late_does_not_count_where_the_gateway_counts() -> None:
+    async def course(director: Director, namespace: RunNamespace, gateway: OrderedPlace) -> None:
+        sent = loop().now()
+        await director.stop("f")
+        await director.recovered("f")
+        successor = Director(director._stage, hands_of(director._stage, no_logs))
+        await successor.resume()
+        successor.met(sent, "web")
+
+    state, _ = in_traffic(manual(latency={"delay": "1s"}), course)
+    assert (state["hits"], state["firstHit"]) == (0, None)
+
+
 def test_a_fault_that_met_nothing_and_that_nobody_saw_is_not_proven_after_a_restart() -> None:
     async def course(director: Director, namespace: RunNamespace, gateway: OrderedPlace) -> None:
         await begun_again(director)

@@ -173,6 +173,8 @@ def test_cases_that_passed_on_a_retry_are_not_failures():
 
     assert judgement.verdict is Verdict.PASSED
     assert judgement.message == "1 test case passed, 1 of them flaky."
+    judgement = judge(a_summary(tests=[{**flaky, "failed": 0, "flaky": 1, "flakyDuring": ["f"]}]))
+    assert judgement.message == "1 test case passed, 1 of them flaky (failed during fault f)."
 
 
 @pytest.mark.parametrize(

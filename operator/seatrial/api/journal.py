@@ -120,6 +120,7 @@ class TestState(TypedDict):
     failed: int
     skipped: int
     flaky: int
+    flakyDuring: NotRequired[list[str]]  # faults in whose windows the flaky cases had failed
     attempts: int
     lost: bool  # results are missing: a runner died, a shard never reported
     startedAt: str | None

@@ -313,6 +313,8 @@ def _passed(summary: SummaryDoc, proofs: Sequence[Proof]) -> str:
     skipped = sum(test["skipped"] for test in summary["tests"])
     text = f"{passed} test case{'s' if passed != 1 else ''} passed"
     text += f", {flaky} of them flaky" if flaky else ""
+    names = dict.fromkeys(name for test in summary["tests"] for name in test.get("flakyDuring", ()))
+    text += f" (failed {during(tuple(names))})" if names else ""
     text += f", {skipped} skipped" if skipped else ""
     if proofs:
         text += f"; {len(proofs)} fault{'s' if len(proofs) != 1 else ''} proven"

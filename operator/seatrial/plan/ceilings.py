@@ -86,5 +86,7 @@ def _pods_hit(fault: Fault, part: Part) -> tuple[str, int | None, float] | None:
     if isinstance(asked, int):
         return "target.pods", asked, 100 * asked / replicas if replicas else 100.0
     share = 100.0 if asked == "all" else float(asked.removesuffix("%"))
-    pods = None if replicas is None else -(-int(share) * replicas // 100)
-    return "target.pods", pods, share
+    if not replicas:
+        return "target.pods", replicas, share
+    pods = -(-int(share) * replicas // 100)  # as the conductor rounds
+    return "target.pods", pods, 100 * pods / replicas

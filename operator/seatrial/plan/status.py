@@ -209,12 +209,16 @@ def _shortened(status: RunStatus, limit: int) -> RunStatus:
         fault.model_copy(update={"targets": fault.targets[: limit // 128]})
         for fault in status.faults
     ]
+    probes = [
+        probe.model_copy(update={"during_faults": probe.during_faults[: max(limit // 128, 1)]})
+        for probe in status.probes
+    ]
     return status.model_copy(
         update={
             "services": cut(status.services),
             "tests": cut(status.tests),
             "faults": cut(faults),
-            "probes": cut(status.probes),
+            "probes": cut(probes),
         }
     )
 

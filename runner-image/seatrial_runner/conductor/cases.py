@@ -42,6 +42,7 @@ class Cases:
     _results: dict[str, dict[tuple[int, int, int], Case]] = field(default_factory=dict)
     _counts: Counter[str] = field(default_factory=Counter)
     _bad: dict[str, None] = field(default_factory=dict)  # ids, in order of their first bad result
+    _flaky: dict[str, None] = field(default_factory=dict)  # likewise, of those that passed then
     _details_left: int = MAX_ALL_DETAILS
 
     def add(self, case: Case, *, shard: int = 0, attempt: int = 1) -> bool:
@@ -67,6 +68,10 @@ class Cases:
             self._bad.setdefault(case["id"])
         else:
             self._bad.pop(case["id"], None)
+        if "flaky" in words:
+            self._flaky.setdefault(case["id"])
+        else:
+            self._flaky.pop(case["id"], None)
         return True
 
     def _words(self, case_id: str) -> list[str]:
@@ -136,6 +141,17 @@ class Cases:
         state["flaky"] = self._counts["flaky"]
         bad = [self.attempts(case_id)[-1] for case_id in islice(self._bad, MAX_FAILURES)]
         state["failures"] = [_failure(case, during) for case in bad]
+        before = [
+            fault
+            for case_id in islice(self._flaky, MAX_FAILURES)
+            for case in self.attempts(case_id)
+            if case["outcome"] in _BAD
+            for fault in during(case["startedAt"], case["finishedAt"])
+        ]
+        if before:
+            state["flakyDuring"] = list(dict.fromkeys(before))
+        else:
+            state.pop("flakyDuring", None)
 
     def outcome(self) -> str:
         """Give what the test came to by its cases alone: Passed, Failed, Error or Skipped."""

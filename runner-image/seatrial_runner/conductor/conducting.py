@@ -364,7 +364,7 @@ class Conducting:
         if stage.probing is not None:
             stage.probing.count_rest()
         for test in stage.journal.summary["tests"]:
-            if test["name"] in stage.cases and test["failures"]:
+            if test["name"] in stage.cases and (test["failures"] or test["flaky"]):
                 stage.count(test["name"])  # windows have closed since: `during` is exact now
         end["at"] = stage.at()
         stage.journal.summary["finished"] = end

@@ -44,7 +44,7 @@ async def container_ends(stage: Stage, turn: Turn, direction: Direction) -> Loss
             begun = True
             turn.present = pods.uid(pod) if pod else ""
             # One that has ended already meets no fault, whatever is done to the system now.
-            if turn.attempt == 1 and main.running_since:
+            if main.running_since and turn.test not in stage.running:
                 await direction.begin_with(turn.test)
         if main is not None and main.terminated is not None:
             ended_at = stage.monotonic() if ended_at is None else ended_at

@@ -31,6 +31,9 @@ class Orders(Protocol):
     async def recovered(self, fault: str) -> Json:
         """Return its state once the system is well again, or it is known that it is not."""
 
+    async def begins_again(self, test: str) -> None:
+        """End what an attempt of a test before has left on; return when the system is well."""
+
     def met(self, at: datetime, host: str) -> None:
         """Take note of a request that a test has sent."""
 

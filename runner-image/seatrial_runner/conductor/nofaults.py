@@ -38,6 +38,9 @@ class NoFaults:
         """Note that a test has ended."""
         self._stage.running.discard(test)
 
+    async def begins_again(self, test: str) -> None:
+        """Nothing is on."""
+
     async def settle(self) -> None:
         """Nothing is open."""
 

@@ -80,6 +80,7 @@ class PodTests:
             # The Job makes another pod for each attempt, as many as tests[].retries allow.
             turn.begin(turn.attempt + 1)
             interrupted = False
+            await self._director.begins_again(turn.test)
 
     def _tries_again(self, turn: Turn, come: Come) -> bool:
         own_fault = come.outcome == "Failed" and not come.lost and not turn.cancelled

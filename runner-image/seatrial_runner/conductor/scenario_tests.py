@@ -56,6 +56,7 @@ async def run_scenario(stage: Stage, orders: Orders, test: Json, state: TestStat
         of_it = lane.part(number, len(instances))
         for attempt in _attempts_left(stage, test, instance.id):
             state["attempts"] = max(state["attempts"], attempt)
+            await orders.begins_again(test["name"])
             own = lane_of_attempt(of_it, test, attempt, stage.journal.start)
             case = await _attempt(stage, orders, instance, services, connections, attempt, own)
             stage.record(test["name"], {**case, "attempt": 1}, attempt=attempt)

@@ -119,19 +119,22 @@ class Entries:
         return lambda entry: bool(entry["n"] < first)
 
     def _needed_by_a_restart(self) -> Callable[[Entry], bool]:
-        intents = {
-            entry.get("fault"): entry["n"]
-            for entry, _ in self._kept
-            if entry["kind"] == "fault.requested"
-        }
-        last = set(intents.values())
-        return lambda entry: entry["kind"] in _FOR_A_RESTART or entry["n"] in last
+        first: dict[Any, int] = {}
+        last: dict[Any, int] = {}
+        for entry, _ in self._kept:
+            if entry["kind"] in ("fault.requested", "fault.failed"):
+                last[entry["kind"], entry.get("fault")] = entry["n"]
+            if entry["kind"] == "fault.failed":
+                # One that fails each of a thousand times must not push out the intents of others.
+                first.setdefault((entry.get("fault"), entry.get("state")), entry["n"])
+        needed = {*first.values(), *last.values()}
+        return lambda entry: entry["kind"] in _FOR_A_RESTART or entry["n"] in needed
 
 
 # Room for the line that says how many were dropped.
 _HEAD = 64
-# Beside the last intent of each fault, with what it takes to undo it.
-_FOR_A_RESTART = frozenset({"fault.failed", "gate.opened", "shard.finished"})
+# Beside the last intent of each fault, with what it takes to undo it, and what each has lacked.
+_FOR_A_RESTART = frozenset({"gate.opened", "shard.finished"})
 
 
 def _is_minor(entry: Entry) -> bool:

@@ -108,8 +108,10 @@ class Account:
         return self._kind.counts_itself
 
     def expose(self, test: str) -> None:
-        """Note that a test runs while the fault is in effect."""
-        if self.window is not None and self.window.end is None:
+        """Note that a test runs while the fault can be met."""
+        if self.window is None or (self.counts_itself and self.window.undone is not None):
+            return  # what was counted had come before
+        if self.window.end is None:
             exposed = self.state["exposedTests"]
             if test not in exposed:
                 exposed.append(test)
@@ -231,7 +233,8 @@ class Account:
         if missing is not None:
             self.failed("NotRecovered", missing)
             return
-        self.close()
+        # Also those of earlier times, of which this was not seen: the system is well now.
+        self._stage.windows.close(self._fault["name"], self._stage.now())
         state = self.state
         state["state"] = "Recovered"
         state["recovered"] = self._stage.at()

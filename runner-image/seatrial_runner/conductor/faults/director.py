@@ -15,6 +15,7 @@ from seatrial_runner.conductor.faults.kinds import Hands, Intent, Json
 from seatrial_runner.conductor.faults.preparing import prepare
 from seatrial_runner.conductor.faults.resuming import Resuming
 from seatrial_runner.conductor.faults.series import Series
+from seatrial_runner.conductor.faults.table import kind_of
 from seatrial_runner.conductor.faults.timeline import Trigger, moment, never_came, seed_of
 from seatrial_runner.conductor.stage import Stage
 
@@ -64,7 +65,8 @@ class Director:
         await self._begin(Trigger.GATE, "", self._began)
         for name in self._faults:
             reverted = self._state(name)["reverted"]
-            if reverted is not None and not self._is_played(name):  # by an earlier conductor
+            # By an earlier conductor; one that has still to happen again is pending.
+            if reverted is not None and not self._is_pending(name):
                 ago_s = (self._stage.now() - parse(reverted)).total_seconds()
                 await self._begin(Trigger.FAULT, name, self._stage.monotonic() - ago_s)
 
@@ -118,8 +120,7 @@ class Director:
                 self._give_up(name, "NotInjected", why.format(test=test))
         mine = [name for name, series in self._series.items() if series.test == test]
         for name in mine:
-            bound = moment(self._faults[name]).trigger is Trigger.TEST
-            self._series[name].end("test", what=f"test {test}" if bound else "")
+            self._series[name].end("test", what=f"test {test}")
         await self._wait_for(mine)
 
     async def settle(self) -> None:
@@ -168,8 +169,8 @@ class Director:
         Start a manual fault; return its state once it is in effect.
 
         Raises:
-            FaultError: There is none of that name, it is not manual or not over yet, or nothing
-                happened.
+            FaultError: There is none of that name, it is not manual or not over yet, the test or
+                the run is over, or nothing happened.
         """
         declared = self._faults.get(fault)
         if declared is None:
@@ -180,6 +181,10 @@ class Director:
             )
         if self._is_played(fault):
             raise FaultError(f"fault {fault} is not over yet: stop it first, and wait for recovery")
+        asking = self._stage.test(test)
+        if self._settling or (asking is not None and asking["finishedAt"] is not None):
+            what = "the tests of this run are" if self._settling else f"test {test} is"
+            raise FaultError(f"{what} over: nothing would end fault {fault} any more")
         series = self._play(declared, test)
         await series.in_effect.wait()
         state = self._state(fault)
@@ -209,12 +214,28 @@ class Director:
         await self._wait_for([fault])
         return cast("Json", self._state(fault))
 
+    async def begins_again(self, test: str) -> None:
+        """
+        End what an attempt of a test before has left on; return when the system is well.
+
+        It could not be started again otherwise. Whose it is that an earlier conductor has left,
+        nobody knows any more.
+        """
+        left = [
+            name
+            for name, series in self._series.items()
+            if series.test in ("", test) and moment(self._faults[name]).trigger is Trigger.MANUAL
+        ]
+        for name in left:
+            self._series[name].end("test")
+        await self._wait_for(left)
+
     def met(self, at: datetime, host: str) -> None:
         """Count a request of a test in the windows of all faults it falls into."""
         for window in self._stage.windows.meet(at, host):
-            series = self._series.get(window.fault)
-            if series is not None and series.round.account.counts_itself:
+            if kind_of(self._faults[window.fault]).counts_itself:
                 continue  # the gateway knows which of them met it
+            series = self._series.get(window.fault)
             state = self._state(window.fault)
             self._proof_is_new |= not state["hits"]
             if window.total == 1:
@@ -249,10 +270,17 @@ class Director:
         """
         for name, intent in await self._resuming.resume(self._faults):
             series = self._new_series(self._faults[name], "")
-            self._tasks[name] = asyncio.create_task(self._see_end(series, intent))
+            self._tasks[name] = asyncio.create_task(self._see_end(name, series, intent))
 
-    async def _see_end(self, series: Series, intent: Intent) -> None:
-        await series.see_end(intent)
+    async def _see_end(self, name: str, series: Series, intent: Intent) -> None:
+        if self._state(name)["reverted"] is not None:
+            await series.see_end(intent)  # what follows it begins with the gate
+            return
+        follow = asyncio.create_task(self._follow(name, series))
+        try:
+            await series.see_end(intent)
+        finally:
+            await follow
 
     # Details -------------------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -17,8 +16,6 @@ from seatrial_runner.conductor.faults.kinds import Aim, Hands, Intent, ThroughAp
 from seatrial_runner.conductor.faults.targets import chosen_pods
 from seatrial_runner.conductor.readiness import pods_of
 from seatrial_runner.conductor.seen import PODS, Seen
-
-logger = logging.getLogger("seatrial.conductor")
 
 # NB: not 0. The process ends no later with it (2.2 s either way, measured with Kubernetes 1.36: a
 # kubelet keeps to at least a second), but the API server forgets the pod at once, and a StatefulSet
@@ -52,7 +49,7 @@ class Kill(ThroughApi):
         return {"grace": _grace_s(fault)}
 
     async def apply(self, hands: Hands, intent: Intent) -> None:
-        """Take the chosen pods away; one that is gone already does not count."""
+        """Take the chosen pods away; one that is gone already does not count, and is told."""
         await asyncio.gather(*(hands.save_logs(each["name"]) for each in intent.targets))
         results = await asyncio.gather(
             *(self._take(hands, each["name"], each["uid"], intent) for each in intent.targets),
@@ -64,8 +61,9 @@ class Kill(ThroughApi):
                 raise result
         if len(errors) == len(results):
             raise NotInjectedError(f"no pod could be taken away: {errors[0]}")
-        for error in errors:
-            logger.warning("pod not taken away: %s", error)
+        if errors:
+            missed = f"{len(errors)} of {len(results)} pods could not be hit: {errors[0]}"
+            intent.undo["missed"] = missed
         intent.targets = [
             each
             for each, result in zip(intent.targets, results, strict=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from seatrial.api import families
 from seatrial.api.errors import ClusterError, FaultError
@@ -14,7 +15,14 @@ from seatrial_runner.clock import parse
 from seatrial_runner.conductor.faults.account import Flaw, broken, worse
 from seatrial_runner.conductor.faults.kinds import Evidence, Hands, Intent, Json
 from seatrial_runner.conductor.faults.table import kind_of
-from seatrial_runner.conductor.faults.timeline import Trigger, lasts_s, moment, repeats
+from seatrial_runner.conductor.faults.timeline import (
+    Trigger,
+    bound_to,
+    lasts_s,
+    moment,
+    not_as_often,
+    repeats,
+)
 from seatrial_runner.conductor.stage import Stage
 from seatrial_runner.journal import Entry, new_summary
 
@@ -68,26 +76,50 @@ class Resuming:
     async def _resume_one(self, fault: Json, state: FaultState, entry: Entry) -> Intent | None:
         """Undo a fault if it is open; give its intent if its end has still to be seen."""
         stage, name = self._stage, fault["name"]
-        if state["applied"] is not None:
-            end = state["recovered"]
-            stage.windows.restore(name, parse(state["applied"]), parse(end) if end else None)
+        self._restore_windows(name, state)
         intent = Intent(targets=entry.get("targets", []), undo=entry.get("undo", {}))
         if fault.get("evict") is not None:
             stage.taken.update(each["uid"] for each in intent.targets)
         if state["state"] not in _TO_BE_SEEN:
-            self._go_on_after(fault, state, entry)
+            self._go_on_after(fault, state)
             return None
         intent.targets = state["targets"] or intent.targets
         is_open = state["state"] in _OPEN and lasts_s(fault) is not None
         if is_open and not await self._undo(fault, intent, state):
             return None
-        stage.windows.close(name, stage.now())
         number = int(entry.get("round", 1))
         if self._has_tests_to_meet(fault) or state["applied"] is None:
+            stage.windows.close(name, stage.now())
             self._set_back(fault, state, number)
             return None
         self._where[name] = (number, self._flaw(name, before=number + 1))
         return intent
+
+    def _restore_windows(self, name: str, state: FaultState) -> None:
+        """Know all times that it was in effect: what failed in an earlier one names it, too."""
+        stage, end = self._stage, state["recovered"]
+        for begin, until in self._times_before(name, is_told=state["applied"] is not None):
+            stage.windows.restore(name, begin, until)
+        if state["applied"] is not None:
+            stage.windows.restore(name, parse(state["applied"]), parse(end) if end else None)
+
+    def _times_before(self, name: str, *, is_told: bool) -> list[tuple[datetime, datetime]]:
+        """Give begin and end of each time of a fault, but for one of which the summary tells."""
+        times: list[tuple[datetime, datetime]] = []
+        begin: datetime | None = None
+        for entry in self._stage.journal.entries:
+            if entry.get("fault") != name:
+                continue
+            if entry["kind"] == "fault.applied":
+                begin = parse(entry["at"])
+            elif entry["kind"] in ("fault.recovered", "fault.requested") and begin is not None:
+                times.append((begin, parse(entry["at"])))
+                begin = None
+        if begin is not None and not is_told:
+            times.append((begin, self._stage.now()))
+        elif begin is None and is_told:
+            times = times[:-1]
+        return times
 
     async def _undo(self, fault: Json, intent: Intent, state: FaultState) -> bool:
         name, kind = fault["name"], kind_of(fault)
@@ -160,13 +192,23 @@ class Resuming:
             "fault.failed", fault=state["name"], state=outcome, message=message
         )
 
-    def _go_on_after(self, fault: Json, state: FaultState, entry: Entry) -> None:
-        """Have a fault that is repeated go on with its next round."""
-        number = int(entry.get("round", 0))
-        if not 0 < number < repeats(fault).times or not self._has_tests_to_meet(fault):
+    def _go_on_after(self, fault: Json, state: FaultState) -> None:
+        """Have a fault that is repeated go on with its next round, if it can still meet a test."""
+        number, asked, what = self._last_round(fault["name"]), repeats(fault), bound_to(fault)
+        if not 0 < number < asked.times:
+            return
+        if not self._has_tests_to_meet(fault):
+            if what and state["state"] == "Recovered":
+                self._fail(state, "NotInjected", not_as_often(number, asked, what=what))
             return
         self._where[fault["name"]] = (number + 1, self._flaw(fault["name"], before=number + 1))
         state["state"] = "Pending"
+
+    def _last_round(self, name: str) -> int:
+        """Tell which time was the last one, also if it found no target."""
+        told = ("fault.requested", "fault.failed")
+        mine = (e for e in self._stage.journal.entries if e["kind"] in told and e["fault"] == name)
+        return max((int(entry.get("round", 0)) for entry in mine), default=0)
 
     def _set_back(self, fault: Json, state: FaultState, number: int) -> None:
         """Have a round be played again; what came of those before it stays."""

@@ -137,6 +137,11 @@ class Round:
             return None
         account.aimed(intent)
         await self._stage.journal.save()  # NB: nothing may happen before it is in the ConfigMap
+        if self._hurried.is_set():
+            # Still requested: a conductor that comes after this one plays it.
+            account.state.pop("toUndo", None)
+            account.state["message"] = self._why_hurried
+            return None
         account.carried_out()
         try:
             await self._kind.apply(self._hands, intent)
@@ -144,6 +149,8 @@ class Round:
             await self._take_back(intent, str(error))
             return None
         account.applied(intent)
+        if missed := intent.undo.get("missed"):
+            account.flawed("NotInjected", missed)
         self.in_effect.set()
         return intent
 

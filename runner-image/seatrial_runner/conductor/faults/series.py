@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from seatrial.api.journal import FaultState, ServiceDoc
 
@@ -11,7 +12,7 @@ from seatrial_runner.conductor.faults.account import Flaw
 from seatrial_runner.conductor.faults.kinds import Hands, Intent, Json
 from seatrial_runner.conductor.faults.round import Round
 from seatrial_runner.conductor.faults.table import kind_of
-from seatrial_runner.conductor.faults.timeline import not_as_often, repeats
+from seatrial_runner.conductor.faults.timeline import bound_to, not_as_often, repeats
 from seatrial_runner.conductor.stage import Stage
 
 
@@ -89,21 +90,24 @@ class Series:
                         self._fell_short(number - 1)
                         return
                     self.round = self._round(number, self.round.account.flaw)
-                await self._play(self.round)
+                await self._play(self.round, self.round.play())
         finally:
             self.in_effect.set()
             self.reverted.set()
 
     async def see_end(self, intent: Intent) -> None:
-        """Complete the proof of a round that an earlier conductor has applied."""
+        """Complete the proof of a round that an earlier conductor has applied; it was the last."""
         self.in_effect.set()
+        self.no_more(bound_to(self._fault))
         try:
-            await self.round.see_end(intent)
+            await self._play(self.round, self.round.see_end(intent))
+            if self._first < self._repeats.times:
+                self._fell_short(self._first)
         finally:
             self.reverted.set()
 
-    async def _play(self, round_: Round) -> None:
-        playing = asyncio.create_task(round_.play())
+    async def _play(self, round_: Round, course: Coroutine[Any, Any, None]) -> None:
+        playing = asyncio.create_task(course)
         passing = asyncio.create_task(self._pass_on(round_))
         try:
             await playing

@@ -12,13 +12,14 @@ from seatrial_runner.conductor.faults.kinds import Aim
 from seatrial_runner.conductor.readiness import Object, pods_of
 
 
-def how_many(asked: int | str | None, there: int) -> int:
+def how_many(asked: int | str | None, there: int, *, labelled: bool = False) -> int:
     """
     Give how many pods of ``there`` are asked for.
 
     Args:
         asked: A number, a percentage such as ``50%`` (rounded up, at least 1), or ``all``; None: 1.
         there: How many there are, 1 or more.
+        labelled: They are those with ``target.podLabels``: more replicas would not do.
 
     Raises:
         NotInjectedError: More are asked for than there are, or it is none of these.
@@ -32,9 +33,9 @@ def how_many(asked: int | str | None, there: int) -> int:
     if not text.isdigit() or int(text) < 1:
         raise NotInjectedError(f"target.pods: {text!r} is not a number, a percentage or all")
     if int(text) > there:
-        raise NotInjectedError(
-            f"{text} pods were asked for, {there} run; lower target.pods or raise replicas"
-        )
+        run = "run with target.podLabels" if labelled else "run"
+        remedy = "lower target.pods" if labelled else "lower target.pods or raise replicas"
+        raise NotInjectedError(f"{text} pods were asked for, {there} {run}; {remedy}")
     return int(text)
 
 
@@ -83,6 +84,7 @@ def chosen_pods(aim: Aim) -> list[Object]:
     """
     there = running_pods(aim)
     ready = [name for name, pod in there.items() if pods.is_ready(pod)]
-    count = how_many(aim.fault["target"].get("pods"), len(there))
+    target = aim.fault["target"]
+    count = how_many(target.get("pods"), len(there), labelled=bool(target.get("podLabels")))
     names = choose(ready if len(ready) >= count else list(there), count, aim.seed)
     return [there[name] for name in names]

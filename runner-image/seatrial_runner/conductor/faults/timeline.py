@@ -132,6 +132,14 @@ def never_came(fault: Fault, *, ran_s: float) -> tuple[str, str]:
             )
 
 
+def bound_to(fault: Fault) -> str:
+    """Name what a fault cannot outlast; empty of one that a test starts, and stops."""
+    when = moment(fault)
+    if when.trigger is Trigger.MANUAL:
+        return ""
+    return f"test {when.test}" if when.test else "the tests"
+
+
 def not_as_often(happened: int, asked: Repeats, *, what: str) -> str:
     """Say that a fault has not happened as often as it should, because ``what`` ended."""
     every = format_duration(timedelta(seconds=asked.every_s))
