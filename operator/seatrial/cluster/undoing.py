@@ -86,7 +86,8 @@ async def _begin_anew(client: Client, wanted: Undo, moment: str) -> None:
     selector = f"{LABEL_SERVICE}={wanted.changed['restart']}"
     async for pod in client.items(POD, wanted.namespace, selector):
         metadata = pod["metadata"]
-        if "deletionTimestamp" in metadata:
+        is_over = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+        if "deletionTimestamp" in metadata or is_over:
             continue
         if datetime.fromisoformat(metadata["creationTimestamp"]) <= since:
             await client.delete(POD, wanted.namespace, metadata["name"], metadata["uid"])

@@ -200,7 +200,9 @@ def _in_effect(intent: Intent, seen: Seen) -> bool:
         if item is None or _replicas(item) != wanted or (status.get("replicas") or 0) != wanted:
             return False
         # NB: status.replicas does not count pods that are ending, but those still answer.
-        if sum(_belongs(pod, workload) for pod in seen.all(PODS)) > wanted:
+        # Those that are over do not, and one that has failed may lie there for ever.
+        there = [pod for pod in seen.all(PODS) if not pods.is_over(pod)]
+        if sum(_belongs(pod, workload) for pod in there) > wanted:
             return False
     return True
 
