@@ -99,7 +99,6 @@ class Configuration(ThroughApi):
         intent.targets[0]["uid"] = str(original["metadata"].get("uid") or "")
         present, keys = original.get("data") or {}, changed_keys(undo)
         undo["added"] = [key for key in keys if key not in present]
-        undo["emptied"] = undo["remove"] is not None and set(present) <= set(keys)
         secret_keys.keeping(original, undo["fault"], undo["mark"], keys)
 
     async def apply(self, hands: Hands, intent: Intent) -> None:
@@ -293,8 +292,6 @@ class Configuration(ThroughApi):
             doc["kept"] = undo["kept"]
         elif undo["added"]:
             doc["added"] = undo["added"]
-        elif undo["emptied"]:
-            doc["emptied"] = True
         if keys:
             doc["keys"] = keys
         return [doc]
