@@ -13,7 +13,15 @@ from seatrial.api.errors import ClusterError, ConflictError, NotFoundError, NotI
 from seatrial.api.journal import ServiceDoc
 
 from seatrial_runner.conductor import pods
-from seatrial_runner.conductor.faults.kinds import Aim, Hands, Intent, ThroughApi, target
+from seatrial_runner.conductor.faults.kinds import (
+    Aim,
+    Hands,
+    Intent,
+    ThroughApi,
+    held_pod,
+    hold,
+    target,
+)
 from seatrial_runner.conductor.faults.targets import chosen_pods
 from seatrial_runner.conductor.readiness import pods_of
 from seatrial_runner.conductor.seen import PODS, Seen
@@ -39,6 +47,8 @@ class Kill(ThroughApi):
                     f"nothing would replace pod {pods.name(pod)} of service"
                     f" {aim.service['name']}: make it a Deployment or a StatefulSet"
                 )
+        for pod in chosen:
+            hold(aim, held_pod(pods.uid(pod)))
         before = [pod for pod in pods_of(aim.service, aim.seen) if not pods.is_over(pod)]
         return Intent(
             targets=[target("Pod", pods.name(pod), pods.uid(pod)) for pod in chosen],
@@ -64,6 +74,9 @@ class Kill(ThroughApi):
                 raise result
         if len(errors) == len(results):
             raise NotInjectedError(f"no pod could be taken away: {errors[0]}")
+        for each, result in zip(intent.targets, results, strict=True):
+            if isinstance(result, ClusterError):
+                hands.held.pop(held_pod(each["uid"]), None)
         for error in errors:
             logger.warning("pod not taken away: %s", error)
         intent.targets = [
