@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from seatrial.api.errors import ConflictError
 from seatrial_runner.conductor.faults import Director
 
 from tests.support.conducted import a_fault_doc
@@ -156,3 +157,62 @@ def test_a_pod_that_is_done_does_not_begin_anew() -> None:
     fault = a_fault_doc("f", configuration=configuration, **{"for": "1s"}, when={"test": "paid"})
     states, _ = played(fault, course=course)
     assert states["f"]["state"] == "Recovered"
+
+
+# Two that would take the same pod ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [{"kill": {}}, {"evict": {}}])
+def test_a_pod_is_taken_away_by_one_fault_only(kind: Any) -> None:
+    faults = [a_fault_doc("f", **kind), a_fault_doc("g", kill={})]
+    states, _ = played(*faults, course=one_test, replicas=2)
+    hit = [each["name"] for name in "fg" for each in states[name]["targets"]]
+    assert len(set(hit)) == 2
+    states, _ = played(*faults, course=one_test, replicas=1)
+    assert (states["f"]["state"], states["g"]["state"]) == ("Recovered", "NotInjected")
+    assert "service orders has no running pod" in states["g"]["message"]
+
+
+def test_a_pod_that_could_not_be_taken_away_is_there_for_another_fault() -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        namespace.no_disruption = "Cannot evict pod as it would violate the pod's disruption budget"
+        await one_test(director, namespace)
+
+    faults = [a_fault_doc("f", evict={}), a_fault_doc("g", when={"after": "1s"})]
+    states, _ = played(*faults, course=course, replicas=1)
+    assert (states["f"]["state"], states["g"]["state"]) == ("NotInjected", "Recovered")
+
+
+# A workload that is another one by now -----------------------------------------------------------
+
+
+def test_a_workload_that_has_taken_the_place_of_the_scaled_one_is_left_alone() -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        await director.begin_with("paid")
+        namespace._remove("deployments", "orders")
+        namespace.deployment("orders", replicas=3)
+        await asyncio.sleep(2.0)
+        await director.end_with("paid")
+        assert namespace.objects["deployments", "orders"]["spec"]["replicas"] == 3
+
+    fault = a_fault_doc("f", scale={"replicas": 1}, **{"for": "10m"}, when={"test": "paid"})
+    states, _ = played(fault, course=course)
+    assert states["f"]["state"] == "EndedEarly"
+
+
+def test_a_conflict_about_the_same_workload_is_no_end() -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        await director.begin_with("paid")
+
+        def refuse(number: int, what: str) -> None:
+            if what == "patch deployments/orders":
+                raise ConflictError("the object has been modified", status=409)
+
+        namespace.before_write = refuse
+        await director.end_with("paid")
+        [state] = director._stage.journal.summary["faults"]
+        assert state["toUndo"]["objects"][0]["replicas"] == 2  # it is left to the operator
+
+    fault = a_fault_doc("f", scale={"replicas": 1}, **{"for": "10m"}, when={"test": "paid"})
+    states, _ = played(fault, course=course)
+    assert states["f"]["state"] == "NotReverted"
