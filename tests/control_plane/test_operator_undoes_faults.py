@@ -121,7 +121,7 @@ CHANGES = {
     ),
     "bare": (
         "/api/v1/namespaces/{}/secrets/bare",
-        {"kind": "Secret", "name": "bare", "keys": ["a.b_c"], "emptied": True},
+        {"kind": "Secret", "name": "bare", "keys": ["a.b_c"]},
         {"metadata": {"annotations": {kept_key("bare", 0): "b2xk"}}, "data": {"a.b_c": None}},
     ),
     "gone": (

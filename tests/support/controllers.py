@@ -86,6 +86,7 @@ class Controllers:
             for pod in self.all("pods")
             if pod["metadata"]["labels"].get("seatrial.dev/service") == workload
             and (going or "deletionTimestamp" not in pod["metadata"])
+            and pod["status"]["phase"] not in ("Succeeded", "Failed")
         ]
 
     def _reconcile(self, name: str) -> None:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from seatrial.api import families, names
 from seatrial.api.agents import ephemeral_container
+from seatrial_runner.conductor.faults.agents import declared_for
+from seatrial_runner.conductor.stage import Stage
+
+from tests.support.conducted import a_fault_doc
+from tests.support.pods import a_pod
 
 
 def container(*kinds: str) -> dict[str, Any]:
@@ -57,3 +63,19 @@ def test_it_shares_the_processes_of_the_container_that_is_hit() -> None:
     assert doc["container"] == "app"
     assert doc["containerId"] == "0123abcd"
     assert doc["declared"] == [{"kind": "freeze", "params": {}}]
+
+
+def test_a_fault_of_other_pods_of_the_service_is_not_declared() -> None:
+    """A volume that those have need not be in this one."""
+    faults = [a_fault_doc("c", freeze={})]
+    for each in "ab":
+        target = {"service": "orders", "podLabels": {"of": each}}
+        faults.append(a_fault_doc(each, disk={"path": f"/{each}"}, target=target))
+    stage = cast("Stage", SimpleNamespace(run={"faults": faults}))
+    pod = a_pod("orders-a")
+    pod["metadata"]["labels"]["of"] = "a"
+    declared = declared_for(stage, pod)
+    assert [(each["kind"], each["params"]) for each in declared] == [
+        ("freeze", {}),
+        ("disk", {"path": "/a"}),
+    ]

@@ -252,6 +252,43 @@ def test_an_object_that_does_not_go_is_never_taken_for_undone() -> None:
     assert "finalizers: chaos-mesh/records" in states["f"]["message"]
 
 
+def test_an_object_of_before_that_does_not_go_is_not_taken_for_this_times() -> None:
+    """Its tool is away: what it says of itself is what it said then."""
+
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        tool = PlayedTool(namespace)
+        going = {"deletionTimestamp": "2026-11-20T12:00:00Z", "finalizers": ["chaos-mesh/records"]}
+        namespace.add("networkchaos", {"metadata": {"name": "seatrial-f", **going}})
+        tool._chaos_mesh("True", "False", "Run")
+        await a_test(director)
+
+    states, _ = played(a_resource(DELAY), course=course)
+    assert "NetworkChaos seatrial-f of an earlier time is still there" in states["f"]["message"]
+    assert "finalizers: chaos-mesh/records" in states["f"]["message"]
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        {**ENGINE, "spec": {"appinfo": None, "experiments": [{"name": "pod-delete"}]}},
+        {**ENGINE, "spec": {"experiments": {"name": "pod-delete"}}},
+        {**ENGINE, "spec": {"experiments": [{"name": "pod-delete", "spec": {"components": None}}]}},
+        {**DELAY, "metadata": {"labels": "app=orders"}},
+    ],
+)
+def test_an_object_of_another_shape_is_told_and_keeps_nobody_up(manifest: dict[str, Any]) -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        PlayedTool(namespace)
+        await a_test(director)
+
+    states, namespace = played(a_resource(manifest), course=course)
+    assert states["f"]["state"] == "NotInjected"
+    assert (
+        f"{manifest['kind']} seatrial-f: its manifest has not the shape" in states["f"]["message"]
+    )
+    assert not [each for each in namespace.writes if each.startswith("post")]
+
+
 def test_a_cluster_without_the_tool_is_told() -> None:
     async def course(director: Director, namespace: RunNamespace) -> None:
         await a_test(director)

@@ -14,7 +14,7 @@ from seatrial.api.journal import ChangedDoc, FaultState
 from seatrial.api.undoing import RESTORED, kept_key, mark_key, note_key
 from seatrial.cluster.client import Client
 from seatrial.cluster.errors import InvalidObjectError
-from seatrial.cluster.kinds import CONFIGMAP, NAMESPACE, POD, SECRET
+from seatrial.cluster.kinds import CONFIGMAP, NAMESPACE, POD, SECRET, kind_of
 from seatrial.cluster.undoing import undo
 from seatrial.plan.result import Undo
 
@@ -302,9 +302,15 @@ def bring_back(cluster: FakeCluster, when: float = 41, **more: Any) -> str:
         ),
         pytest.param(
             {},
-            {"added": ["new"], "emptied": True},
+            {"added": ["new"]},
             {"a/b": "b2xk", "tls.crt": "Y2VydA=="},
             id="all-that-it-had",
+        ),
+        pytest.param(
+            {"other": "c3RheXM="},
+            {"added": ["new"]},
+            {"a/b": "b2xk", "tls.crt": "Y2VydA==", "other": "c3RheXM="},
+            id="all-that-it-had-and-others-came",
         ),
     ],
 )
@@ -318,6 +324,22 @@ def test_keys_of_a_secret_are_brought_back_without_being_read(during, more, expe
     assert bring_back(cluster, 50, **more) == at(41)  # another operator only reads that it is done
     assert cluster.objects[SECRET_KEY]["data"]["a/b"] == "bmV4dA=="
     assert "b2xk" not in str(cluster.answers)
+
+
+def test_a_service_that_somebody_has_bound_again_is_no_error():
+    cluster = FakeCluster()
+    environment = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ENVIRONMENT}}
+    asyncio.run(cluster.create(NAMESPACE, environment))
+    annotations = {mark_key("away"): "1"}
+    metadata = {"name": "orders", "namespace": ENVIRONMENT, "annotations": annotations}
+    body = {"kind": "Service", "metadata": metadata, "spec": {"selector": {"app": "orders"}}}
+    made = asyncio.run(cluster.create(kind_of("Service"), body))
+    doc: ChangedDoc = {"kind": "Service", "name": "orders", "uid": made["metadata"]["uid"]}
+    wanted = Undo(ENVIRONMENT, "away", "1", doc, at(41))
+    assert asyncio.run(undo(cast(Client, cluster), wanted)) == at(41)
+    item = cluster.objects["Service", ENVIRONMENT, "orders"]
+    assert item["spec"]["selector"] == {"app": "orders"}
+    assert set(item["metadata"]["annotations"]) == {note_key("away")}
 
 
 def test_a_secret_that_has_been_changed_anew_is_left_alone_and_not_read():
@@ -341,6 +363,9 @@ def test_pods_that_began_with_the_other_configuration_begin_anew():
     a_pod("old", 5)
     a_pod("other", 5, service="stock")
     a_pod("new", 42)
+    a_pod("migrated", 5)  # it is done: nothing would bring it back, and it reads nothing
+    done = ("Pod", ENVIRONMENT, "migrated")
+    cluster.patch(done, {"status": {"phase": "Succeeded"}})
 
     def die(what: str) -> None:
         raise OperatorKilledError(what)
@@ -351,7 +376,7 @@ def test_pods_that_began_with_the_other_configuration_begin_anew():
     cluster.before_write = lambda _: None
     assert bring_back(cluster, 50, added=["new"], restart="orders") == at(41)
     left = {name for kind, _, name in cluster.objects if kind == "Pod"}
-    assert left == {"other", "new"}
+    assert left == {"other", "new", "migrated"}
 
 
 def test_a_secret_that_is_gone_has_nothing_to_be_undone():

@@ -150,7 +150,6 @@ class ChangedDoc(TypedDict):
     # the annotation of its number; left out: the Secret was removed as a whole.
     keys: NotRequired[list[str]]
     added: NotRequired[list[str]]  # of a Secret, that it did not have before
-    emptied: NotRequired[bool]  # the Secret has no key at all
     restart: NotRequired[str]  # service whose pods have to begin anew after it
 
 

@@ -86,7 +86,8 @@ async def _begin_anew(client: Client, wanted: Undo, moment: str) -> None:
     selector = f"{LABEL_SERVICE}={wanted.changed['restart']}"
     async for pod in client.items(POD, wanted.namespace, selector):
         metadata = pod["metadata"]
-        if "deletionTimestamp" in metadata:
+        is_over = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+        if "deletionTimestamp" in metadata or is_over:
             continue
         if datetime.fromisoformat(metadata["creationTimestamp"]) <= since:
             await client.delete(POD, wanted.namespace, metadata["name"], metadata["uid"])
@@ -96,7 +97,7 @@ def _operations(wanted: Undo) -> list[Operation]:
     changed, fault = wanted.changed, wanted.fault
     operations = _taking_the_mark(wanted, uid=wanted.changed["uid"])
     if changed["kind"] == "Service":
-        operations.append({"op": "remove", "path": _pointer("spec", "selector", cut_key(fault))})
+        operations += _without(_pointer("spec", "selector", cut_key(fault)))
     else:
         replicas = changed.get("replicas", 1)
         operations.append({"op": "replace", "path": "/spec/replicas", "value": replicas})
@@ -131,9 +132,12 @@ async def _bring_back(client: Client, wanted: Undo) -> str:
     except NotFoundError:
         return ""
     except InvalidObjectError:
-        if await _is_marked(client, wanted, name):
-            raise  # it was not the mark
-        return await _note_on(client, wanted, name)
+        if not await _is_marked(client, wanted, name):
+            return await _note_on(client, wanted, name)
+        # It was not the mark: of a Secret without any key, the API server leaves the field out.
+        # Without looking it cannot be told from others, whose keys must stay.
+        moves = [{"op": "add", "path": "/data", "value": {}}, *_moves(wanted)]
+        await client.patch_if(SECRET, namespace, name, moves, metadata_only=True)
     return wanted.at
 
 
@@ -189,18 +193,20 @@ async def _look(
 def _moves(wanted: Undo) -> list[Operation]:
     changed, fault = wanted.changed, wanted.fault
     operations = _taking_the_mark(wanted, uid=wanted.changed["uid"])
-    if changed.get("emptied"):  # then the API server has left the field out
-        operations.append({"op": "add", "path": "/data", "value": {}})
     added = set(changed.get("added", ()))
     for n, key in enumerate(changed.get("keys", ())):
         path = _pointer("data", key)
         if key in added:
-            # Whether or not it is still there.
-            operations += [{"op": "add", "path": path, "value": ""}, {"op": "remove", "path": path}]
+            operations += _without(path)
         else:
             kept = _annotation(kept_key(fault, n))
             operations.append({"op": "move", "from": kept, "path": path})
     return operations
+
+
+def _without(path: str) -> list[Operation]:
+    """Take away what may not be there any more."""
+    return [{"op": "add", "path": path, "value": ""}, {"op": "remove", "path": path}]
 
 
 _NO_ANNOTATIONS: Operation = {"op": "add", "path": "/metadata/annotations", "value": {}}

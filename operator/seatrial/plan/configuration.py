@@ -10,6 +10,7 @@ from seatrial.api.errors import SpecError
 from seatrial.api.fault_kinds import Configuration
 from seatrial.api.rules import did_you_mean
 from seatrial.api.spec import ObjectReference
+from seatrial.plan.configuration_readers import at_start_only
 from seatrial.plan.naming import MAX_FILES_BYTES, copy_name, file_keys, files_name
 from seatrial.plan.parts import Part
 
@@ -37,10 +38,11 @@ def sources(
     3. the files of a service of the short form, by the service's name.
     """
     result: dict[Key, Source] = {}
+    at_start = at_start_only(parts)
     for part in parts:
         for document in part.workloads("ConfigMap", "Secret"):
             key = (str(document["kind"]), _name(document))
-            result.setdefault(key, _own(document, key[1]))
+            result.setdefault(key, _own(document, key[1], at_start=key in at_start))
     for part in parts:
         for reference in part.service.env_from or ():
             key = _key(reference)
@@ -101,8 +103,9 @@ def _asked(change: Configuration) -> Iterator[tuple[str, str]]:
         yield "expireCertificate.key", change.expire_certificate.key
 
 
-def _own(document: Mapping[str, Any], name: str) -> Source:
-    return Source(name, _keys(document), "anytime", document.get("immutable") is True)
+def _own(document: Mapping[str, Any], name: str, *, at_start: bool) -> Source:
+    is_immutable = document.get("immutable") is True
+    return Source(name, _keys(document), "atStart" if at_start else "anytime", is_immutable)
 
 
 def _keys(document: Mapping[str, Any] | None) -> set[str] | None:

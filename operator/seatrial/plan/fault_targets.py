@@ -64,12 +64,14 @@ def _pods(fault: Fault, aim: Target, part: Part, field: str) -> Iterator[SpecErr
 
 def _api(fault: Fault, part: Part, field: str) -> Iterator[SpecError]:
     target = f"{field}.target.service"
-    if fault.kind in _BY_CONTROLLERS and not part.is_short and part.known:
+    restarts = fault.configuration is not None and fault.configuration.restart
+    by_controller = fault.kind in _BY_CONTROLLERS or restarts
+    if by_controller and not part.is_short and part.known:
         if not part.workloads(*CONTROLLERS):
             problem = f"service {part.name} has no Deployment or StatefulSet,"
             problem += " so nothing would bring its pods back."
             yield SpecError(target, problem, "Make it one of them.")
-        elif (fault.kill or fault.evict) and (bare := part.workloads("Pod")):
+        elif (fault.kill or fault.evict or restarts) and (bare := part.workloads("Pod")):
             name = bare[0].get("metadata", {}).get("name")
             problem = f"nothing would bring back pod {name} of {part.name}."
             yield SpecError(target, problem, "Make it a Deployment.")

@@ -54,21 +54,35 @@ class Cgroup:
         value = int(text) if text.lstrip("-").isdecimal() else None
         return None if value is None or not 0 <= value < _NONE else value
 
-    def fields(self, name: str) -> dict[str, int]:
+    def fields(self, name: str, *, above: int = 0) -> dict[str, int]:
         """Read a file of names with numbers."""
-        pairs = (line.split() for line in self.read(name).splitlines())
+        pairs = (line.split() for line in self.read(name, above=above).splitlines())
         return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2}
 
     def memory_limit(self) -> int | None:
         """Bytes that the container, or its pod, may have."""
-        name = "memory.limit_in_bytes" if self.version == 1 else "memory.max"
-        limits = [self.number(name, above=level) for level in (0, 1)]
-        return min((limit for limit in limits if limit is not None), default=None)
+        return min((limit for _, limit in self._memory_limits()), default=None)
 
-    def memory_used(self) -> int:
+    def memory_room(self) -> int:
+        """
+        Bytes that the container can still have below its limit and its pod's; 0 without a limit.
+
+        What its pod's other containers use is not its own, but below the pod's limit it is missing.
+        """
+        rooms = [limit - self._memory_used(level) for level, limit in self._memory_limits()]
+        return min(rooms, default=0)
+
+    def _memory_limits(self) -> list[tuple[int, int]]:
+        """Give how many levels above there is a limit, and which."""
+        name = "memory.limit_in_bytes" if self.version == 1 else "memory.max"
+        limits = [(level, self.number(name, above=level)) for level in (0, 1)]
+        return [(level, limit) for level, limit in limits if limit is not None]
+
+    def _memory_used(self, level: int) -> int:
         """Bytes that cannot be had by dropping caches."""
-        used = self.number("memory.usage_in_bytes" if self.version == 1 else "memory.current")
-        statistics = self.fields("memory.stat")
+        name = "memory.usage_in_bytes" if self.version == 1 else "memory.current"
+        used = self.number(name, above=level)
+        statistics = self.fields("memory.stat", above=level)
         cached = statistics.get("total_inactive_file", statistics.get("inactive_file", 0))
         return max(0, (used or 0) - cached)
 

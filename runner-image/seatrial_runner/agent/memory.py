@@ -63,7 +63,7 @@ class Memory:
 
     def turn(self) -> float | None:
         """Take what the target has given back since, up to the size."""
-        if self._held() < self._wanted and self._room() >= _CHUNK:
+        if self._held() < self._wanted and self._cgroup.memory_room() >= _CHUNK:
             self._fill()
         self.tally.counts["bytes"] = self._held()
         return monotonic() + _LOOK_S
@@ -88,7 +88,7 @@ class Memory:
         except OSError:
             return _REFUSED
         held = self._held()
-        while held < self._wanted and self._room() >= _CHUNK:
+        while held < self._wanted and self._cgroup.memory_room() >= _CHUNK:
             chunk = min(_CHUNK, self._wanted - held)
             try:
                 os.posix_fallocate(self._file, held, chunk)
@@ -96,9 +96,6 @@ class Memory:
                 break
             held += chunk
         return 0
-
-    def _room(self) -> int:
-        return (self._cgroup.memory_limit() or 0) - self._cgroup.memory_used()
 
     def _held(self) -> int:
         return os.fstat(self._file).st_blocks * 512

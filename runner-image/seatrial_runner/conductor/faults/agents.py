@@ -15,6 +15,7 @@ from seatrial.api.names import AGENT_PORT, AGENT_PREFIX, ENV_CONTROL_TOKEN
 from seatrial_runner.conductor import pods
 from seatrial_runner.conductor.faults.control_client import ControlClient, UnreachableError
 from seatrial_runner.conductor.faults.sources import address
+from seatrial_runner.conductor.faults.targets import has_labels
 from seatrial_runner.conductor.seen import PODS
 from seatrial_runner.conductor.stage import Stage
 
@@ -165,13 +166,14 @@ class AgentPlace:
 
 
 def declared_for(stage: Stage, pod: Json) -> list[Declared]:
-    """Give the faults that the run declares for pods of the same service."""
+    """Give the faults that the run declares for such pods: of that service, with those labels."""
     service = pods.service(pod)
     return [
         Declared(kind=kind, params=dict(fault[kind]))
         for fault in stage.run["faults"]
         if (kind := families.kind_of(fault)) in families.POD
         and service in (None, fault["target"]["service"])
+        and has_labels(pod, fault["target"].get("podLabels") or {})
     ]
 
 

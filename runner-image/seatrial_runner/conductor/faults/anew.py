@@ -6,15 +6,31 @@ import asyncio
 from datetime import datetime
 
 from seatrial.api.errors import ConflictError, NotFoundError, NotInjectedError, NotRevertedError
+from seatrial.api.journal import ServiceDoc
 
 from seatrial_runner.clock import parse
 from seatrial_runner.conductor import pods
 from seatrial_runner.conductor.faults.kinds import Hands, Json
 from seatrial_runner.conductor.readiness import pods_of
-from seatrial_runner.conductor.seen import PODS
+from seatrial_runner.conductor.seen import PODS, Seen
 
 WITHIN_S = 90.0
 _LOOK_AGAIN_S = 1.0
+
+
+def refuse_bare(service: ServiceDoc, seen: Seen) -> None:
+    """
+    See that every pod of a service that would begin anew has somebody who makes its successor.
+
+    Raises:
+        NotInjectedError: One has nobody.
+    """
+    for pod in pods_of(service, seen):
+        if pods.owner(pod) is None and not pods.is_over(pod):
+            raise NotInjectedError(
+                f"nothing would replace pod {pods.name(pod)} of service {service['name']}: make it"
+                " a Deployment or a StatefulSet, or leave restart out"
+            )
 
 
 async def begin_anew(hands: Hands, service: str) -> None:
@@ -53,7 +69,7 @@ async def begin_again(hands: Hands, service: str, moment: datetime) -> None:
 
 async def _replace(hands: Hands, service: str, old: list[Json]) -> bool:
     """Delete pods; tell whether they were gone in time."""
-    uids = {pods.uid(pod) for pod in old}
+    uids = {pods.uid(pod) for pod in old if pods.is_going(pod) or not pods.is_over(pod)}
     await _delete(hands, old)
     try:
         async with asyncio.timeout(WITHIN_S):
@@ -72,8 +88,8 @@ async def _delete(hands: Hands, old: list[Json]) -> None:
     which with their configuration lost is for ever: nothing would be seen of the fault.
     """
     for pod in old:
-        if pods.is_going(pod):
-            continue
+        if pods.is_going(pod) or pods.is_over(pod):
+            continue  # what is over reads nothing any more
         await hands.save_logs(pods.name(pod))
         body = {
             "kind": "DeleteOptions",

@@ -27,7 +27,7 @@ from seatrial.api.undoing import (
 
 from seatrial_runner.clock import parse
 from seatrial_runner.conductor.faults import secret_keys
-from seatrial_runner.conductor.faults.anew import WITHIN_S, begin_again, begin_anew
+from seatrial_runner.conductor.faults.anew import WITHIN_S, begin_again, begin_anew, refuse_bare
 from seatrial_runner.conductor.faults.changes import changed_keys, changes
 from seatrial_runner.conductor.faults.kinds import (
     Aim,
@@ -70,6 +70,8 @@ class Configuration(ThroughApi):
         name = change.get("configMap") or change["secret"]
         if name.startswith(OURS) and not name.startswith(_THE_USERS):
             raise NotInjectedError(f"{kind} {name} is Seatrial's own; name one of the services'")
+        if change.get("restart"):
+            refuse_bare(aim.service, aim.seen)
         hold(aim, f"{kind} {name}")
         return Intent(
             targets=[target(kind, name, "")],
@@ -97,7 +99,6 @@ class Configuration(ThroughApi):
         intent.targets[0]["uid"] = str(original["metadata"].get("uid") or "")
         present, keys = original.get("data") or {}, changed_keys(undo)
         undo["added"] = [key for key in keys if key not in present]
-        undo["emptied"] = undo["remove"] is not None and set(present) <= set(keys)
         secret_keys.keeping(original, undo["fault"], undo["mark"], keys)
 
     async def apply(self, hands: Hands, intent: Intent) -> None:
@@ -162,9 +163,26 @@ class Configuration(ThroughApi):
         try:
             await hands.api.post(_path(hands, undo["kind"]), kept)
         except ConflictError:
-            # Kept by an earlier try that was not undone, or by one whose answer was lost: what it
-            # holds is older than what is there now, and so it is the original.
+            await self._keep_beside(hands, kept, undo)
+
+    async def _keep_beside(self, hands: Hands, kept: Json, undo: Json) -> None:
+        """
+        Keep the original where something is kept already.
+
+        By an earlier try that was not undone, or by one whose answer was lost: what it holds is
+        older than what is there now, and so it is the original. But if that is back, and only the
+        end of its pods was not seen, then it is no original any more.
+        """
+        path = _path(hands, undo["kind"], undo["kept"])
+        metadata = (await hands.api.get(path))["metadata"]
+        if RESTORED not in (metadata.get("annotations") or {}):
+            # The operator undoes what bears the mark of this time.
+            mark = {mark_key(undo["fault"]): undo["mark"]}
+            await hands.api.patch(path, {"metadata": {"uid": metadata["uid"], "annotations": mark}})
             return
+        uid = {"preconditions": {"uid": metadata["uid"]}}
+        await hands.api.delete(path, {"kind": "DeleteOptions", "apiVersion": "v1", **uid})
+        await hands.api.post(_path(hands, undo["kind"]), kept)
 
     async def watch(self, hands: Hands, intent: Intent, tell: Tell) -> Ended:
         """Return when somebody else has brought it back, or has changed what was changed."""
@@ -274,8 +292,6 @@ class Configuration(ThroughApi):
             doc["kept"] = undo["kept"]
         elif undo["added"]:
             doc["added"] = undo["added"]
-        elif undo["emptied"]:
-            doc["emptied"] = True
         if keys:
             doc["keys"] = keys
         return [doc]

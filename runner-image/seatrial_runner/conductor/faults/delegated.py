@@ -51,7 +51,7 @@ class Delegated(ByAnother):
         manifest = aim.fault["resource"]["manifest"]
         version, kind = str(manifest.get("apiVersion")), str(manifest.get("kind"))
         name = f"{PREFIX}{aim.fault['name']}"
-        tool_of(version).confine(manifest, namespace="", lasts_s=0.0)  # or it is refused now
+        _object(manifest, name, namespace="", lasts_s=0.0)  # or it is refused now
         return Intent(
             targets=[target(kind, name, "")],
             undo={
@@ -68,11 +68,18 @@ class Delegated(ByAnother):
         undo = intent.undo
         tool = tool_of(undo["apiVersion"])
         collection = await _collection(hands, undo)
+        manifest = hands.faults[undo["fault"]]["resource"]["manifest"]
+        body = _object(manifest, undo["name"], namespace=hands.namespace, lasts_s=undo["lastsS"])
         undo["made"] = hands.at()
         try:
-            made = await hands.api.post(collection, self._object(hands, undo))
-        except ConflictError:  # our own answer got lost
+            made = await hands.api.post(collection, body)
+        except ConflictError:  # our own answer got lost, or that of an earlier time does not go
             made = await hands.api.get(f"{collection}/{undo['name']}")
+            if made["metadata"].get("deletionTimestamp"):
+                raise NotInjectedError(
+                    f"{undo['kind']} {undo['name']} of an earlier time is still there"
+                    f" (finalizers: {_finalizers(made)}); see the log of the tool's controller"
+                ) from None
         intent.targets[0]["uid"] = str(made["metadata"].get("uid") or "")
         told = tool.told(made)
         try:
@@ -87,24 +94,6 @@ class Delegated(ByAnother):
             ) from None
         if told.problem:
             raise NotInjectedError(f"{undo['kind']} {undo['name']}: {told.problem}")
-
-    def _object(self, hands: Hands, undo: Json) -> Json:
-        manifest = hands.faults[undo["fault"]]["resource"]["manifest"]
-        confined = tool_of(undo["apiVersion"]).confine(
-            manifest, namespace=hands.namespace, lasts_s=undo["lastsS"]
-        )
-        metadata = manifest.get("metadata") or {}
-        confined["metadata"] = {
-            "name": undo["name"],
-            "namespace": hands.namespace,
-            "labels": {
-                **(metadata.get("labels") or {}),
-                names.MANAGED_BY: names.MANAGED_BY_VALUE,
-                names.LABEL_COMPONENT: names.COMPONENT_ENVIRONMENT,
-            },
-            "annotations": metadata.get("annotations") or {},
-        }
-        return confined
 
     async def see_effect(self, hands: Hands, intent: Intent) -> str:
         """Give the present moment: ``apply`` has read the object's own condition."""
@@ -158,10 +147,9 @@ class Delegated(ByAnother):
         except NotFoundError:
             return None
         except TimeoutError:
-            finalizers = ", ".join(item["metadata"].get("finalizers") or []) or "none"
             raise NotRevertedError(
                 f"{undo['kind']} {undo['name']} is still there {_GONE_S:g} s after it was deleted"
-                f" (finalizers: {finalizers}): {tool.told(item).conditions}"
+                f" (finalizers: {_finalizers(item)}): {tool.told(item).conditions}"
             ) from None
 
     async def _until_recovered(self, hands: Hands, path: str, intent: Intent) -> Json:
@@ -180,6 +168,40 @@ class Delegated(ByAnother):
         except TimeoutError:
             pass
         return item
+
+
+def _object(manifest: Json, name: str, *, namespace: str, lasts_s: float) -> Json:
+    """
+    Give the object as it is to be made, from what the user wrote, of any shape.
+
+    Raises:
+        NotInjectedError: It cannot be confined, or read.
+    """
+    try:
+        confined = tool_of(str(manifest.get("apiVersion"))).confine(
+            manifest, namespace=namespace, lasts_s=lasts_s
+        )
+        metadata = manifest.get("metadata") or {}
+        confined["metadata"] = {
+            "name": name,
+            "namespace": namespace,
+            "labels": {
+                **(metadata.get("labels") or {}),
+                names.MANAGED_BY: names.MANAGED_BY_VALUE,
+                names.LABEL_COMPONENT: names.COMPONENT_ENVIRONMENT,
+            },
+            "annotations": metadata.get("annotations") or {},
+        }
+    except (AttributeError, TypeError):
+        raise NotInjectedError(
+            f"{str(manifest.get('kind'))[:80]} {name}: its manifest has not the shape that the"
+            " tool's documentation shows; compare maps and lists"
+        ) from None
+    return confined
+
+
+def _finalizers(item: Json) -> str:
+    return ", ".join(item["metadata"].get("finalizers") or []) or "none"
 
 
 def _early(undo: Json, now: str) -> str:

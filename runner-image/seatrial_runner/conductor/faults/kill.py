@@ -12,7 +12,15 @@ from seatrial.api.errors import ClusterError, ConflictError, NotFoundError, NotI
 from seatrial.api.journal import ServiceDoc
 
 from seatrial_runner.conductor import pods
-from seatrial_runner.conductor.faults.kinds import Aim, Hands, Intent, ThroughApi, target
+from seatrial_runner.conductor.faults.kinds import (
+    Aim,
+    Hands,
+    Intent,
+    ThroughApi,
+    held_pod,
+    hold,
+    target,
+)
 from seatrial_runner.conductor.faults.targets import chosen_pods
 from seatrial_runner.conductor.readiness import pods_of
 from seatrial_runner.conductor.seen import PODS, Seen
@@ -36,6 +44,8 @@ class Kill(ThroughApi):
                     f"nothing would replace pod {pods.name(pod)} of service"
                     f" {aim.service['name']}: make it a Deployment or a StatefulSet"
                 )
+        for pod in chosen:
+            hold(aim, held_pod(pods.uid(pod)))
         before = [pod for pod in pods_of(aim.service, aim.seen) if not pods.is_over(pod)]
         return Intent(
             targets=[target("Pod", pods.name(pod), pods.uid(pod)) for pod in chosen],
@@ -64,6 +74,9 @@ class Kill(ThroughApi):
         if errors:
             missed = f"{len(errors)} of {len(results)} pods could not be hit: {errors[0]}"
             intent.undo["missed"] = missed
+        for each, result in zip(intent.targets, results, strict=True):
+            if isinstance(result, ClusterError):
+                hands.held.pop(held_pod(each["uid"]), None)
         intent.targets = [
             each
             for each, result in zip(intent.targets, results, strict=True)
@@ -95,7 +108,8 @@ class Kill(ThroughApi):
         """Tell whether every killed pod has a successor that the controller made after it."""
         before = set(intent.undo["before"])
         own = [pod for service in services for pod in pods_of(service, seen)]
-        there = [pod for pod in own if not pods.is_going(pod)]
+        # One that has failed long ago may lie there for ever: it is nobody's successor.
+        there = [pod for pod in own if not pods.is_going(pod) and not pods.is_over(pod)]
         killed = {each["uid"] for each in intent.targets}
         if any(pods.uid(pod) in killed for pod in there):
             return False

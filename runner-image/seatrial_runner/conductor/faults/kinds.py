@@ -262,6 +262,11 @@ def hold(aim: Aim, what: str) -> None:
         )
 
 
+def held_pod(uid: str) -> str:
+    """Name a pod that a fault takes away, from its choice on: the watch tells of it later."""
+    return f"Pod {uid}"
+
+
 def let_go(hands: Hands, fault: str) -> None:
     """Give back what a fault held."""
     for what in [each for each, name in hands.held.items() if name == fault]:

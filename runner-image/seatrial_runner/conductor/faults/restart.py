@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from seatrial.api.errors import NotInjectedError
 from seatrial.api.journal import ServiceDoc
 
+from seatrial_runner.clock import parse
 from seatrial_runner.conductor import pods
 from seatrial_runner.conductor.faults.kinds import (
     Aim,
@@ -18,7 +19,7 @@ from seatrial_runner.conductor.faults.kinds import (
     target,
     workload_path,
 )
-from seatrial_runner.conductor.readiness import pods_of, workload_is_ready
+from seatrial_runner.conductor.readiness import Object, pods_of, workload_is_ready
 from seatrial_runner.conductor.seen import WORKLOADS, Seen
 
 # The annotation kubectl uses, so that `kubectl rollout history` and people recognise it.
@@ -36,7 +37,7 @@ class Restart(ThroughApi):
             raise NotInjectedError(
                 f"service {aim.service['name']} has no Deployment or StatefulSet to restart"
             )
-        there = [pod for pod in pods_of(aim.service, aim.seen) if not pods.is_going(pod)]
+        there = _standing(pods_of(aim.service, aim.seen))
         if not there:
             raise NotInjectedError(f"service {aim.service['name']} has no pod at that moment")
         return Intent(
@@ -70,7 +71,7 @@ class Restart(ThroughApi):
         """Tell whether the controller has replaced every pod of before."""
         old = {each["uid"] for each in intent.targets}
         own = [pod for service in services for pod in pods_of(service, seen)]
-        there = [pod for pod in own if not pods.is_going(pod)]
+        there = _standing(own)
         new = [pod for pod in there if pods.uid(pod) not in old]
         new.sort(key=lambda pod: str(pod["metadata"].get("creationTimestamp")))
         for each, pod in zip(intent.targets, new, strict=False):
@@ -81,11 +82,24 @@ class Restart(ThroughApi):
         )
 
 
+def _standing(own: list[Object]) -> list[Object]:
+    """Leave out what a roll-out does not replace: a pod that has failed may lie there for ever."""
+    return [pod for pod in own if not pods.is_going(pod) and not pods.is_over(pod)]
+
+
 def _is_rolled_over(kind: str, name: str, stamp: str, seen: Seen) -> bool:
     item = seen.get(WORKLOADS[kind], name)
     if item is None:
         return False
     metadata = item["spec"]["template"].get("metadata") or {}
-    if (metadata.get("annotations") or {}).get(ANNOTATION) != stamp:
+    if not _is_since(str((metadata.get("annotations") or {}).get(ANNOTATION)), stamp):
         return False  # the watch has not told of our change yet
     return workload_is_ready({"kind": kind, "name": name}, seen)
+
+
+def _is_since(found: str, stamp: str) -> bool:
+    """Tell whether a roll-out is ours, or a later one, which has replaced the same pods."""
+    try:
+        return parse(found) >= parse(stamp)
+    except ValueError:
+        return False

@@ -175,6 +175,7 @@ class Round:
         except (ClusterError, FaultError) as error:
             self.account.failed("NotReverted", f"{why}; and it could not be undone: {error}")
         else:
+            let_go(self._hands, self._fault["name"])
             self.account.state.pop("toUndo", None)
             self.account.failed("NotInjected", why)
 

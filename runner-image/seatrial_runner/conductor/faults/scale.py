@@ -88,7 +88,7 @@ class Scale(ThroughApi):
         """Write the number, and wait until the pods are made, or have ended and are gone."""
         undo = intent.undo
         await _save_logs(hands, dict.fromkeys(undo["originals"], int(undo["replicas"])))
-        uids = {f"{each['kind']}/{each['name']}": each["uid"] for each in intent.targets}
+        uids = _uids(intent)
         for workload in undo["originals"]:
             notes = {mark_key(undo["fault"]): undo["mark"], note_key(undo["fault"]): None}
             try:
@@ -125,12 +125,17 @@ class Scale(ThroughApi):
             await hands.seen.wait(_LOOK_AGAIN_S)
 
     async def undo(self, hands: Hands, intent: Intent) -> Evidence | None:
-        """Write the old numbers back; a workload that is gone needs none."""
-        undo, before = intent.undo, []
+        """Write the old numbers back; a workload that is gone, or another by now, needs none."""
+        undo, before, uids = intent.undo, [], _uids(intent)
         for workload, original in undo["originals"].items():
             try:
-                item = await _write(hands, workload, original, {mark_key(undo["fault"]): None})
+                notes = {mark_key(undo["fault"]): None}
+                item = await _write(hands, workload, original, notes, uid=uids.get(workload, ""))
             except NotFoundError:
+                continue
+            except ConflictError:
+                if await _is_there(hands, workload, uids[workload]):
+                    raise  # it was not the UID
                 continue
             before.append(noted(item, undo["fault"], undo.get("mark", "-")))
         let_go(hands, undo["fault"])
@@ -154,8 +159,11 @@ class Scale(ThroughApi):
 
     def is_undone(self, intent: Intent, services: Sequence[ServiceDoc], seen: Seen) -> bool:
         """Tell whether the workloads ask for their old numbers again."""
+        uids = _uids(intent)
         return all(
-            (item := _seen(workload, seen)) is None or _replicas(item) == original
+            (item := _seen(workload, seen)) is None
+            or _replicas(item) == original
+            or item["metadata"].get("uid") != (uids.get(workload) or item["metadata"].get("uid"))
             for workload, original in intent.undo["originals"].items()
         )
 
@@ -192,6 +200,19 @@ async def _write(
     return await hands.api.patch(workload_path(hands, kind, name), body)
 
 
+async def _is_there(hands: Hands, workload: str, uid: str) -> bool:
+    kind, _, name = workload.partition("/")
+    try:
+        item = await hands.api.get(workload_path(hands, kind, name))
+    except NotFoundError:
+        return False
+    return bool(item["metadata"].get("uid") == uid)
+
+
+def _uids(intent: Intent) -> dict[str, str]:
+    return {f"{each['kind']}/{each['name']}": each["uid"] for each in intent.targets}
+
+
 def _in_effect(intent: Intent, seen: Seen) -> bool:
     wanted = intent.undo["replicas"]
     for workload in intent.undo["originals"]:
@@ -200,7 +221,9 @@ def _in_effect(intent: Intent, seen: Seen) -> bool:
         if item is None or _replicas(item) != wanted or (status.get("replicas") or 0) != wanted:
             return False
         # NB: status.replicas does not count pods that are ending, but those still answer.
-        if sum(_belongs(pod, workload) for pod in seen.all(PODS)) > wanted:
+        # Those that are over do not, and one that has failed may lie there for ever.
+        there = [pod for pod in seen.all(PODS) if not pods.is_over(pod)]
+        if sum(_belongs(pod, workload) for pod in there) > wanted:
             return False
     return True
 

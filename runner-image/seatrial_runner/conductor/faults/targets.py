@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from seatrial.api.errors import NotInjectedError
 
 from seatrial_runner.conductor import pods
-from seatrial_runner.conductor.faults.kinds import Aim
+from seatrial_runner.conductor.faults.kinds import Aim, held_pod
 from seatrial_runner.conductor.readiness import Object, pods_of
 
 
@@ -48,6 +48,8 @@ def running_pods(aim: Aim) -> dict[str, Object]:
     """
     Give the running pods of the target, by name: those that have ``target.podLabels``.
 
+    One that another fault is taking away at that moment is as good as gone.
+
     Raises:
         NotInjectedError: There is none.
     """
@@ -55,7 +57,9 @@ def running_pods(aim: Aim) -> dict[str, Object]:
     there = {
         pods.name(pod): pod
         for pod in pods_of(service, aim.seen)
-        if pods.phase(pod) == "Running" and not pods.is_going(pod)
+        if pods.phase(pod) == "Running"
+        and not pods.is_going(pod)
+        and held_pod(pods.uid(pod)) not in aim.held
     }
     if not there:
         raise NotInjectedError(f"service {service['name']} has no running pod at that moment")

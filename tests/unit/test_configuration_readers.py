@@ -1,0 +1,64 @@
+"""When pods of manifests see that a ConfigMap or Secret has changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from seatrial.api.spec import Service
+from seatrial.plan.configuration import sources
+from seatrial.plan.parts import Part
+
+MOUNTED = [{"name": "v", "mountPath": "/etc/app"}]
+AT_SUBPATH = [{"name": "v", "mountPath": "/etc/app/a.yaml", "subPath": "a.yaml"}]
+OF_A_CONFIGMAP = [{"name": "v", "configMap": {"name": "settings"}}]
+PROJECTED = [{"name": "v", "projected": {"sources": [{"configMap": {"name": "settings"}}]}}]
+ENV = [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "a"}}}]
+ENV_FROM = [{"configMapRef": {"name": "settings"}}]
+
+
+def read(kind: str = "ConfigMap", **pod: Any) -> str:
+    own = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "settings"}}
+    deployment = {"kind": "Deployment", "spec": {"template": {"spec": pod}}}
+    service = Service.model_validate({"name": "orders", "manifests": {"inline": "x"}})
+    return sources([Part(service, [own, deployment])], None)[kind, "settings"].read
+
+
+@pytest.mark.parametrize(
+    ("pod", "when"),
+    [
+        ({"containers": [{"env": ENV}]}, "atStart"),
+        ({"containers": [{"envFrom": ENV_FROM}]}, "atStart"),
+        ({"containers": [{"volumeMounts": AT_SUBPATH}], "volumes": OF_A_CONFIGMAP}, "atStart"),
+        ({"containers": [{"volumeMounts": MOUNTED}], "volumes": OF_A_CONFIGMAP}, "anytime"),
+        ({"containers": [{"volumeMounts": MOUNTED}], "volumes": PROJECTED}, "anytime"),
+        ({"containers": [{"volumeMounts": AT_SUBPATH}], "volumes": PROJECTED}, "atStart"),
+        ({"initContainers": [{"volumeMounts": MOUNTED}], "volumes": OF_A_CONFIGMAP}, "atStart"),
+        (
+            {
+                "initContainers": [{"volumeMounts": MOUNTED, "restartPolicy": "Always"}],
+                "volumes": OF_A_CONFIGMAP,
+            },
+            "anytime",
+        ),
+        (
+            {
+                "containers": [{"env": ENV}, {"volumeMounts": MOUNTED}],
+                "volumes": OF_A_CONFIGMAP,
+            },
+            "anytime",
+        ),
+        ({"containers": [{}]}, "anytime"),  # who reads it, if not by the API at any time
+        ({"containers": "nonsense", "volumes": [1]}, "anytime"),
+    ],
+)
+def test_what_is_read_at_the_start_of_pods_only(pod: Any, when: str) -> None:
+    assert read(**pod) == when
+
+
+def test_secrets_are_told_from_configmaps() -> None:
+    of_a_secret = [{"name": "v", "secret": {"secretName": "settings"}}]
+    there = {"containers": [{"env": ENV, "volumeMounts": MOUNTED}], "volumes": of_a_secret}
+    assert (read("Secret", **there), read("ConfigMap", **there)) == ("anytime", "atStart")
+    at_start = [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "settings", "key": "a"}}}]
+    assert read("Secret", containers=[{"env": at_start}]) == "atStart"
