@@ -282,3 +282,13 @@ async def test_a_source_is_met_and_no_other(tmp_path: Path) -> None:
         assert (await client.get(f"{shop}/")).status_code == 500
         assert (await client.get("/")).status_code == 200
         assert (await client.get("/gone")).status_code == 410
+
+
+@pytest.mark.parametrize("kib", [10, 20, 60])
+async def test_a_long_request_line_meets_it(tmp_path: Path, kib: int) -> None:
+    fault = an_http_fault("fails", abort={"status": 503})
+    async with behind_envoy(tmp_path, fault) as (origin, envoy, client):
+        await envoy.order("fails")
+        answer = await client.get("/?" + "x" * kib * 1024)
+
+        assert (answer.status_code, origin.came) == (503, [])

@@ -35,6 +35,12 @@ _PASSING = "1s"
 # Until then a client that has connected and says nothing may be one of a protocol in which the
 # server speaks first.
 _FIRST_BYTES = "10s"
+# The inspectors share a buffer, and the one for HTTP reads on only when it asks for more than the
+# buffer holds. It begins with 8 KiB and doubles that; the one for TLS would begin with 16 KiB, and
+# a longer request line that has come whole would wait for bytes that nobody sends.
+#
+# Source: Envoy, source/common/listener_manager/active_tcp_socket.cc.
+_FIRST_READ = 8192
 
 
 def listener(
@@ -46,7 +52,10 @@ def listener(
     What is not HTTP (TLS, or another protocol on a port of the same Service) passes as it is. No
     fault can meet it, and the log says of each fault that is on what has passed it so.
     """
-    inspectors = ("tls_inspector", "http_inspector")
+    inspectors = {
+        "tls_inspector": {"initial_read_buffer_size": _FIRST_READ},
+        "http_inspector": {},
+    }
     versions = ["http/1.0", "http/1.1", "h2c"]
     return {
         "name": f"{port}",
@@ -55,8 +64,9 @@ def listener(
             extension(
                 f"envoy.filters.listener.{name}",
                 f"envoy.extensions.filters.listener.{name}.v3.{name.title().replace('_', '')}",
+                **config,
             )
-            for name in inspectors
+            for name, config in inspectors.items()
         ],
         "listener_filters_timeout": _FIRST_BYTES,
         "continue_on_listener_filters_timeout": True,
