@@ -126,6 +126,23 @@ async def test_the_service_is_not_asked_for_what_nobody_waits_for_any_more(tmp_p
         assert [came.body for came in origin.came] == [b"again"]
 
 
+async def test_the_service_is_not_asked_either_when_a_long_body_was_given_up(
+    tmp_path: Path,
+) -> None:
+    fault = an_http_fault("slow", delay="2s")
+    async with behind_envoy(tmp_path, fault) as (origin, envoy, client):
+        await envoy.order("slow")
+        _, writer = await asyncio.open_connection("127.0.0.1", envoy.port)
+        head = b"POST / HTTP/1.1\r\nHost: orders\r\nContent-Length: 2000000\r\n\r\n"
+        writer.write(head + b"x" * 1_000_000)
+        await until(lambda: envoy.has_hits("slow"))
+        writer.transport.abort()
+        # Held up as long, so that the time of the first is over when it is answered.
+        (await client.post("/", content=b"again")).raise_for_status()
+
+        assert origin.connections == 1
+
+
 async def test_a_rate_makes_the_response_trickle_until_the_fault_ends(tmp_path: Path) -> None:
     fault = an_http_fault("slow", rate="10k")
     async with behind_envoy(tmp_path, fault) as (origin, envoy, client):
