@@ -9,14 +9,21 @@ from typing import Any
 
 import httpx
 import pytest
+import websockets
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from hyperframe.frame import Frame, GoAwayFrame, PingFrame
 from seatrial.api.names import CHECK_PORTS, PROBE_PORTS
 from seatrial_runner.conductor.local_ports import connect_from
 
 from tests.support.envoy_process import (
+    EnvoyProcess,
+    a_listener,
     an_http_fault,
     behind_envoy,
     until,
 )
+from tests.support.http2_origin import Http2Origin
 from tests.support.http_origin import Came, exchange
 
 
@@ -119,6 +126,23 @@ async def test_the_service_is_not_asked_for_what_nobody_waits_for_any_more(tmp_p
         assert [came.body for came in origin.came] == [b"again"]
 
 
+async def test_the_service_is_not_asked_either_when_a_long_body_was_given_up(
+    tmp_path: Path,
+) -> None:
+    fault = an_http_fault("slow", delay="2s")
+    async with behind_envoy(tmp_path, fault) as (origin, envoy, client):
+        await envoy.order("slow")
+        _, writer = await asyncio.open_connection("127.0.0.1", envoy.port)
+        head = b"POST / HTTP/1.1\r\nHost: orders\r\nContent-Length: 2000000\r\n\r\n"
+        writer.write(head + b"x" * 1_000_000)
+        await until(lambda: envoy.has_hits("slow"))
+        writer.transport.abort()
+        # Held up as long, so that the time of the first is over when it is answered.
+        (await client.post("/", content=b"again")).raise_for_status()
+
+        assert origin.connections == 1
+
+
 async def test_a_rate_makes_the_response_trickle_until_the_fault_ends(tmp_path: Path) -> None:
     fault = an_http_fault("slow", rate="10k")
     async with behind_envoy(tmp_path, fault) as (origin, envoy, client):
@@ -188,6 +212,75 @@ async def test_a_truncated_body_is_shorter_than_its_length_says(tmp_path: Path, 
         assert b"Content-Length: %d" % size in head
         assert body == b"x" * 10
         assert len((await client.get("/")).content) == size
+
+
+async def test_a_body_that_was_none_is_replaced(tmp_path: Path) -> None:
+    """Of HTTP/2 alone: its headers may end an answer, and need not say a length."""
+    fault = an_http_fault("wrong", body={"replace": "<html>"})
+    async with (
+        Http2Origin(has_no_body=True) as origin,
+        EnvoyProcess(tmp_path, [fault], [a_listener(origin.port)]) as envoy,
+        httpx.AsyncClient(base_url=envoy.url, http1=False, http2=True, timeout=30) as client,
+    ):
+        assert (await client.get("/")).text == ""
+        await envoy.order("wrong")
+        assert (await client.get("/")).text == "<html>"
+
+
+async def test_a_truncated_body_ends_no_connection_of_http_2(tmp_path: Path) -> None:
+    """What is too short breaks its stream there; the others have nothing to do with it."""
+    fault = an_http_fault("cut", body={"truncate": 2})
+    async with (
+        Http2Origin(more=[("content-length", "5")]) as origin,
+        EnvoyProcess(tmp_path, [fault], [a_listener(origin.port)]) as envoy,
+    ):
+        await envoy.order("cut")
+        client = H2Connection(H2Configuration(header_encoding="utf-8"))
+        client.initiate_connection()
+        head = [(":method", "POST"), (":scheme", "http"), (":authority", "orders"), (":path", "/")]
+        for stream in (1, 3):
+            client.send_headers(stream, head)
+            client.send_data(stream, b"hello", end_stream=True)
+        reader, writer = await asyncio.open_connection("127.0.0.1", envoy.port)
+        writer.write(client.data_to_send())
+        bodies: dict[int, bytes] = {}
+        kinds = set()
+        while len(bodies) < 2:
+            frame, length = Frame.parse_frame_header(memoryview(await reader.readexactly(9)))
+            body = await reader.readexactly(length)
+            kinds.add(type(frame))
+            if "END_STREAM" in frame.flags:
+                bodies[frame.stream_id] = body
+        # What comes for the connection's own sake comes before the answer to this.
+        writer.write(PingFrame(0, opaque_data=b"the-last").serialize())
+        while type(frame) is not PingFrame:
+            frame, length = Frame.parse_frame_header(memoryview(await reader.readexactly(9)))
+            await reader.readexactly(length)
+            kinds.add(type(frame))
+        writer.close()
+
+        assert set(bodies.values()) <= {b"he", b""}
+        assert GoAwayFrame not in kinds
+
+
+@pytest.mark.parametrize("body", [{"replace": "<html>"}, {"truncate": 1}], ids=["replace", "cut"])
+async def test_what_a_websocket_carries_is_no_body(tmp_path: Path, body: dict[str, Any]) -> None:
+    async def echo(connection: Any) -> None:
+        async for message in connection:
+            await connection.send(message)
+
+    fault = an_http_fault("wrong", body=body)
+    async with (
+        websockets.serve(echo, "127.0.0.1", 0) as server,
+        EnvoyProcess(
+            tmp_path, [fault], [a_listener(next(iter(server.sockets)).getsockname()[1])]
+        ) as envoy,
+    ):
+        await envoy.order("wrong")
+        async with websockets.connect(f"ws://127.0.0.1:{envoy.port}/") as connection:
+            await connection.send("hello")
+            async with asyncio.timeout(30):
+                assert await connection.recv() == "hello"
 
 
 async def test_a_content_type_is_changed_and_nothing_else(tmp_path: Path) -> None:

@@ -256,6 +256,18 @@ async def test_a_client_is_told_to_go_on_by_the_service(through: Through) -> Non
         assert b"expect: 100-continue" in origin.came[0].head.lower()
 
 
+async def test_a_request_that_offers_tls_is_answered_without(through: Through) -> None:
+    """As Apache's HttpClient does in the clear; Envoy refuses upgrades that it does not know."""
+    request = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: TLS/1.2\r\n\r\n"
+    async with HttpOrigin(port=through.upstream):
+        reader, writer = await asyncio.open_connection("127.0.0.1", through.port)
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert await reader.readexactly(5) == b"hello"
+        writer.close()
+
+
 async def test_http_1_0_is_answered_until_the_connection_closes(through: Through) -> None:
     async with HttpOrigin(port=through.upstream):
         took = [60.0]

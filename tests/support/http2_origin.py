@@ -13,8 +13,14 @@ from h2.events import DataReceived, RequestReceived, StreamEnded, WindowUpdated
 
 @dataclass
 class Http2Origin:
-    """Answers each stream with its own body, and its path in ``x-path``."""
+    """
+    Answers each stream with its own body, and its path in ``x-path``; with ``more`` headers.
 
+    One with ``has_no_body`` ends its answers with their headers.
+    """
+
+    more: list[tuple[str, str]] = field(default_factory=list)
+    has_no_body: bool = False
     port: int = 0
     connections: int = 0
     heads: list[dict[str, str]] = field(default_factory=list)
@@ -42,14 +48,14 @@ class Http2Origin:
                     if isinstance(event, RequestReceived):
                         head = dict(event.headers)
                         self.heads.append(head)
-                        answer = [(":status", "200"), ("x-path", head[":path"])]
-                        http.send_headers(event.stream_id, answer)
+                        answer = [(":status", "200"), ("x-path", head[":path"]), *self.more]
+                        http.send_headers(event.stream_id, answer, end_stream=self.has_no_body)
                     elif isinstance(event, DataReceived):
                         bodies[event.stream_id] += event.data
                         http.acknowledge_received_data(
                             event.flow_controlled_length, event.stream_id
                         )
-                    elif isinstance(event, StreamEnded):
+                    elif isinstance(event, StreamEnded) and not self.has_no_body:
                         to_send[event.stream_id] = bodies.pop(event.stream_id, bytearray())
                     elif isinstance(event, WindowUpdated):
                         pass

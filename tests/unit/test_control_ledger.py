@@ -190,6 +190,23 @@ def test_what_failed_half_way_is_undone() -> None:
     assert [what for what, *_ in play(course).told] == ["delete"]
 
 
+def test_the_same_order_after_one_that_failed_half_way_stays() -> None:
+    async def course(ledger: Ledger, carrier: Played) -> None:
+        carrier.takes_s = 1.0
+        carrier.refuses = OSError("a worker is gone")
+        first = asyncio.create_task(ledger.put("slow", an_order(10)))
+        await asyncio.sleep(0.5)
+        again = asyncio.create_task(ledger.put("slow", an_order(10)))
+        with pytest.raises(OSError, match="gone"):
+            await first
+        carrier.refuses = None
+        assert (await again)["state"] == "active"
+        await asyncio.sleep(1)
+        assert set(carrier.on) == {"slow"}
+
+    assert [what for what, *_ in play(course).told] == ["delete", "put"]
+
+
 @pytest.mark.parametrize("error", [ValueError("delay: is missing"), NotInjectedError("no kernel")])
 def test_what_cannot_be_done_is_said_and_leaves_nothing(error: Exception) -> None:
     async def course(ledger: Ledger, carrier: Played) -> None:

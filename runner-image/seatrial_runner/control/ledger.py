@@ -62,6 +62,7 @@ class Ledger:
         self._monotonic = monotonic
         self._active: dict[str, _Record] = {}
         self._ended: OrderedDict[str, _Record] = OrderedDict()
+        self._half: set[str] = set()  # names of orders that failed; a part may be in effect
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -152,6 +153,7 @@ class Ledger:
     async def _begin(self, name: str, order: FaultOrder, deadline: float) -> _Record:
         if len(self._active) >= MAX_ACTIVE:
             raise NotInjectedError(f"{MAX_ACTIVE} faults are in effect: end one before")
+        await self._undo_half(name)  # or it would be undone with what is left of that order
         applied = self._now()
         try:
             effective = await self._carrier.put(name, order, deadline)
@@ -159,7 +161,8 @@ class Ledger:
             raise
         except BaseException:
             # Nobody knows how far it came; what is half done must not stay.
-            self._spawn(self._undo_half(name))
+            self._half.add(name)
+            self._spawn(self._keep_undoing(name))
             raise
         record = _Record(name, order, applied, effective, deadline)
         self._active[name] = record
@@ -168,11 +171,16 @@ class Ledger:
         return record
 
     async def _undo_half(self, name: str) -> None:
+        if name in self._half:
+            await self._carrier.delete(name)
+            self._half.discard(name)
+
+    async def _keep_undoing(self, name: str) -> None:
         pause = _AGAIN_S
         async with self._lock(name):
             while True:
                 try:
-                    await self._carrier.delete(name)
+                    await self._undo_half(name)
                     return
                 except Exception:
                     logger.exception("a fault that failed is not undone", extra={"fault": name})

@@ -110,6 +110,8 @@ class Carrying:
             listener.remove(fault)
         self._plans = {key: plan for key, plan in self._plans.items() if fault not in key[0]}
         self._replan_on(concerned)
+        for connection in self._connections:
+            connection.forget(fault)
 
     def keep_only(self, names: Iterable[str]) -> None:
         """End every fault that is not among these."""

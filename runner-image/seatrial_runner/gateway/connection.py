@@ -159,9 +159,11 @@ class Connection:
             timer.cancel()
         if cell := self.places.pop(fault, None):
             fault.cells[cell] -= 1
-        if not fault.on:
-            self.met.discard(fault)
-            self.tickets.pop(fault, None)
+
+    def forget(self, fault: LiveFault) -> None:
+        """Keep nothing of a fault that is over, whether it has hit this connection or not."""
+        self.met.discard(fault)
+        self.tickets.pop(fault, None)
 
     def _reset_by(self, fault: LiveFault) -> None:
         fault.meets(self, Cell.RESET)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
 import socket
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
@@ -129,7 +130,7 @@ class Lanes:
                 # Now, so that nobody is held up by DNS when the fault ends.
                 target = (await self._address(target[0]), target[1])
             await _first(hold.wait(hold.delay_s), reader.given_up.wait())
-            if reader.given_up.is_set():
+            if reader.given_up.is_set() or _is_closed(writer):
                 return  # the service is not asked for what nobody waits for
             if target is None:
                 await _answer_probe(reader, writer, hold)
@@ -203,6 +204,13 @@ async def _answer_probe(
     source.feed_data(_PROBE_ANSWER + _PROBE_BODY)
     source.feed_eof()
     await _pump(source, writer, hold)
+
+
+def _is_closed(writer: asyncio.StreamWriter) -> bool:
+    """Tell whether the other side has closed, also behind a long body that waits to be read."""
+    poll = select.poll()
+    poll.register(writer.get_extra_info("socket"), select.POLLRDHUP)
+    return bool(poll.poll(0))
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -142,6 +142,8 @@ def _connection_manager(
         codec_type="AUTO",
         http_protocol_options={
             **http1(),
+            # Offers, which a server need not take; Envoy would refuse the request.
+            "ignore_http_11_upgrade": [{"prefix": "TLS/", "ignore_case": True}],
             "accept_http_10": True,
             "default_host_for_http_10": f"{doc['service']}:{doc['port']}",
         },

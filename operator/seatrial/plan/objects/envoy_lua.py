@@ -96,7 +96,7 @@ end
 _BODY = """
 local function has_no_body(handle, status)
   local ours = handle:streamInfo():dynamicMetadata():get("@metadata")
-  return (ours ~= nil and ours["head"]) or status == "204" or status == "304"
+  return (ours ~= nil and ours["head"]) or status == "101" or status == "204" or status == "304"
 end
 
 local function replace(handle, text)
@@ -110,9 +110,13 @@ local function replace(handle, text)
     handle:body(true):setBytes(text)
     return
   end
+  local came = false
   for chunk in handle:bodyChunks() do
     chunk:setBytes(text)
-    text = ""
+    text, came = "", true
+  end
+  if not came and not handle:trailers() then
+    handle:body(true):setBytes(text)
   end
 end
 
@@ -121,7 +125,7 @@ local function truncate(handle, left)
   if length ~= nil and length <= left then
     return
   end
-  if length ~= nil then
+  if length ~= nil and handle:streamInfo():protocol() ~= "HTTP/2" then
     -- HTTP/1.1 has no other way to say that the rest will not come.
     handle:streamInfo():drainConnectionUponCompletion()
   end
