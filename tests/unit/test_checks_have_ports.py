@@ -101,6 +101,25 @@ def test_who_connects_is_told_before_and_after(answering: Answering, way: str) -
     assert answering.came
 
 
+def test_who_has_chosen_a_port_keeps_it(answering: Answering) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+    async def asks() -> None:
+        _, writer = await asyncio.open_connection(
+            "127.0.0.1", answering.port, local_addr=("127.0.0.1", port)
+        )
+        writer.close()
+
+    def work(channel: Channel) -> Json:
+        makes_checks()
+        asyncio.run(asks())
+        return {}
+
+    in_a_worker(work)
+    assert answering.came == [port]
+
+
 @pytest.mark.parametrize("look", ["reachable", "cut off"])
 def test_a_look_at_whether_a_service_is_there_comes_from_such_a_port(
     answering: Answering, look: str, monkeypatch: pytest.MonkeyPatch

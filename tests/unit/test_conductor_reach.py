@@ -28,6 +28,7 @@ def _works_here(monkeypatch: pytest.MonkeyPatch) -> None:
         return await asyncio.to_thread(work, SimpleNamespace(tell=tell))
 
     monkeypatch.setattr(reach, "run_in_worker", run)
+    monkeypatch.setattr(reach, "makes_checks", lambda: None)  # it would last, in this process
 
 
 def listener() -> socket.socket:

@@ -91,7 +91,7 @@ def makes_checks(
 
 
 async def _connect_check(loop: Any, sock: socket.socket, address: Any) -> None:
-    if sock.family in (socket.AF_INET, socket.AF_INET6):
+    if sock.family in (socket.AF_INET, socket.AF_INET6) and not sock.getsockname()[1]:
         begin = random.randrange(len(CHECK_PORTS))
         # NB: without SO_REUSEADDR a port that is bound is ours alone: connecting cannot find that
         # it is taken, when it would be too late for another one.
