@@ -137,7 +137,7 @@ class Lanes:
             else:
                 await _forward(reader, writer, target, hold)
         except (OSError, EOFError, TimeoutError):
-            _reset(writer)
+            writer.transport.abort()
         finally:
             writer.close()
             with contextlib.suppress(OSError):
@@ -211,11 +211,3 @@ def _is_closed(writer: asyncio.StreamWriter) -> bool:
     poll = select.poll()
     poll.register(writer.get_extra_info("socket"), select.POLLRDHUP)
     return bool(poll.poll(0))
-
-
-def _reset(writer: asyncio.StreamWriter) -> None:
-    """Break a connection so that Envoy does not take it for a proper end."""
-    transport = writer.transport
-    if isinstance(found := transport.get_extra_info("socket"), socket.socket):
-        found.close()
-    transport.abort()
