@@ -247,7 +247,7 @@ def compare(
     return comparison
 
 
-_STALLS = " On loopback it now and then holds a connection for 20 to 60 ms, whoever carries it."
+_STALLS = "\nOn loopback it now and then holds a connection for 20 to 60 ms, whoever carries it."
 
 PAGE = """# Performance of the gateway
 
