@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import signal
+import select
 import socket
 import subprocess
 import sys
@@ -175,8 +176,8 @@ class Pod:
                 receive()
             until = time.monotonic() + 1.0
             patience = until + 30
-            while time.monotonic() < (until if len(got) >= at_least else patience):
-                time.sleep(0.005)
+            while (left := (until if len(got) >= at_least else patience) - time.monotonic()) > 0:
+                select.select([opened], [], [], left)
                 receive()
             receive()
         return got
