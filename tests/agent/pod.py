@@ -7,8 +7,8 @@ import errno
 import http.client
 import json
 import os
-import signal
 import select
+import signal
 import socket
 import subprocess
 import sys

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
 from seatrial.api import journal
 from seatrial_runner.conductor.faults import Director, hands_of
 from seatrial_runner.conductor.seen import (
@@ -82,3 +83,16 @@ async def one_test(director: Director, namespace: RunNamespace) -> None:
         await asyncio.sleep(0.5)
     await director.end_with("paid")
     await director.settle()
+
+
+# What takes pods away, or replaces them.
+taking_pods_away = pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param({"kill": {}}, id="kill"),
+        pytest.param({"evict": {}}, id="evict"),
+        pytest.param({"restart": {}}, id="restart"),
+        pytest.param({"scale": {"replicas": 1}, "for": "1s"}, id="scale"),
+        pytest.param({"outage": {}, "for": "1s"}, id="outage"),
+    ],
+)

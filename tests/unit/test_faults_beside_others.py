@@ -10,7 +10,7 @@ from seatrial.api.errors import ConflictError
 from seatrial_runner.conductor.faults import Director
 
 from tests.support.conducted import a_fault_doc
-from tests.support.played_faults import one_test, played
+from tests.support.played_faults import one_test, played, taking_pods_away
 from tests.support.run_namespace import RunNamespace
 
 MANUAL: dict[str, Any] = {"manual": {}}
@@ -34,16 +34,7 @@ def with_a_failed_pod(namespace: RunNamespace) -> str:
     return str(made["metadata"]["uid"])
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        pytest.param({"kill": {}}, id="kill"),
-        pytest.param({"evict": {}}, id="evict"),
-        pytest.param({"restart": {}}, id="restart"),
-        pytest.param({"scale": {"replicas": 1}, "for": "1s"}, id="scale"),
-        pytest.param({"outage": {}, "for": "1s"}, id="outage"),
-    ],
-)
+@taking_pods_away
 def test_a_pod_that_has_failed_long_ago_is_none_of_the_faults_doing(kind: Any) -> None:
     failed: list[str] = []
 

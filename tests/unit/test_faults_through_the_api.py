@@ -14,7 +14,7 @@ from seatrial_runner.conductor.faults.table import TABLE
 
 from tests.support.certificates import a_certificate, expiry
 from tests.support.conducted import a_fault_doc
-from tests.support.played_faults import one_test, played
+from tests.support.played_faults import one_test, played, taking_pods_away
 from tests.support.run_namespace import RunNamespace
 from tests.support.virtual_time import loop
 
@@ -35,16 +35,7 @@ def names_of_pods(namespace: RunNamespace) -> set[str]:
     }
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        pytest.param({"kill": {}}, id="kill"),
-        pytest.param({"evict": {}}, id="evict"),
-        pytest.param({"restart": {}}, id="restart"),
-        pytest.param({"scale": {"replicas": 1}, "for": "1s"}, id="scale"),
-        pytest.param({"outage": {}, "for": "1s"}, id="outage"),
-    ],
-)
+@taking_pods_away
 def test_the_logs_of_pods_that_a_fault_takes_away_are_kept(kind: Any) -> None:
     async def course(director: Director, namespace: RunNamespace) -> None:
         before = names_of_pods(namespace)
