@@ -23,6 +23,14 @@ def test_a_good_run_has_no_problem():
     assert found_problems() == []
 
 
+@pytest.mark.parametrize(
+    "key", ["role", "cnpg.io/instanceRole", "statefulset.kubernetes.io/pod-name"]
+)
+def test_a_leader_may_be_told_by_any_label_that_kubernetes_knows(key):
+    fault = a_fault(target={"service": "orders", "podLabels": {key: "primary"}})
+    assert found_problems(faults=[fault]) == []
+
+
 def test_everything_that_a_run_refers_to_is_named():
     run = parse_run(
         a_run(

@@ -12,8 +12,8 @@ from seatrial.api import fault_kinds as kinds
 from seatrial.api.fields import (
     CEL,
     UNIQUE,
-    ConfigKey,
     IntOrPercent,
+    LabelKey,
     LabelValue,
     Model,
     Name,
@@ -44,7 +44,7 @@ class Target(Model):
     pods: IntOrPercent | None = Field(
         None, description="How many pods: a number, a percentage such as 50%, or all. Default 1."
     )
-    pod_labels: dict[ConfigKey, LabelValue] | None = Field(
+    pod_labels: dict[LabelKey, LabelValue] | None = Field(
         None,
         min_length=1,
         max_length=8,

@@ -180,6 +180,7 @@ _ABSOLUTE_FILE = r"^/[^:]*[^:/]$"
 _ABSOLUTE = r"^/[^:]+$"
 _DIRECTORY = r"^/([^:]*[^:/])$"
 _KEY = r"^[-._a-zA-Z0-9]+$"
+_LABEL_KEY = r"^([a-z0-9]([-.a-z0-9]*[a-z0-9])?/)?[a-zA-Z0-9]([-._a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$"
 _DNS_NAME = r"^[a-z0-9_]([-._a-z0-9]*[a-z0-9])?$"
 _SHARE = r"^([0-9]|[1-9][0-9])(\.[0-9]{1,3})?%$|^100%$"
 _URI_PATH = r"^/[^\s]*$"
@@ -205,6 +206,7 @@ PATTERNS = {
     _DIRECTORY: "It must be the absolute path of a directory, such as /var/lib/data.",
     _ABSOLUTE: "It must be an absolute path, such as /results/*.xml.",
     _KEY: "It must be letters, digits, -, _ and dots.",
+    _LABEL_KEY: "It must be the key of a label, such as role or example.com/role.",
     _DNS_NAME: "It must be a host name in lower-case letters, such as api.example.com.",
     _SHARE: "It must be a share such as 50%, 0.1% or 100%.",
     _URI_PATH: "It must begin with / and have no spaces, such as /orders.",
@@ -234,6 +236,7 @@ FilePath = Annotated[str, Field(pattern=_ABSOLUTE_FILE, max_length=512)]
 Directory = Annotated[str, Field(pattern=_DIRECTORY, max_length=512)]
 FileGlob = Annotated[str, Field(pattern=_ABSOLUTE, max_length=256)]
 ConfigKey = Annotated[str, Field(min_length=1, max_length=253, pattern=_KEY)]
+LabelKey = Annotated[str, Field(min_length=1, max_length=317, pattern=_LABEL_KEY)]
 DnsName = Annotated[str, Field(min_length=1, max_length=253, pattern=_DNS_NAME)]
 LabelValue = Annotated[str, Field(max_length=63)]
 Share = Annotated[str, Field(max_length=7, pattern=_SHARE)]
