@@ -30,6 +30,11 @@ def answer(reason, message=""):
         (413, b"too large", InvalidObjectError),
         (429, answer("TooManyRequests"), ClusterError),
         (500, b"<html>", ClusterError),
+        (
+            500,
+            answer("InternalError", "failed to create typed patch object (a/b): duplicate entries"),
+            InvalidObjectError,
+        ),
         (503, b"[]", ClusterError),
     ],
 )

@@ -166,6 +166,20 @@ def test_a_first_tcp_port_is_the_default_readiness():
     assert container["readinessProbe"] == {"tcpSocket": {"port": 8080}, "periodSeconds": 1}
 
 
+def test_a_port_of_the_container_that_two_ports_lead_to_is_declared_once():
+    # A server-side apply refuses a list with a key twice.
+    ports = [
+        {"name": "http", "port": 80, "targetPort": 8080},
+        {"name": "alt", "port": 8080},
+        {"name": "udp", "port": 8080, "protocol": "UDP"},
+    ]
+    objects = made(services=[a_service("db", ports=ports)], tests=PLAIN["tests"])
+    container = objects["Deployment", "db"].body["spec"]["template"]["spec"]["containers"][0]
+    declared = [(each["containerPort"], each["protocol"]) for each in container["ports"]]
+    assert declared == [(8080, "TCP"), (8080, "UDP")]
+    assert len(objects["Service", "db"].body["spec"]["ports"]) == 3
+
+
 def test_files_are_mounted_one_by_one():
     pod = made(**WHOLE)["Deployment", "db"].body["spec"]["template"]["spec"]
     mounts = pod["containers"][0]["volumeMounts"]

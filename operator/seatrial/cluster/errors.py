@@ -54,7 +54,9 @@ def error_from(status: int, body: bytes, what: str) -> ClusterError:
         if "status unknown for quota" in text:
             return NotYetError(message, status=status)
         return ForbiddenError(message, status=status)
-    if status in (400, 413, 422):
+    # Source: Kubernetes, staging/src/k8s.io/apimachinery/pkg/util/managedfields/internal/
+    # structuredmerge.go: a list of an applied object that has a key twice is an internal error.
+    if status in (400, 413, 422) or "failed to create typed patch object" in text:
         return InvalidObjectError(message, status=status)
     return ClusterError(message, status=status)
 

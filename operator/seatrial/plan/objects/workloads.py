@@ -154,20 +154,23 @@ def _of_stateful_set(service: Service) -> Json:
     }
 
 
+def _container_ports(service: Service) -> list[Json]:
+    """Declare each port once: an apply refuses two of one number and protocol."""
+    ports: dict[tuple[int, str], Json] = {}
+    for port in service.ports or []:
+        number = port.target_port or port.port
+        declared = {"name": port.name, "containerPort": number, "protocol": port.protocol}
+        ports.setdefault((number, port.protocol), declared)
+    return list(ports.values())
+
+
 def _container(run: Blueprint, service: Service, files: Files) -> Json:
     container: Json = {
         "name": "main",
         "image": service.image,
         "env": _environment(run, service),
         "envFrom": environment_from(service.env_from),
-        "ports": [
-            {
-                "name": port.name,
-                "containerPort": port.target_port or port.port,
-                "protocol": port.protocol,
-            }
-            for port in service.ports or []
-        ],
+        "ports": _container_ports(service),
         "resources": resources(service.resources),
         "securityContext": container_security_context(run, service.run_as_user),
         "volumeMounts": [*_mounts(service), *files.mounts()],
