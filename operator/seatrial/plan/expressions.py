@@ -1,8 +1,8 @@
 """
 Whether CEL expressions and templates of users can be read. Nothing is evaluated or rendered here.
 
-Names that steps define are not known, so an unknown name is none of our business; only what no
-value could mend is reported.
+Names that steps define are not known, so within scenarios an unknown name is none of our business;
+only what no value could mend is reported.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from seatrial.api.functions import FUNCTIONS, wrong_call
-from seatrial.api.observations import TAKEN, fields_of, types_of
+from seatrial.api.observations import GIVEN, OBSERVED, TAKEN, fields_of, types_of
 
 if TYPE_CHECKING:
     import jinja2
@@ -26,7 +26,7 @@ _UNDECLARED = re.compile(r"undeclared reference to '(.*?)'")
 
 
 @lru_cache(maxsize=1024)
-def expression_problem(expression: str, kind: str = "") -> str:
+def expression_problem(expression: str, kind: str = "", *, alone: bool = False) -> str:
     """
     Say why a CEL expression cannot work, whatever the values are; empty if it may.
 
@@ -34,6 +34,7 @@ def expression_problem(expression: str, kind: str = "") -> str:
         expression: CEL.
         kind: Of the step that it belongs to: what several kinds give under one name, such as
             ``response``, has the fields of this one.
+        alone: It stands outside of scenarios, so that no step has named anything.
     """
     try:
         _cel(kind).compile(expression)
@@ -41,7 +42,7 @@ def expression_problem(expression: str, kind: str = "") -> str:
         text = str(error)
         found = _PROBLEM.findall(text)
         problems = [
-            _plain(expression, int(line), int(column), problem, kind)
+            _plain(expression, int(line), int(column), problem, kind, alone=alone)
             for line, column, problem in found
         ]
         if not found:
@@ -77,11 +78,11 @@ def template_problem(text: str) -> str:
     return ""
 
 
-def _plain(expression: str, line: int, column: int, problem: str, kind: str) -> str:
+def _plain(expression: str, line: int, column: int, problem: str, kind: str, *, alone: bool) -> str:
     """
     Put a problem of the compiler into words.
 
-    Empty if it is only an unknown name, or follows from one.
+    Empty if it is only a name that a step may give, or follows from one.
     """
     if _FOLLOWS.search(problem):
         return ""
@@ -89,6 +90,9 @@ def _plain(expression: str, line: int, column: int, problem: str, kind: str) -> 
         if wrong := wrong_call(expression, line, column, undeclared[1]):
             return f"{wrong} (column {column})"
         variable, _, field = undeclared[1].partition(".")
+        if variable not in TAKEN and alone:
+            known = {name.partition(".")[0] for name in OBSERVED[kind]} | GIVEN.keys()
+            return f"nothing is named {variable!r}; there are: {', '.join(sorted(known))}"
         if not field or variable not in TAKEN:
             return ""
         fields = ", ".join(fields_of(variable, kind))

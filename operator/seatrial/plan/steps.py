@@ -71,8 +71,16 @@ def _check(
         yield from http_problems(check.http, f"{field}.http", hosts)
     if check.sql is not None:
         yield from sql_problems(check.sql, f"{field}.sql", spec, None)
+        yield from _unconnected(check.sql.service, f"{field}.sql.service", spec)
     kind = "sql" if check.sql is not None else "http"
-    yield from expression_problems(check.expect, f"{field}.expect", kind=kind)
+    yield from expression_problems(check.expect, f"{field}.expect", kind=kind, alone=True)
+
+
+def _unconnected(name: str | None, field: str, spec: RunSpec) -> Iterator[SpecError]:
+    """Find a service that cannot be asked: it would count as a system that is not well."""
+    if any(service.name == name and service.preset is None for service in spec.services):
+        problem = f"service {name} has no preset, so nobody knows how to connect to it."
+        yield SpecError(field, problem, "Give it one, or give url in place of service.")
 
 
 def _probe(

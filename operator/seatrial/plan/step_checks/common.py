@@ -49,10 +49,10 @@ def template_problems(value: Any, field: str) -> Iterator[SpecError]:
 
 
 def expression_problems(
-    values: Iterable[str], field: str, name: str = "", *, kind: str = ""
+    values: Iterable[str], field: str, name: str = "", *, kind: str = "", alone: bool = False
 ) -> Iterator[SpecError]:
-    """Find CEL that cannot be evaluated, by a step of this kind if one is given."""
+    """Find CEL that cannot be evaluated, by a step of this kind, or outside of scenarios alone."""
     for index, expression in enumerate(values):
-        if problem := expression_problem(expression, kind):
+        if problem := expression_problem(expression, kind, alone=alone):
             path = f"{field}.{name}" if name else f"{field}[{index}]"
             yield SpecError(path, f"{expression[:80]!r} cannot be evaluated: {problem}.")
