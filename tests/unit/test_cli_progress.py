@@ -28,7 +28,7 @@ PROVEN = {
     "revertedBy": "controller",
     "recovered": at(5.75),
 }
-PROOF = "lose-a-pod Recovered (Pod orders-1), met 14 requests, well again after 4.25s"
+PROOF = "lose-a-pod Recovered (Pod orders-1), met 14 requests, well again 2.75s after its end"
 UP = {"name": "up", "state": "Held", "checks": 60}
 DOWN = {
     **UP,
@@ -254,6 +254,26 @@ def test_an_inconclusive_run_shows_which_proof_is_missing():
     missing = [line.text for line in lines if line.tone is Tone.WARNING and line.depth == 2]
     assert missing == ["first hit  -"]
     assert "no test sent a request" in [line.text for line in lines]
+
+
+def test_a_fault_that_is_undone_and_proves_nothing_does_not_look_proven():
+    fault = {**PROVEN, "hits": 0, "message": "Fault lose-a-pod met no traffic of a test."}
+    lines = [line.text for line in tree(ended("Inconclusive", faults=[fault]), {})]
+    assert [line[0] for line in lines if "fault lose-a-pod" in line] == ["!"]
+
+
+def test_the_first_hit_of_a_fault_that_is_repeated_is_not_told_from_its_last_time():
+    again = {
+        **PROVEN,
+        "times": 3,
+        "requested": at(21),
+        "applied": at(21.5),
+        "effective": at(21.6),
+        "reverted": at(23),
+        "recovered": at(25),
+    }
+    shown = [line.text for line in tree(ended("Passed", faults=[again]), {})]
+    assert "first hit  12:00:02.000, 14 requests in all 3 times" in shown
 
 
 def test_show_lists_every_failure_of_the_report_and_the_fault_around_it():

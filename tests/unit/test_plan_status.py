@@ -104,6 +104,15 @@ def test_the_proof_of_faults_and_probes_is_counted_for_the_columns():
     assert progress(RunStatus(), a_summary()).summary.faults is None
 
 
+def test_a_fault_that_met_nothing_says_so_once_the_tests_have_ended():
+    fault = a_fault_state(hits=0, firstHit=None)
+    running, ended = a_summary(faults=[fault], finished=None), a_summary(faults=[fault])
+    assert progress(RunStatus(), running).faults[0].message == ""
+    message = progress(RunStatus(), ended).faults[0].message
+    assert "met no traffic of a test. Begin the fault while a test is at work" in message
+    assert progress(RunStatus(), a_summary(faults=[a_fault_state()])).faults[0].message == ""
+
+
 def test_counts_are_no_transition_and_everything_else_is_one():
     before = RunStatus(phase=Phase.RUNNING)
     assert not is_transition(before, progress(before, a_summary(gateOpenedAt=None)))

@@ -106,7 +106,7 @@ def _met(fault: Json) -> str:
 
 
 def fault_line(fault: Json) -> Line:
-    """Say how a fault is: ``fault lose-a-pod Recovered, met 14 requests, well again after 2s``."""
+    """Say how a fault is: ``fault f Recovered, met 14 requests, well again 2s after its end``."""
     state = fault.get("state", "Pending")
     text = f"fault {fault['name']} {state}"
     if targets := fault.get("targets"):
@@ -118,9 +118,11 @@ def fault_line(fault: Json) -> Line:
         text += f", {times} times"
     if fault.get("hits"):
         text += f", met {_met(fault)}"
-    well = seconds_between(fault.get("applied"), fault.get("recovered"))
+    well = seconds_between(fault.get("reverted"), fault.get("recovered"))
     if well is not None:
-        text += f", well again after {short_seconds(well)}"
+        text += f", well again {short_seconds(well)} after its end"
+    if state == "Recovered" and fault.get("message"):  # it says what the proof lacks
+        return Line(text, Tone.WARNING)
     return Line(text, _FAULT_TONES.get(state, Tone.QUIET))
 
 
@@ -152,10 +154,12 @@ def fault_proof(fault: Json, depth: int) -> Iterator[Line]:
         when = fault.get(key)
         text = f"{label:<10} {clock_time(when)}"
         since = seconds_between(applied, when)
-        if since is not None and key not in ("requested", "applied"):
+        # Of all times, the first hit is that of the first, and the others are of the last.
+        of_all_times = key == "firstHit" and times > 1
+        if since is not None and key not in ("requested", "applied") and not of_all_times:
             text += f"  +{short_seconds(since)}"
         if key == "firstHit" and when:
-            text += f", {_met(fault)} in all"
+            text += f", {_met(fault)} in all{f' {times} times' if of_all_times else ''}"
         if key == "reverted" and (by := fault.get("revertedBy")):
             text += f", by {by}"
         yield Line(text, Tone.QUIET if when else Tone.WARNING, depth)

@@ -13,6 +13,7 @@ from seatrial.api import names
 from seatrial.api.duration import format_duration
 from seatrial.api.journal import FaultState, ProbeState, ServiceState, SummaryDoc, TestState
 from seatrial.api.proof import probe_state, prove
+from seatrial.api.reasons import Reason
 from seatrial.api.status import (
     FaultStatus,
     ProbeStatus,
@@ -58,13 +59,20 @@ def write_status(status: RunStatus) -> dict[str, Any]:
 
 def progress(status: RunStatus, summary: SummaryDoc) -> RunStatus:
     """Take over what the conductor says: counts, services, tests, faults."""
+    # Whether a fault that is over has met something is known when the last test has ended.
+    ended = summary if summary["finished"] else None
+    lacking = {
+        each.name: each.message
+        for each in prove(ended, ())
+        if each.reason is Reason.FAULT_MET_NO_TRAFFIC
+    }
     return status.model_copy(
         update={
             "conductor_starts": summary["starts"],
             "summary": _summary(summary),
             "services": [_service(each) for each in summary["services"]],
             "tests": [_test(each) for each in summary["tests"]],
-            "faults": [_fault(each) for each in summary["faults"]],
+            "faults": [_fault(each, lacking.get(each["name"], "")) for each in summary["faults"]],
             "probes": [_probe(each) for each in summary.get("probes") or ()],
             "gate_time": status.gate_time
             or _by_our_clock(summary["gateOpenedAt"], status, summary),
@@ -159,7 +167,7 @@ def _test(state: TestState) -> TestStatus:
     )
 
 
-def _fault(state: FaultState) -> FaultStatus:
+def _fault(state: FaultState, lacking: str) -> FaultStatus:
     return FaultStatus(
         name=state["name"],
         kind=state["kind"],
@@ -183,7 +191,7 @@ def _fault(state: FaultState) -> FaultStatus:
         reverted=_moment(state["reverted"]),
         reverted_by=state["revertedBy"],
         recovered=_moment(state["recovered"]),
-        message=_cut(state["message"], 2048),
+        message=_cut(state["message"] or lacking, 2048),
     )
 
 
