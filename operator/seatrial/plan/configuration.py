@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -25,6 +26,9 @@ class Source:
     keys: Collection[str] | None  # None: not known
     read: Literal["anytime", "atStart"]  # when pods see a change of it
     immutable: bool = False
+    texts: Mapping[str, Any] = dataclasses.field(
+        default_factory=dict
+    )  # by key, as far as they are known
 
 
 def sources(
@@ -52,7 +56,9 @@ def sources(
         files = part.service.files or {}
         if files and sum(len(each.encode()) for each in files.values()) <= MAX_FILES_BYTES:
             keys = file_keys(files)
-            source = Source(files_name(f"service.{part.name}", 0), set(keys.values()), "atStart")
+            texts = {keys[path]: text for path, text in files.items()}
+            name = files_name(f"service.{part.name}", 0)
+            source = Source(name, set(keys.values()), "atStart", texts=texts)
             result.setdefault(("ConfigMap", part.name), source)
     return result
 
@@ -95,6 +101,9 @@ def configuration_problems(
             problem = f"{kind} {name} has no key {key}."
             yield SpecError(f"{field}.{where}", problem, did_you_mean(key, source.keys))
 
+    if change.set and all(source.texts.get(key) == text for key, text in change.set.items()):
+        yield SpecError(f"{field}.set", f"{kind} {name} has these values already.", "Give others.")
+
 
 def _asked(change: Configuration) -> Iterator[tuple[str, str]]:
     if change.remove:
@@ -105,7 +114,15 @@ def _asked(change: Configuration) -> Iterator[tuple[str, str]]:
 
 def _own(document: Mapping[str, Any], name: str, *, at_start: bool) -> Source:
     is_immutable = document.get("immutable") is True
-    return Source(name, _keys(document), "atStart" if at_start else "anytime", is_immutable)
+    # NB: a Secret's data is base64.
+    texts = document.get("stringData" if document["kind"] == "Secret" else "data")
+    return Source(
+        name,
+        _keys(document),
+        "atStart" if at_start else "anytime",
+        is_immutable,
+        texts if isinstance(texts, dict) else {},
+    )
 
 
 def _keys(document: Mapping[str, Any] | None) -> set[str] | None:
