@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache, reduce
 from typing import Any
@@ -69,14 +70,18 @@ def _problem(detail: ErrorDetails, root: str) -> SpecError:
         key, problem, remedy = _BOUNDS[kind]
         return SpecError(field, problem.format(given=given), remedy.format(context[key]))
     if kind in _KINDS:
-        return SpecError(field, f"is {given}.", f"It must be {_KINDS[kind]}.{_hint(kind, detail)}")
+        return SpecError(field, f"is {given}.", _hint(kind, detail, location))
     return SpecError(field, _sentence(detail["msg"]))
 
 
-def _hint(kind: str, detail: ErrorDetails) -> str:
-    if kind == "string_type" and isinstance(detail["input"], (int, float)):
-        return " Put it in quotes."
-    return ""
+def _hint(kind: str, detail: ErrorDetails, location: Location) -> str:
+    remedy, given = f"It must be {_KINDS[kind]}.", detail["input"]
+    if kind == "string_type" and isinstance(given, (int, float)):
+        pattern = _node(location).get("pattern", "")
+        if re.search(pattern, str(given)):
+            return f"{remedy} Put it in quotes."
+        return PATTERNS.get(pattern, remedy)  # in quotes a 5 is no share yet
+    return remedy
 
 
 def _shown(value: object) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue
 
 from seatrial.api.fields import (
+    BarePath,
     ConfigKey,
     Delay,
     Directory,
@@ -22,7 +23,6 @@ from seatrial.api.fields import (
     Share,
     ShortText,
     Text,
-    UriPath,
     one_of,
 )
 
@@ -180,8 +180,8 @@ class HttpMatch(Model):
     methods: list[ShortText] = Field(
         default_factory=list, max_length=8, description="Methods, such as POST. Default: all."
     )
-    path: UriPath | None = Field(None, description="Path, exactly.")
-    path_prefix: UriPath | None = Field(None, description="Beginning of the path.")
+    path: BarePath | None = Field(None, description="Path, exactly, without its query.")
+    path_prefix: BarePath | None = Field(None, description="Beginning of the path.")
     headers: dict[HeaderName, ShortText] = Field(
         default_factory=dict, max_length=8, description="Headers with their exact values."
     )

@@ -184,6 +184,7 @@ _LABEL_KEY = r"^([a-z0-9]([-.a-z0-9]*[a-z0-9])?/)?[a-zA-Z0-9]([-._a-zA-Z0-9]{0,6
 _DNS_NAME = r"^[a-z0-9_]([-._a-z0-9]*[a-z0-9])?$"
 _SHARE = r"^([0-9]|[1-9][0-9])(\.[0-9]{1,3})?%$|^100%$"
 _URI_PATH = r"^/[^\s]*$"
+_BARE_PATH = r"^/[^\s?#]*$"
 _METHOD = r"^[A-Z][A-Z-]*$"
 _GRPC_METHOD = r"^[A-Za-z_][A-Za-z0-9_.]*/[A-Za-z_][A-Za-z0-9_]*$"
 _PROTO_FILE = r"^[A-Za-z0-9_][A-Za-z0-9_./-]*\.proto$"
@@ -210,6 +211,7 @@ PATTERNS = {
     _DNS_NAME: "It must be a host name in lower-case letters, such as api.example.com.",
     _SHARE: "It must be a share such as 50%, 0.1% or 100%.",
     _URI_PATH: "It must begin with / and have no spaces, such as /orders.",
+    _BARE_PATH: "It must begin with / and have no spaces and no query, such as /orders.",
     _METHOD: "It must be a method in capitals, such as PROPFIND.",
     _GRPC_METHOD: "It must be a service and a method, such as shop.Orders/Get.",
     _PROTO_FILE: "It must be the name of a file, such as shop/orders.proto.",
@@ -245,6 +247,8 @@ GrpcMethod = Annotated[str, Field(min_length=3, max_length=256, pattern=_GRPC_ME
 ProtoFile = Annotated[str, Field(min_length=1, max_length=128, pattern=_PROTO_FILE)]
 FixtureFile = Annotated[str, Field(max_length=128, pattern=_FIXTURE_FILE)]
 UriPath = Annotated[str, Field(max_length=512, pattern=_URI_PATH)]
+# Without its query, which Envoy does not look at.
+BarePath = Annotated[str, Field(max_length=512, pattern=_BARE_PATH)]
 HostPort = Annotated[str, Field(min_length=3, max_length=260, pattern=_HOST_PORT)]
 # An object of Kubernetes; what is behind the slash may be a template.
 Reference = Annotated[str, Field(min_length=1, max_length=300, pattern=_REFERENCE)]

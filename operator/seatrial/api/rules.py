@@ -15,6 +15,8 @@ from seatrial.api.families import FROM_TESTS
 from seatrial.api.fields import Model
 from seatrial.api.spec import RunSpec
 
+_SHOWN = 32  # of what there is: all fields of whatever has fields, and all services
+
 
 def broken_rules(spec: RunSpec, field: str) -> Iterator[SpecError]:
     """Find the rules that the spec breaks; ``field`` is where it stands, such as ``spec``."""
@@ -27,7 +29,9 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
     if close := difflib.get_close_matches(word, known, n=1, cutoff=0.6):
         return f"Did you mean {close[0]}?"
     if known:
-        return f"There {'is' if len(known) == 1 else 'are'}: {', '.join(sorted(known)[:12])}."
+        more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
+        shown = ", ".join(sorted(known)[:_SHOWN])
+        return f"There {'is' if len(known) == 1 else 'are'}: {shown}{more}."
     return ""
 
 
