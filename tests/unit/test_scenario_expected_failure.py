@@ -124,6 +124,7 @@ def test_nothing_at_all_is_not_the_failure_that_says_so(hangs: Loopback) -> None
     ("state", "words"),
     [
         ("Pending", "its moment has not come (Pending); start it in a step before this one"),
+        ("Pending", "or bind it to this test with when: {test: ...}, without after"),
         ("Recovered", "it is over (Recovered); give it a longer for"),
         ("Reverted", "it is over (Reverted)"),
         ("NotInjected", "it could not be had (NotInjected)"),

@@ -132,7 +132,7 @@ def _why_not(state: Mapping[str, Any]) -> str:
     if word in _NOT_YET:
         return (
             f"its moment has not come ({told}); start it in a step before this one, or bind it to"
-            " this test with when: {test: ...}"
+            " this test with when: {test: ...}, without after"
         )
     if word in _NEVER:
         return f"it could not be had ({told})"
