@@ -212,6 +212,18 @@ def test_an_agent_that_is_gone_from_its_pod_is_no_pod_that_is_gone() -> None:
     assert (states["f"]["state"], states["f"]["revertedBy"]) == ("EndedEarly", "itself")
 
 
+def test_an_agent_that_is_gone_does_not_hold_up_the_end_of_the_fault() -> None:
+    async def course(director: Director, namespace: RunNamespace, agents: Agents) -> None:
+        namespace.end_agent(await hit_pod(director, agents))  # for lack of memory, say
+        await asyncio.sleep(3)
+        state = director.fault("f")
+        assert state is not None
+        assert state["reverted"] is not None
+        await director.end_with("paid")
+
+    inside(a_freeze(lasts="1m"), course=course)
+
+
 def test_an_agent_that_is_restarted_has_ended_the_fault_and_lost_what_it_knew() -> None:
     async def course(director: Director, namespace: RunNamespace, agents: Agents) -> None:
         place = agents.by_pod[await hit_pod(director, agents)]

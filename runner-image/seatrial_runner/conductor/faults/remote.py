@@ -196,7 +196,9 @@ class Remote(ByAnother):
         return self.corrected(evidence_of(reports)) if reports else None
 
     async def _end(self, hands: Hands, key: str, name: str) -> FaultReport | None:
-        return await self.place(hands, key).client.delete(name, patience_s=END_WITHIN_S)
+        # Of a pod that is going, the agent may answer still; one that is gone never will.
+        patience_s = 0.0 if self.is_gone(hands, key) else END_WITHIN_S
+        return await self.place(hands, key).client.delete(name, patience_s=patience_s)
 
 
 def an_undo(fault: Json, orders: dict[str, FaultOrder], stamp: str) -> Json:
