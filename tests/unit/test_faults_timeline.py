@@ -50,6 +50,7 @@ def test_without_when_a_fault_begins_with_the_gate() -> None:
         ({"test": "paid"}, "Skipped", ["test paid did not run"]),
         ({"test": "paid", "after": "9s"}, "NotInjected", ["test paid ended after 3.2s", "(9s)"]),
         ({"fault": "x", "after": "9s"}, "NotInjected", ["3.2s", "9s after fault x was undone"]),
+        ({"fault": "x"}, "NotInjected", ["3.2s", "(when fault x was undone)"]),
         ({"manual": {}}, "Skipped", ["no test started it"]),
     ],
 )

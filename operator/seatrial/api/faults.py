@@ -42,7 +42,8 @@ class Target(Model):
 
     service: Name = Field(description="Name of a service of this run.")
     pods: IntOrPercent | None = Field(
-        None, description="How many pods: a number, a percentage such as 50%, or all. Default 1."
+        None,
+        description="How many pods: a number, a share such as 50%, rounded up, or all. Default 1.",
     )
     pod_labels: dict[LabelKey, LabelValue] | None = Field(
         None,

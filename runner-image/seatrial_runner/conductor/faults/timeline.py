@@ -121,8 +121,9 @@ def never_came(fault: Fault, *, ran_s: float) -> tuple[str, str]:
                 f" ({planned}); lower when.after"
             )
         case Trigger.FAULT:
+            after = f"{planned} after" if when.after_s else "when"
             return "NotInjected", (
-                f"the tests ended after {_span(ran_s)}, before the fault's moment ({planned} after"
+                f"the tests ended after {_span(ran_s)}, before the fault's moment ({after}"
                 f" fault {when.fault} was undone); have fault {when.fault} begin or end earlier"
             )
         case Trigger.GATE:
