@@ -18,6 +18,7 @@ from seatrial.plan.fronts import Front, carried
 from seatrial.plan.parts import CONTROLLERS, Part
 
 _BY_CONTROLLERS = ("kill", "restart", "evict", "scale", "outage")
+_NO_SERVICE = ("Service", "Give it one, in its manifests.")
 _SLOWEST_RESPONSE = Decimal(1024)  # Envoy counts in KiB/s
 
 
@@ -117,8 +118,9 @@ def _gateway(
 
 def _cannot_carry(part: Part, field: str) -> SpecError:
     if not part.fronts:
-        problem = f"service {part.name} has no ports, so no traffic reaches it."
-        return SpecError(field, problem, "Give it ports.")
+        lacking, remedy = ("ports", "Give it ports.") if part.is_short else _NO_SERVICE
+        problem = f"service {part.name} has no {lacking}, so no traffic reaches it."
+        return SpecError(field, problem, remedy)
     front = part.fronts[0]
     problem = f"the gateway cannot carry Service {front.host}: it {front.obstacle}."
     if front.headless:

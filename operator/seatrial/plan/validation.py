@@ -203,6 +203,7 @@ def _hosts(spec: RunSpec, documents: _Documents) -> Hosts | None:
         elif service.name in documents:
             for host in contents(documents[service.name][1]).hosts:
                 hosts[host] = None
+            hosts.setdefault(service.name, frozenset())
         else:
             return None
     return hosts

@@ -115,7 +115,8 @@ def host_problems(host: str, port: int, field: str, hosts: Hosts) -> Iterator[Sp
     if ports is not None and port not in ports:
         problem = f"service {host} has no port {port}."
         known = ", ".join(str(each) for each in sorted(ports))
-        remedy = f"It has: {known}." if ports else "Give it ports."
+        remedy = "Give it ports; where it is made from manifests, by a Service of this name."
+        remedy = f"It has: {known}." if ports else remedy
         yield SpecError(field, problem, remedy)
 
 
