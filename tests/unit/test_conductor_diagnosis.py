@@ -309,6 +309,10 @@ def test_what_may_pass_by_itself_is_no_failure(seen: Subject) -> None:
     assert diagnose(seen, NOW) is None
 
 
+def test_a_pod_that_no_scheduler_has_looked_at_waits_for_a_node_and_that_is_all() -> None:
+    assert waits_for(subject(a_pod(conditions=[]))).endswith("waits for a node")
+
+
 @pytest.mark.parametrize(
     ("seen", "words"),
     [

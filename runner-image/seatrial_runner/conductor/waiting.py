@@ -27,7 +27,7 @@ def waits_for(subject: Subject) -> str:
         found = pods.condition(pod, "PodScheduled")
         if found is None or found.get("status") == "False":
             said = quote((found or {}).get("message") or "")
-            return f"pod {pods.name(pod)} waits for a node: {said}"
+            return f"pod {pods.name(pod)} waits for a node{': ' if said else ''}{said}"
         mounts = [
             event for event in subject.events
             if (event.get("involvedObject") or {}).get("uid") == pods.uid(pod)
