@@ -8,6 +8,7 @@ only what no value could mend is reported.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
@@ -78,6 +79,21 @@ def template_problem(text: str) -> str:
     return ""
 
 
+def unknown_name_problem(text: str) -> str:
+    """Say which name of a text's ``{{ ... }}`` nothing has outside of scenarios; or empty."""
+    if template_problem(text):
+        return ""  # said already
+    from jinja2.meta import find_undeclared_variables
+
+    known = GIVEN.keys() | {"range"}
+    unknown = sorted(find_undeclared_variables(_templates().parse(text)) - known)
+    return f"nothing is named {unknown[0]!r}; there are: {_listed(GIVEN)}" if unknown else ""
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
+
+
 def _plain(expression: str, line: int, column: int, problem: str, kind: str, *, alone: bool) -> str:
     """
     Put a problem of the compiler into words.
@@ -92,7 +108,7 @@ def _plain(expression: str, line: int, column: int, problem: str, kind: str, *, 
         variable, _, field = undeclared[1].partition(".")
         if variable not in TAKEN and alone:
             known = {name.partition(".")[0] for name in OBSERVED[kind]} | GIVEN.keys()
-            return f"nothing is named {variable!r}; there are: {', '.join(sorted(known))}"
+            return f"nothing is named {variable!r}; there are: {_listed(known)}"
         if not field or variable not in TAKEN:
             return ""
         fields = ", ".join(fields_of(variable, kind))

@@ -15,10 +15,10 @@ from seatrial.api.rules import did_you_mean
 from seatrial.api.scenario import ACTIONS, ExpectFailure, Step
 from seatrial.api.spec import Fault, RunSpec, Test
 from seatrial.plan.calls import call_problems
-from seatrial.plan.expressions import name_problem
+from seatrial.plan.expressions import name_problem, unknown_name_problem
 from seatrial.plan.nesting import action_of, nesting_problems, steps_of, steps_of_scenarios
 from seatrial.plan.step_checks import kind_problems, message
-from seatrial.plan.step_checks.common import expression_problems
+from seatrial.plan.step_checks.common import expression_problems, template_problems
 from seatrial.plan.step_checks.sql import problems as sql_problems
 from seatrial.plan.step_checks.web import Hosts, host_problems, http_problems, web_problems
 
@@ -69,6 +69,8 @@ def _check(
     """Look at a request or a statement outside of scenarios, and at what is expected of it."""
     if check.http is not None:
         yield from http_problems(check.http, f"{field}.http", hosts)
+        document = check.http.model_dump(mode="json", by_alias=True, exclude_none=True)
+        yield from template_problems(document, f"{field}.http", unknown_name_problem)
     if check.sql is not None:
         yield from sql_problems(check.sql, f"{field}.sql", spec, None)
         yield from _unconnected(check.sql.service, f"{field}.sql.service", spec)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -30,20 +30,22 @@ def too_long(value: timedelta | None, field: str, longest: timedelta | None) -> 
         yield SpecError(field, problem, "Shorten it, or raise timeout of the test.")
 
 
-def template_problems(value: Any, field: str) -> Iterator[SpecError]:
-    """Find texts of a JSON value that cannot be filled in."""
+def template_problems(
+    value: Any, field: str, find: Callable[[str], str] = template_problem
+) -> Iterator[SpecError]:
+    """Find texts of a JSON value that cannot be filled in; ``find`` says why."""
     match value:
         case str():
-            if problem := template_problem(value):
+            if problem := find(value):
                 yield SpecError(
                     field, f"cannot be filled in: {problem}.", "Write it as {{ name }}."
                 )
         case dict():
             for key, inner in value.items():
-                yield from template_problems(inner, below(field, key))
+                yield from template_problems(inner, below(field, key), find)
         case list():
             for index, inner in enumerate(value):
-                yield from template_problems(inner, below(field, index))
+                yield from template_problems(inner, below(field, index), find)
         case _:
             pass
 
