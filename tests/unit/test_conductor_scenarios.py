@@ -173,6 +173,29 @@ def test_a_teardown_that_hangs_after_a_stop_holds_nobody_up(
     assert 7.9 <= (parse(finished["at"]) - aborted).total_seconds() < 120
 
 
+def test_an_abort_while_recovery_is_awaited_ends_the_run_in_order() -> None:
+    async def course() -> RunNamespace:
+        namespace = RunNamespace(start_s=30.0)
+
+        def is_undone() -> bool:
+            written = "data" in namespace.objects["configmaps", "seatrial-journal"]
+            return written and namespace.summary()["faults"][0]["reverted"] is not None
+
+        fault = a_fault_doc("f", scale={"replicas": 0}, **{"for": "10m"}, when={"test": "paid"})
+        tests = [a_scenario("paid"), a_scenario("sent")]
+        order(namespace, a_run_doc(services=[a_service_doc()], faults=[fault], tests=tests))
+        namespace.deployment("orders")
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(abort_when(is_undone, namespace))
+            tasks.create_task(a_conductor(namespace))
+        return namespace
+
+    summary = in_virtual_time(course()).summary()
+    assert summary["finished"] is not None
+    assert summary["finished"]["reason"] == "Aborted"
+    assert summary["faults"][0]["state"] == "Reverted"
+
+
 def test_a_scenario_starts_and_stops_a_fault_itself() -> None:
     async def course() -> RunNamespace:
         namespace = RunNamespace()

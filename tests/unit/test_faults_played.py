@@ -384,6 +384,27 @@ def test_undoing_what_is_open_does_not_wait_for_recovery() -> None:
     assert namespace.objects["deployments", "orders"]["spec"]["replicas"] == 2
 
 
+@pytest.mark.parametrize("waits", ["end_with", "settle", "recovered"])
+def test_a_fault_comes_to_its_end_although_who_waits_for_it_is_cancelled(waits: str) -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        await director.start("f", test="paid")
+        director.met(loop().now(), "orders")
+        await director.stop("f")
+        waiting = asyncio.create_task(
+            director.settle()
+            if waits == "settle"
+            else getattr(director, waits)("f" if waits == "recovered" else "paid")
+        )
+        await asyncio.sleep(1.0)
+        assert not waiting.done()  # pods take longer to be ready
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        await director.settle()
+
+    states, _ = played(a_scale(when={"manual": {}}), course=course, start_s=5.0)
+    assert (states["f"]["state"], states["f"]["revertedBy"]) == ("Recovered", "test")
+
+
 def test_two_faults_at_once_do_not_wait_for_one_another() -> None:
     async def course(director: Director, namespace: RunNamespace) -> None:
         await director.gate_opened()
