@@ -248,6 +248,12 @@ class Account:
         if self.window is not None and self.window.end is None:
             self.window.end = self._stage.now()
 
+    def cut_short(self, why: str) -> None:
+        """Note that all ended before it was in effect, and that nothing of it is left."""
+        # Still requested: a conductor that comes after this one plays it.
+        self.state.pop("toUndo", None)
+        self.state["message"] = why
+
     def failed(self, outcome: Any, message: str) -> None:
         """Note what is missing, of a fault for which nothing better can come."""
         if outcome not in _STILL_THERE:

@@ -64,9 +64,8 @@ class Delegated(ByAnother):
         )
 
     async def apply(self, hands: Hands, intent: Intent) -> None:
-        """Make the object, and wait until it says that everything is injected."""
+        """Make the object."""
         undo = intent.undo
-        tool = tool_of(undo["apiVersion"])
         collection = await _collection(hands, undo)
         manifest = hands.faults[undo["fault"]]["resource"]["manifest"]
         body = _object(manifest, undo["name"], namespace=hands.namespace, lasts_s=undo["lastsS"])
@@ -81,12 +80,18 @@ class Delegated(ByAnother):
                     f" (finalizers: {_finalizers(made)}); see the log of the tool's controller"
                 ) from None
         intent.targets[0]["uid"] = str(made["metadata"].get("uid") or "")
-        told = tool.told(made)
+
+    async def take_effect(self, hands: Hands, intent: Intent) -> None:
+        """Wait until the object says that everything is injected."""
+        undo = intent.undo
+        tool = tool_of(undo["apiVersion"])
+        path = f"{await _collection(hands, undo)}/{undo['name']}"
+        told = tool.told(await hands.api.get(path))
         try:
             async with asyncio.timeout(_INJECTED_S):
                 while not told.injected and not told.problem:
                     await asyncio.sleep(_ASK_AGAIN_S)
-                    told = tool.told(await hands.api.get(f"{collection}/{undo['name']}"))
+                    told = tool.told(await hands.api.get(path))
         except TimeoutError:
             raise NotInjectedError(
                 f"{undo['kind']} {undo['name']} was not injected within {_INJECTED_S:g} s:"
@@ -96,7 +101,7 @@ class Delegated(ByAnother):
             raise NotInjectedError(f"{undo['kind']} {undo['name']}: {told.problem}")
 
     async def see_effect(self, hands: Hands, intent: Intent) -> str:
-        """Give the present moment: ``apply`` has read the object's own condition."""
+        """Give the present moment: ``take_effect`` has read the object's own condition."""
         return hands.at()
 
     def without_effect(self, fault: Json, hits: int) -> str:

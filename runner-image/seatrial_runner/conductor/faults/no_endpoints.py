@@ -52,7 +52,7 @@ class NoEndpoints(ThroughApi):
         )
 
     async def apply(self, hands: Hands, intent: Intent) -> None:
-        """Change the selectors, and wait until the Services have no endpoints."""
+        """Change the selectors."""
         await self._find_endpoints(hands, intent)
         for each in intent.targets:
             path = SERVICES.path(hands.namespace, each["name"])
@@ -63,6 +63,9 @@ class NoEndpoints(ThroughApi):
                 )
             each["uid"] = str(found["metadata"].get("uid") or "")
             await hands.api.patch(path, _selector(intent.undo, intent.undo["mark"]))
+
+    async def take_effect(self, hands: Hands, intent: Intent) -> None:
+        """Wait until the Services have no endpoints."""
         try:
             async with asyncio.timeout(_IN_EFFECT_S):
                 while any(_endpoints(name, hands.seen) for name in intent.undo["services"]):

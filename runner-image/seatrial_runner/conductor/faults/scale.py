@@ -85,7 +85,7 @@ class Scale(ThroughApi):
         """Nothing to check: what scaling does to volumes is what the user wants to see."""
 
     async def apply(self, hands: Hands, intent: Intent) -> None:
-        """Write the number, and wait until the pods are made, or have ended and are gone."""
+        """Write the number."""
         undo = intent.undo
         await _save_logs(hands, dict.fromkeys(undo["originals"], int(undo["replicas"])))
         uids = _uids(intent)
@@ -95,6 +95,9 @@ class Scale(ThroughApi):
                 await _write(hands, workload, undo["replicas"], notes, uid=uids.get(workload, ""))
             except ConflictError:
                 raise NotInjectedError(f"{workload} was replaced by another one") from None
+
+    async def take_effect(self, hands: Hands, intent: Intent) -> None:
+        """Wait until the pods are made, or have ended and are gone."""
         within_s = intent.undo["withinS"]
         try:
             async with asyncio.timeout(within_s):
