@@ -16,7 +16,6 @@ from seatrial.api.errors import (
 )
 from seatrial.api.undoing import ITSELF
 
-from seatrial_runner.clock import parse
 from seatrial_runner.conductor.faults.kinds import (
     Aim,
     ByAnother,
@@ -37,7 +36,7 @@ _RECOVERED_S = 30.0  # after which it is removed, so that its finalizers have it
 _GONE_S = 60.0
 _ASK_AGAIN_S = 0.5
 # Chaos Mesh counts from the object's creation, which is written in whole seconds.
-_CLEARLY = timedelta(seconds=1.5)
+_CLEARLY_S = 1.5
 
 
 class Delegated(ByAnother):
@@ -45,6 +44,7 @@ class Delegated(ByAnother):
 
     counts_itself = False
     keeps_time = False
+    _ends = 0.0  # by our own monotonic clock
 
     def aim(self, aim: Aim) -> Intent:
         """Take the object as it was written; it is confined when it is made."""
@@ -69,7 +69,7 @@ class Delegated(ByAnother):
         collection = await _collection(hands, undo)
         manifest = hands.faults[undo["fault"]]["resource"]["manifest"]
         body = _object(manifest, undo["name"], namespace=hands.namespace, lasts_s=undo["lastsS"])
-        undo["made"] = hands.at()
+        self._ends = asyncio.get_running_loop().time() + undo["lastsS"]
         try:
             made = await hands.api.post(collection, body)
         except ConflictError:  # our own answer got lost, or that of an earlier time does not go
@@ -123,7 +123,7 @@ class Delegated(ByAnother):
             except ClusterError:
                 continue  # the API server is away; the tool ends it at its deadline all the same
             if told.recovered:
-                early = told.problem or _early(undo, hands.at())
+                early = told.problem or _early(undo, self._ends - asyncio.get_running_loop().time())
                 by = ITSELF if early else "deadline"
                 return Ended(by=by, at=hands.at(), early=early, undone=False)
 
@@ -209,13 +209,11 @@ def _finalizers(item: Json) -> str:
     return ", ".join(item["metadata"].get("finalizers") or []) or "none"
 
 
-def _early(undo: Json, now: str) -> str:
+def _early(undo: Json, lacks_s: float) -> str:
     """Say how much of its time is missing; empty if none is."""
-    ends = parse(undo["made"]) + timedelta(seconds=undo["lastsS"])
-    lacks = ends - parse(now)
-    if lacks < _CLEARLY:
+    if lacks_s < _CLEARLY_S:
         return ""
-    missing = format_duration(timedelta(seconds=round(lacks.total_seconds(), 1)))
+    missing = format_duration(timedelta(seconds=round(lacks_s, 1)))
     return (
         f"{undo['kind']} {undo['name']} recovered {missing} before its time, not by the conductor"
     )
