@@ -10,7 +10,7 @@ from seatrial.api.errors import SpecError
 from seatrial.api.fault_kinds import Configuration
 from seatrial.api.rules import did_you_mean
 from seatrial.api.spec import ObjectReference
-from seatrial.plan.configuration_readers import at_start_only
+from seatrial.plan.configuration_readers import Reading, readings
 from seatrial.plan.naming import MAX_FILES_BYTES, copy_name, file_keys, files_name
 from seatrial.plan.parts import Part
 
@@ -25,6 +25,7 @@ class Source:
     keys: Collection[str] | None  # None: not known
     read: Literal["anytime", "atStart"]  # when pods see a change of it
     immutable: bool = False
+    stays: bool = False  # pods see changes of it, but not that it is gone as a whole
 
 
 def sources(
@@ -38,11 +39,11 @@ def sources(
     3. the files of a service of the short form, by the service's name.
     """
     result: dict[Key, Source] = {}
-    at_start = at_start_only(parts)
+    read = readings(parts)
     for part in parts:
         for document in part.workloads("ConfigMap", "Secret"):
             key = (str(document["kind"]), _name(document))
-            result.setdefault(key, _own(document, key[1], at_start=key in at_start))
+            result.setdefault(key, _own(document, [each for each in read if each.key == key]))
     for part in parts:
         for reference in part.service.env_from or ():
             key = _key(reference)
@@ -90,6 +91,10 @@ def configuration_problems(
     if source.read == "atStart" and not change.restart:
         problem = f"pods read {kind} {name} at their start only, and would not see the change."
         yield SpecError(f"{field}.restart", problem, "Write restart: true.")
+    elif source.stays and change.remove and not change.remove.keys and not change.restart:
+        problem = f"pods that run keep their files when {kind} {name} is gone, unless their volume"
+        problem += " says optional: true."
+        yield SpecError(f"{field}.restart", problem, "Write restart: true, or remove keys of it.")
     for where, key in _asked(change):
         if source.keys is not None and key not in source.keys:
             problem = f"{kind} {name} has no key {key}."
@@ -103,9 +108,15 @@ def _asked(change: Configuration) -> Iterator[tuple[str, str]]:
         yield "expireCertificate.key", change.expire_certificate.key
 
 
-def _own(document: Mapping[str, Any], name: str, *, at_start: bool) -> Source:
-    is_immutable = document.get("immutable") is True
-    return Source(name, _keys(document), "atStart" if at_start else "anytime", is_immutable)
+def _own(document: Mapping[str, Any], read: Sequence[Reading]) -> Source:
+    """Describe an object of manifests; what no pod reads, somebody may read at any time."""
+    return Source(
+        _name(document),
+        _keys(document),
+        "atStart" if read and not any(each.changes for each in read) else "anytime",
+        immutable=document.get("immutable") is True,
+        stays=bool(read) and not any(each.absence for each in read),
+    )
 
 
 def _keys(document: Mapping[str, Any] | None) -> set[str] | None:
