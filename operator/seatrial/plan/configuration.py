@@ -26,6 +26,7 @@ class Source:
     read: Literal["anytime", "atStart"]  # when pods see a change of it
     immutable: bool = False
     stays: bool = False  # pods see changes of it, but not that it is gone as a whole
+    readers: frozenset[str] = frozenset()  # services whose pods read it, as far as is known
 
 
 def sources(
@@ -47,13 +48,15 @@ def sources(
     for part in parts:
         for reference in part.service.env_from or ():
             key = _key(reference)
-            source = Source(copy_name(key[1]), _keys((found or {}).get(key)), "atStart")
+            present = _keys((found or {}).get(key))
+            source = Source(copy_name(key[1]), present, "atStart", readers=_with(reference, parts))
             result.setdefault(key, source)
     for part in parts:
         files = part.service.files or {}
         if files and sum(len(each.encode()) for each in files.values()) <= MAX_FILES_BYTES:
             keys = file_keys(files)
-            source = Source(files_name(f"service.{part.name}", 0), set(keys.values()), "atStart")
+            name, own = files_name(f"service.{part.name}", 0), frozenset({part.name})
+            source = Source(name, set(keys.values()), "atStart", readers=own)
             result.setdefault(("ConfigMap", part.name), source)
     return result
 
@@ -72,9 +75,23 @@ def named(change: Configuration) -> Key:
 
 
 def configuration_problems(
-    change: Configuration, there: Mapping[Key, Source], field: str, *, complete: bool
+    change: Configuration,
+    there: Mapping[Key, Source],
+    field: str,
+    *,
+    target: str,
+    complete: bool,
 ) -> Iterator[SpecError]:
-    """Find what keeps the object from being changed as asked."""
+    """
+    Find what keeps the object from being changed as asked, or its readers from seeing that.
+
+    Args:
+        change: Of a fault.
+        there: What can be changed.
+        field: Of the change, such as ``spec.faults[0].configuration``.
+        target: The fault's service.
+        complete: Whether nothing but that is there.
+    """
     kind, name = named(change)
     path = f"{field}.{'configMap' if kind == 'ConfigMap' else 'secret'}"
     source = there.get((kind, name))
@@ -95,6 +112,10 @@ def configuration_problems(
         problem = f"pods that run keep their files when {kind} {name} is gone, unless their volume"
         problem += " says optional: true."
         yield SpecError(f"{field}.restart", problem, "Write restart: true, or remove keys of it.")
+    elif source.read == "atStart" and complete and target not in source.readers:
+        where = f"{field.removesuffix('.configuration')}.target.service"
+        problem = f"pods of service {target} do not read {kind} {name}, so nobody would see it."
+        yield SpecError(where, problem, did_you_mean(target, source.readers))
     for where, key in _asked(change):
         if source.keys is not None and key not in source.keys:
             problem = f"{kind} {name} has no key {key}."
@@ -116,7 +137,13 @@ def _own(document: Mapping[str, Any], read: Sequence[Reading]) -> Source:
         "atStart" if read and not any(each.changes for each in read) else "anytime",
         immutable=document.get("immutable") is True,
         stays=bool(read) and not any(each.absence for each in read),
+        readers=frozenset(each.service for each in read),
     )
+
+
+def _with(reference: ObjectReference, parts: Iterable[Part]) -> frozenset[str]:
+    """Name the services whose variables come from an object."""
+    return frozenset(part.name for part in parts if reference in (part.service.env_from or ()))
 
 
 def _keys(document: Mapping[str, Any] | None) -> set[str] | None:

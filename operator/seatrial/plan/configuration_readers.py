@@ -16,6 +16,7 @@ class Reading(NamedTuple):
     key: Key
     changes: bool
     absence: bool
+    service: str = ""
 
 
 def readings(parts: Sequence[Part]) -> list[Reading]:
@@ -29,7 +30,7 @@ def readings(parts: Sequence[Part]) -> list[Reading]:
     Source: Kubernetes, pkg/volume/configmap and pkg/volume/secret, SetUpAt.
     """
     return [
-        reading
+        reading._replace(service=part.name)
         for part in parts
         for workload in part.workloads(*WITH_PODS)
         for reading in _readings(pod_of(workload))

@@ -45,9 +45,14 @@ def fault_problems(
         yield from ceiling_problems(fault, parts, ceiling, field)
         if fault.target is not None:
             yield from target_problems(fault, parts, field)
-        if fault.configuration:
-            where = f"{field}.configuration"
-            yield from configuration_problems(fault.configuration, there, where, complete=complete)
+        if fault.configuration and fault.target:
+            yield from configuration_problems(
+                fault.configuration,
+                there,
+                f"{field}.configuration",
+                target=fault.target.service,
+                complete=complete,
+            )
         if fault.resource:
             where = f"{field}.resource.manifest"
             yield from resource_problems(fault.resource.manifest, ceiling.delegated, where)
