@@ -27,6 +27,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self.set_by_s = 0.0  # the wall clock, by hand
         # Nobody but us is at the other end of our sockets: when nothing has come, nothing will.
         self.alone = False
         # How fast time passes while a forked worker is at work; less where something must not be
@@ -40,7 +41,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def now(self) -> datetime:
         """The wall clock: 12:00 at the start."""
-        return GATE + timedelta(seconds=self.seconds)
+        return GATE + timedelta(seconds=self.seconds + self.set_by_s)
 
 
 class _JumpingSelector(selectors.SelectSelector):

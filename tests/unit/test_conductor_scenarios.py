@@ -160,17 +160,47 @@ def test_a_teardown_that_hangs_after_a_stop_holds_nobody_up(
 
     async def course() -> tuple[datetime, RunNamespace]:
         namespace = RunNamespace()
-        order(namespace, a_run_doc(tests=[a_scenario(teardown=[{"expect": ["true"]}])]))
+        fault = a_fault_doc("f", scale={"replicas": 0}, **{"for": "10m"}, when={"test": "paid"})
+        test = a_scenario(teardown=[{"expect": ["true"]}])
+        order(namespace, a_run_doc(services=[a_service_doc()], faults=[fault], tests=[test]))
+        namespace.deployment("orders")
         async with asyncio.TaskGroup() as tasks:
             aborted = tasks.create_task(abort_when(begun.exists, namespace))
             tasks.create_task(a_conductor(namespace))
         return aborted.result(), namespace
 
     aborted, namespace = in_virtual_time(course())
-    finished = namespace.summary()["finished"]
-    assert finished is not None
+    summary = namespace.summary()
+    assert summary["finished"] is not None
     # And not when the test's own time of 5 min is over.
-    assert 7.9 <= (parse(finished["at"]) - aborted).total_seconds() < 120
+    assert 7.9 <= (parse(summary["finished"]["at"]) - aborted).total_seconds() < 120
+    # No fault stays on for that.
+    reverted = summary["faults"][0]["reverted"]
+    assert reverted is not None
+    assert (parse(reverted) - aborted).total_seconds() < 7.9
+
+
+def test_an_abort_while_recovery_is_awaited_ends_the_run_in_order() -> None:
+    async def course() -> RunNamespace:
+        namespace = RunNamespace(start_s=30.0)
+
+        def is_undone() -> bool:
+            written = "data" in namespace.objects["configmaps", "seatrial-journal"]
+            return written and namespace.summary()["faults"][0]["reverted"] is not None
+
+        fault = a_fault_doc("f", scale={"replicas": 0}, **{"for": "10m"}, when={"test": "paid"})
+        tests = [a_scenario("paid"), a_scenario("sent")]
+        order(namespace, a_run_doc(services=[a_service_doc()], faults=[fault], tests=tests))
+        namespace.deployment("orders")
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(abort_when(is_undone, namespace))
+            tasks.create_task(a_conductor(namespace))
+        return namespace
+
+    summary = in_virtual_time(course()).summary()
+    assert summary["finished"] is not None
+    assert summary["finished"]["reason"] == "Aborted"
+    assert summary["faults"][0]["state"] == "Reverted"
 
 
 def test_a_scenario_starts_and_stops_a_fault_itself() -> None:

@@ -222,3 +222,23 @@ def test_a_suite_in_the_middle_is_not_sent_to_the_gate_again() -> None:
 
     state, _, _ = came(SUITE, pod, interrupted=True)
     assert state["outcome"] == "Passed"
+
+
+@pytest.mark.parametrize(
+    ("at", "told"),
+    [("2026-11-20T12:05:00Z", True), ("2026-11-20T11:55:00Z", False)],
+    ids=["ahead", "behind-or-late"],
+)
+def test_a_clock_that_is_ahead_is_told_once(at: str, told: bool) -> None:
+    async def pod(desk: Desk, namespace: RunNamespace) -> None:
+        stand(namespace, containers=[running(ready=True)])
+        await through_the_gate(desk)
+        for name in ("a", "b"):
+            case = {**a_result(name), "startedAt": at, "finishedAt": at}
+            desk.results("suite", {"cases": [case]})
+        await desk.finished("suite", {"exitCode": 0, "collected": 2})
+
+    _, stage, _ = came(SUITE, pod)
+    lost = stage.journal.summary["lostEvidence"]
+    assert len(lost) == told
+    assert all("The clock of a pod of test suite is 4m59" in each for each in lost)

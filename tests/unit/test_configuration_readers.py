@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from seatrial.api.spec import Service
-from seatrial.plan.configuration import sources
+from seatrial.plan.configuration import Source, sources
 from seatrial.plan.parts import Part
 
 MOUNTED = [{"name": "v", "mountPath": "/etc/app"}]
@@ -18,10 +18,14 @@ ENV_FROM = [{"configMapRef": {"name": "settings"}}]
 
 
 def read(kind: str = "ConfigMap", **pod: Any) -> str:
+    return source(kind, **pod).read
+
+
+def source(kind: str = "ConfigMap", **pod: Any) -> Source:
     own = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "settings"}}
     deployment = {"kind": "Deployment", "spec": {"template": {"spec": pod}}}
     service = Service.model_validate({"name": "orders", "manifests": {"inline": "x"}})
-    return sources([Part(service, [own, deployment])], None)[kind, "settings"].read
+    return sources([Part(service, [own, deployment])], None)[kind, "settings"]
 
 
 @pytest.mark.parametrize(
@@ -54,6 +58,33 @@ def read(kind: str = "ConfigMap", **pod: Any) -> str:
 )
 def test_what_is_read_at_the_start_of_pods_only(pod: Any, when: str) -> None:
     assert read(**pod) == when
+
+
+@pytest.mark.parametrize(
+    ("volumes", "stays"),
+    [
+        (OF_A_CONFIGMAP, True),
+        ([{"name": "v", "configMap": {"name": "settings", "optional": False}}], True),
+        ([{"name": "v", "configMap": {"name": "settings", "optional": True}}], False),
+        (PROJECTED, True),
+        (
+            [
+                {
+                    "name": "v",
+                    "projected": {
+                        "sources": [{"configMap": {"name": "settings", "optional": True}}]
+                    },
+                }
+            ],
+            False,
+        ),
+        ([], False),  # nobody reads it
+    ],
+)
+def test_what_running_pods_keep_when_it_is_gone(volumes: Any, stays: bool) -> None:
+    pod = {"containers": [{"volumeMounts": MOUNTED}], "volumes": volumes}
+    found = source(**pod)
+    assert (found.read, found.stays) == ("anytime", stays)
 
 
 def test_secrets_are_told_from_configmaps() -> None:

@@ -53,6 +53,28 @@ def test_a_pod_that_has_failed_long_ago_is_none_of_the_faults_doing(kind: Any) -
 # Two roll-outs -----------------------------------------------------------------------------------
 
 
+def test_a_pod_that_fails_instead_of_going_does_not_hold_a_restart_up() -> None:
+    """Its node may evict it just then; nobody deletes it, and it has a successor all the same."""
+
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        def fails(number: int, what: str) -> None:
+            if what == "patch deployments/orders":
+                [pod] = namespace._pods_of("orders")
+                failed = {"phase": "Failed", "reason": "Evicted"}
+                namespace.change(
+                    "pods", pod["metadata"]["name"], lambda item: item.update(status=failed)
+                )
+
+        namespace.before_write = fails
+        async with asyncio.timeout(600):
+            await one_test(director, namespace)
+
+    states, _ = played(
+        a_fault_doc("f", restart={}, when={"test": "paid"}), course=course, replicas=1
+    )
+    assert states["f"]["state"] == "Recovered"
+
+
 def test_a_restart_that_another_one_overtakes_has_replaced_its_pods_too() -> None:
     faults = [a_fault_doc("f", restart={}), a_fault_doc("g", restart={}, when={"after": "200ms"})]
     states, _ = played(*faults, course=one_test)

@@ -218,6 +218,21 @@ def test_an_object_that_somebody_pauses_has_ended_early() -> None:
     assert "before its time, not by the conductor" in state["message"]
 
 
+def test_a_clock_that_is_set_back_makes_no_end_early() -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        tool = PlayedTool(namespace, ends=False)
+        await director.begin_with("paid")
+        director.met(loop().now(), "orders")
+        loop().set_by_s = -300.0
+        await asyncio.sleep(8.8)
+        tool._chaos_mesh("False", "True", "Stop")  # it counts from the object's creation
+        await asyncio.sleep(5.0)
+        await director.end_with("paid")
+
+    states, _ = played(a_resource(DELAY, lasts="10s"), course=course)
+    assert (states["f"]["state"], states["f"]["revertedBy"]) == ("Recovered", "deadline")
+
+
 def test_an_object_that_somebody_removes_is_told() -> None:
     async def course(director: Director, namespace: RunNamespace) -> None:
         PlayedTool(namespace)

@@ -252,6 +252,18 @@ def test_one_that_is_away_for_a_while_is_asked_again() -> None:
     assert (states["f"]["state"], states["f"]["revertedBy"]) == ("Recovered", "deadline")
 
 
+def test_a_clock_that_is_set_forward_ends_no_fault() -> None:
+    async def course(director: Director, namespace: RunNamespace, agents: Agents) -> None:
+        await hit_pod(director, agents)
+        director.met(loop().now(), "orders")
+        loop().set_by_s = 300.0
+        await asyncio.sleep(15)
+        await director.end_with("paid")
+
+    states, _ = inside(a_freeze(lasts="10s"), course=course)
+    assert (states["f"]["state"], states["f"]["revertedBy"]) == ("Recovered", "deadline")
+
+
 def test_one_that_never_says_how_it_ended_has_lost_evidence() -> None:
     async def course(director: Director, namespace: RunNamespace, agents: Agents) -> None:
         await agents.by_pod[await hit_pod(director, agents)].stop()

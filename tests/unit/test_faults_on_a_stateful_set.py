@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 from seatrial_runner.conductor.faults import Director
 
+from tests.support import controllers
 from tests.support.conducted import a_fault_doc
 from tests.support.played_faults import one_test, played
 from tests.support.run_namespace import RunNamespace
@@ -90,3 +92,25 @@ def test_pods_of_a_stateful_set_whose_name_begins_as_the_deployments_are_none_of
     fault_doc = a_fault_doc("f", **fault, **{"for": "10m"}, when={"test": "paid"})
     states, _ = played(fault_doc, course=course)
     assert states["f"]["state"] == "Recovered"
+
+
+@pytest.mark.parametrize(
+    ("policy", "state"),
+    [(None, "Recovered"), ("OrderedReady", "Recovered"), ("Parallel", "NotInjected")],
+)
+def test_pods_that_go_one_after_the_other_have_the_grace_of_all_of_them(
+    policy: str | None, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(controllers, "_STOPPING_S", 85.0)  # each of three has 30 s
+
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        if policy is not None:
+            policies = {"podManagementPolicy": policy}
+            namespace.change("statefulsets", "orders", lambda item: item["spec"].update(policies))
+            await asyncio.sleep(0.1)
+        await one_test(director, namespace)
+
+    fault = a_fault_doc("f", scale={"replicas": 0}, **{"for": "10m"}, when={"test": "paid"})
+    fault["recovery"] = {"within": "5m"}
+    states, _ = played(fault, course=course, stateful=True, replicas=3)
+    assert states["f"]["state"] == state

@@ -11,6 +11,7 @@ from seatrial.api.errors import ClusterError, FaultError
 from seatrial_runner.clock import parse
 from seatrial_runner.conductor.faults import Director
 
+from tests.support import controllers
 from tests.support.conducted import a_fault_doc
 from tests.support.played_faults import one_test, played
 from tests.support.run_namespace import RunNamespace
@@ -235,6 +236,46 @@ def test_a_fault_that_was_about_to_be_carried_out_is_not_when_all_ends(why: str)
     assert "toUndo" not in states["f"]
 
 
+@pytest.mark.parametrize("why", ["abandon", "undo_open"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param({"scale": {"replicas": 1}}, id="scale"),
+        pytest.param({"outage": {}}, id="outage"),
+        pytest.param({"noEndpoints": {}}, id="no-endpoints"),
+        pytest.param(
+            {"configuration": {"configMap": "orders", "set": {"a": "2"}, "restart": True}},
+            id="configuration",
+        ),
+    ],
+)
+def test_a_fault_that_takes_its_time_is_undone_at_once_when_all_ends(
+    kind: dict[str, Any], why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        def as_it_is() -> list[Any]:
+            there = [namespace.objects[each, "orders"] for each in ("deployments", "services")]
+            data = namespace.objects["configmaps", "orders"]["data"]
+            return [there[0]["spec"]["replicas"], dict(there[1]["spec"]["selector"]), dict(data)]
+
+        monkeypatch.setattr(controllers, "_STOPPING_S", 5.0)
+        monkeypatch.setattr(namespace, "_slice", lambda service: None)
+        namespace.add("configmaps", {"metadata": {"name": "orders"}, "data": {"a": "1"}})
+        before = as_it_is()
+        beginning = asyncio.create_task(director.gate_opened())
+        await asyncio.sleep(2.0)
+        assert as_it_is() != before
+        assert (director.fault("f") or {})["applied"] is None  # its effect is waited for
+        ending = asyncio.create_task(getattr(director, why)("enough"))
+        await asyncio.sleep(0.1)
+        assert as_it_is() == before
+        await asyncio.gather(beginning, ending)
+
+    states, _ = played(a_fault_doc("f", **kind, **{"for": "10m"}), course=course)
+    assert (states["f"]["state"], states["f"]["message"]) == ("Requested", "enough")
+    assert "toUndo" not in states["f"]
+
+
 def test_a_manual_fault_without_a_target_is_refused_with_the_reason() -> None:
     async def course(director: Director, namespace: RunNamespace) -> None:
         with pytest.raises(FaultError, match=r"was not injected: .* no running pod"):
@@ -382,6 +423,27 @@ def test_undoing_what_is_open_does_not_wait_for_recovery() -> None:
     states, namespace = played(a_scale(lasts="10m"), course=course, start_s=30.0)
     assert (states["f"]["state"], states["f"]["revertedBy"]) == ("Reverted", "conductor")
     assert namespace.objects["deployments", "orders"]["spec"]["replicas"] == 2
+
+
+@pytest.mark.parametrize("waits", ["end_with", "settle", "recovered"])
+def test_a_fault_comes_to_its_end_although_who_waits_for_it_is_cancelled(waits: str) -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        await director.start("f", test="paid")
+        director.met(loop().now(), "orders")
+        await director.stop("f")
+        waiting = asyncio.create_task(
+            director.settle()
+            if waits == "settle"
+            else getattr(director, waits)("f" if waits == "recovered" else "paid")
+        )
+        await asyncio.sleep(1.0)
+        assert not waiting.done()  # pods take longer to be ready
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        await director.settle()
+
+    states, _ = played(a_scale(when={"manual": {}}), course=course, start_s=5.0)
+    assert (states["f"]["state"], states["f"]["revertedBy"]) == ("Recovered", "test")
 
 
 def test_two_faults_at_once_do_not_wait_for_one_another() -> None:

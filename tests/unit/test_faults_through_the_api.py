@@ -75,6 +75,28 @@ def test_a_disruption_budget_that_forbids_it_is_told() -> None:
     assert len(namespace.all("pods")) == 3  # nobody went
 
 
+def test_a_disruption_budget_that_forbids_some_of_them_is_told_and_the_others_are_watched() -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        real = namespace._evict
+
+        def one_only(name: str, uid: str) -> None:
+            real(name, uid)
+            namespace.no_disruption = "would violate the pod's disruption budget"
+
+        namespace._evict = one_only  # type: ignore[method-assign]
+        await one_test(director, namespace)
+
+    target = {"service": "orders", "pods": 2}
+    fault = a_fault_doc("f", evict={}, target=target, when={"test": "paid"})
+    states, _ = played(fault, course=course)
+    assert states["f"]["state"] == "NotInjected"
+    assert states["f"]["message"].startswith("1 of 2 pods could not be hit: pod orders-")
+    assert "its PodDisruptionBudget allows no disruption" in states["f"]["message"]
+    [hit] = states["f"]["targets"]
+    assert hit["replacedBy"] is not None
+    assert states["f"]["recovered"] is not None  # what failed meanwhile was during this fault
+
+
 # Outage ------------------------------------------------------------------------------------------
 
 
@@ -185,6 +207,18 @@ def test_two_cuts_of_one_service_do_not_undo_each_other() -> None:
     ]
     states, _ = played(*faults, course=course)
     assert [states[name]["revertedBy"] for name in ("short", "long")] == ["deadline", "deadline"]
+
+
+def test_a_service_that_somebody_deletes_meanwhile_is_told() -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        await director.begin_with("paid")
+        namespace._remove("services", "orders")
+        namespace._remove("endpointslices", "orders-x")
+        await director.end_with("paid")
+
+    states, _ = played(a_lasting(noEndpoints={}), course=course)
+    assert states["f"]["state"] == "NotReverted"
+    assert "Service orders was deleted meanwhile, not by the conductor" in states["f"]["message"]
 
 
 def test_a_service_without_endpoints_cannot_be_cut_off() -> None:

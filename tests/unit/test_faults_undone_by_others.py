@@ -25,7 +25,7 @@ from tests.support.mortal import PROCESS, mortal_connections
 from tests.support.mortal_client import MortalClient
 from tests.support.played_faults import played
 from tests.support.run_namespace import Object, RunNamespace
-from tests.support.virtual_time import in_virtual_time, loop
+from tests.support.virtual_time import GATE, in_virtual_time, loop
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "scale": ("deployments", {"scale": {"replicas": 1}}),
@@ -67,17 +67,19 @@ def undone_by_the_operator(namespace: RunNamespace, kind: str, at: str) -> None:
         namespace._reconcile("orders")
 
 
-def with_an_operator(kind: str, *, after_s: float, told_s: float) -> Any:
+def with_an_operator(kind: str, *, after_s: float, told_s: float, set_by_s: float = 0.0) -> Any:
     """A course in which the operator undoes the fault, and says that it was at another moment."""
 
     async def course(director: Director, namespace: RunNamespace) -> None:
         namespace.add("configmaps", {"metadata": {"name": "orders"}, "data": {"a": "1"}})
+        loop().set_by_s = set_by_s
         await director.gate_opened()
         await director.begin_with("paid")
         began = loop().now()
         director.met(began, "orders")
         await asyncio.sleep(after_s)
-        at = rfc3339(began + timedelta(seconds=told_s))
+        # The operator knows nothing of a clock that was set.
+        at = rfc3339(began + timedelta(seconds=told_s - set_by_s))
         undone_by_the_operator(namespace, kind, at)
         await director.settle()
 
@@ -105,6 +107,13 @@ def test_an_operator_whose_clock_is_wrong_has_ended_it_early(kind: str) -> None:
     states, _ = played(a_fault(kind), course=course)
     assert states["f"]["state"] == "EndedEarly"
     assert states["f"]["message"].startswith("the operator undid it 6s before")
+
+
+@pytest.mark.parametrize("set_by_s", [300.0, -300.0], ids=["forward", "back"])
+def test_a_clock_that_was_set_makes_no_operator_early(set_by_s: float) -> None:
+    course = with_an_operator("scale", after_s=9.99, told_s=10.5, set_by_s=set_by_s)
+    states, _ = played(a_fault("scale"), course=course)
+    assert (states["f"]["state"], states["f"]["revertedBy"]) == ("Recovered", "operator")
 
 
 def test_a_note_of_another_time_is_not_ours() -> None:
@@ -264,6 +273,24 @@ def test_the_operator_knows_what_to_undo_and_when() -> None:
     assert to_undo["objects"] == [
         {"kind": "Deployment", "name": "orders", "uid": target["uid"], "replicas": 2}
     ]
+
+
+@pytest.mark.parametrize("set_by_s", [300.0, -300.0], ids=["forward", "back"])
+def test_the_operator_hears_nothing_of_a_clock_that_is_set(set_by_s: float) -> None:
+    """It takes the difference of the clocks from when summaries come, and the deadline by that."""
+
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        await director.gate_opened()
+        loop().set_by_s = set_by_s
+        await director._stage.journal.save()
+        summary, fault = namespace.summary(), namespace.summary()["faults"][0]
+        written_s = (parse(summary["updatedAt"]) - GATE).total_seconds()
+        assert written_s == pytest.approx(loop().time(), abs=1.0)
+        until_s = (parse(fault["toUndo"]["until"]) - GATE).total_seconds()
+        assert until_s == pytest.approx(loop().time() + 10.0, abs=1.0)
+        await director.settle()
+
+    played(a_fault("scale"), course=course)
 
 
 @pytest.mark.parametrize(

@@ -161,3 +161,14 @@ def test_the_first_problem_is_told_and_the_others_are_counted():
 
     assert message.startswith("spec.podSecurity: baseline is not allowed on this cluster.")
     assert message.endswith("(and 1 more)")
+
+
+@pytest.mark.parametrize(
+    "when", [{"after": "6m"}, {"every": "2m", "times": 4}], ids=["after", "times"]
+)
+def test_each_combination_of_a_matrix_has_the_time_of_its_test(when):
+    test = a_test("a", timeout="5m", matrix={"sku": ["A1", "B2"]})
+    faults = [a_fault(kill={}, when={"test": "a", **when})]
+    assert found_problems(tests=[test], faults=faults) == []
+    [problem] = found_problems(tests=[{**test, "matrix": {}}], faults=faults)
+    assert "as long as test a may take (5m)" in problem

@@ -256,6 +256,7 @@ class RunSpec(Model):
             names="self.services.map(s, has(s.dependsOn) && s.dependsOn.exists(d,"
             " !self.services.exists(o, o.name == d)), s.dependsOn.filter(d,"
             " !self.services.exists(o, o.name == d))[0])",
+            field="services",
         ),
         Rule(
             "a fault's target.service is not in spec.services",
@@ -263,6 +264,7 @@ class RunSpec(Model):
             " self.services.exists(s, s.name == f.target.service)))",
             names="self.faults.map(f, has(f.target) && !(has(self.services) &&"
             " self.services.exists(s, s.name == f.target.service)), f.target.service)",
+            field="faults",
         ),
         Rule(
             "a fault's target.from is not in spec.services, nor tests",
@@ -274,6 +276,7 @@ class RunSpec(Model):
             " self.services.exists(s, s.name == o))), f.target.from.filter(o,"
             f" o != '{FROM_TESTS}' && !(has(self.services) &&"
             " self.services.exists(s, s.name == o)))[0])",
+            field="faults",
         ),
         Rule(
             "a fault's when.fault is not in spec.faults",
@@ -281,6 +284,7 @@ class RunSpec(Model):
             " self.faults.exists(o, o.name == f.when.fault && o.name != f.name))",
             names="self.faults.map(f, has(f.when) && has(f.when.fault) &&"
             " !self.faults.exists(o, o.name == f.when.fault && o.name != f.name), f.when.fault)",
+            field="faults",
         ),
         Rule(
             "faults inside pods need spec.podSecurity: privileged",
@@ -299,6 +303,7 @@ class RunSpec(Model):
             " self.tests.exists(t, t.name == f.when.test))",
             names="self.faults.map(f, has(f.when) && has(f.when.test) &&"
             " !self.tests.exists(t, t.name == f.when.test), f.when.test)",
+            field="faults",
         ),
     )
 

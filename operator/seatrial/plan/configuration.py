@@ -11,7 +11,7 @@ from seatrial.api.errors import SpecError
 from seatrial.api.fault_kinds import Configuration
 from seatrial.api.rules import did_you_mean
 from seatrial.api.spec import ObjectReference
-from seatrial.plan.configuration_readers import at_start_only
+from seatrial.plan.configuration_readers import Reading, readings
 from seatrial.plan.naming import MAX_FILES_BYTES, copy_name, file_keys, files_name
 from seatrial.plan.parts import Part
 
@@ -26,9 +26,10 @@ class Source:
     keys: Collection[str] | None  # None: not known
     read: Literal["anytime", "atStart"]  # when pods see a change of it
     immutable: bool = False
-    texts: Mapping[str, Any] = dataclasses.field(
-        default_factory=dict
-    )  # by key, as far as they are known
+    stays: bool = False  # pods see changes of it, but not that it is gone as a whole
+    readers: frozenset[str] = frozenset()  # services whose pods read it, as far as is known
+    # By key, as far as they are known.
+    texts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def sources(
@@ -42,23 +43,24 @@ def sources(
     3. the files of a service of the short form, by the service's name.
     """
     result: dict[Key, Source] = {}
-    at_start = at_start_only(parts)
+    read = readings(parts)
     for part in parts:
         for document in part.workloads("ConfigMap", "Secret"):
             key = (str(document["kind"]), _name(document))
-            result.setdefault(key, _own(document, key[1], at_start=key in at_start))
+            result.setdefault(key, _own(document, [each for each in read if each.key == key]))
     for part in parts:
         for reference in part.service.env_from or ():
             key = _key(reference)
-            source = Source(copy_name(key[1]), _keys((found or {}).get(key)), "atStart")
+            present = _keys((found or {}).get(key))
+            source = Source(copy_name(key[1]), present, "atStart", readers=_with(reference, parts))
             result.setdefault(key, source)
     for part in parts:
         files = part.service.files or {}
         if files and sum(len(each.encode()) for each in files.values()) <= MAX_FILES_BYTES:
             keys = file_keys(files)
             texts = {keys[path]: text for path, text in files.items()}
-            name = files_name(f"service.{part.name}", 0)
-            source = Source(name, set(keys.values()), "atStart", texts=texts)
+            name, own = files_name(f"service.{part.name}", 0), frozenset({part.name})
+            source = Source(name, set(keys.values()), "atStart", readers=own, texts=texts)
             result.setdefault(("ConfigMap", part.name), source)
     return result
 
@@ -77,9 +79,23 @@ def named(change: Configuration) -> Key:
 
 
 def configuration_problems(
-    change: Configuration, there: Mapping[Key, Source], field: str, *, complete: bool
+    change: Configuration,
+    there: Mapping[Key, Source],
+    field: str,
+    *,
+    target: str,
+    complete: bool,
 ) -> Iterator[SpecError]:
-    """Find what keeps the object from being changed as asked."""
+    """
+    Find what keeps the object from being changed as asked, or its readers from seeing that.
+
+    Args:
+        change: Of a fault.
+        there: What can be changed.
+        field: Of the change, such as ``spec.faults[0].configuration``.
+        target: The fault's service.
+        complete: Whether nothing but that is there.
+    """
     kind, name = named(change)
     path = f"{field}.{'configMap' if kind == 'ConfigMap' else 'secret'}"
     source = there.get((kind, name))
@@ -96,6 +112,14 @@ def configuration_problems(
     if source.read == "atStart" and not change.restart:
         problem = f"pods read {kind} {name} at their start only, and would not see the change."
         yield SpecError(f"{field}.restart", problem, "Write restart: true.")
+    elif source.stays and change.remove and not change.remove.keys and not change.restart:
+        problem = f"pods that run keep their files when {kind} {name} is gone, unless their volume"
+        problem += " says optional: true."
+        yield SpecError(f"{field}.restart", problem, "Write restart: true, or remove keys of it.")
+    elif source.read == "atStart" and complete and target not in source.readers:
+        where = f"{field.removesuffix('.configuration')}.target.service"
+        problem = f"pods of service {target} do not read {kind} {name}, so nobody would see it."
+        yield SpecError(where, problem, did_you_mean(target, source.readers))
     for where, key in _asked(change):
         if source.keys is not None and key not in source.keys:
             problem = f"{kind} {name} has no key {key}."
@@ -112,17 +136,24 @@ def _asked(change: Configuration) -> Iterator[tuple[str, str]]:
         yield "expireCertificate.key", change.expire_certificate.key
 
 
-def _own(document: Mapping[str, Any], name: str, *, at_start: bool) -> Source:
-    is_immutable = document.get("immutable") is True
+def _own(document: Mapping[str, Any], read: Sequence[Reading]) -> Source:
+    """Describe an object of manifests; what no pod reads, somebody may read at any time."""
     # NB: a Secret's data is base64.
     texts = document.get("stringData" if document["kind"] == "Secret" else "data")
     return Source(
-        name,
+        _name(document),
         _keys(document),
-        "atStart" if at_start else "anytime",
-        is_immutable,
-        texts if isinstance(texts, dict) else {},
+        "atStart" if read and not any(each.changes for each in read) else "anytime",
+        immutable=document.get("immutable") is True,
+        stays=bool(read) and not any(each.absence for each in read),
+        readers=frozenset(each.service for each in read),
+        texts=texts if isinstance(texts, dict) else {},
     )
+
+
+def _with(reference: ObjectReference, parts: Iterable[Part]) -> frozenset[str]:
+    """Name the services whose variables come from an object."""
+    return frozenset(part.name for part in parts if reference in (part.service.env_from or ()))
 
 
 def _keys(document: Mapping[str, Any] | None) -> set[str] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from graphlib import CycleError, TopologicalSorter
@@ -45,9 +46,14 @@ def fault_problems(
         yield from ceiling_problems(fault, parts, ceiling, field)
         if fault.target is not None:
             yield from target_problems(fault, parts, field)
-        if fault.configuration:
-            where = f"{field}.configuration"
-            yield from configuration_problems(fault.configuration, there, where, complete=complete)
+        if fault.configuration and fault.target:
+            yield from configuration_problems(
+                fault.configuration,
+                there,
+                f"{field}.configuration",
+                target=fault.target.service,
+                complete=complete,
+            )
         if fault.resource:
             where = f"{field}.resource.manifest"
             yield from resource_problems(fault.resource.manifest, ceiling.delegated, where)
@@ -90,16 +96,13 @@ def _too_much_for_the_gateway(spec: RunSpec, parts: Mapping[str, Part]) -> Itera
 
 def _moment(fault: Fault, spec: RunSpec, field: str) -> Iterator[SpecError]:
     tests = min(spec.timeouts.tests, spec.timeout)
-    lasts = {"when.after": fault.when.after, "for": fault.for_}
-    limit, of = tests, "all tests"
-    if fault.when.test is not None:
-        test = next(each for each in spec.tests if each.name == fault.when.test)
-        if test.timeout < tests:
-            limit, of = test.timeout, f"test {test.name}"
-    for name, duration in lasts.items():
-        if duration is not None and duration >= limit and (name != "for" or limit == tests):
-            problem = f"is as long as {of} may take ({format_duration(limit)})."
-            yield SpecError(f"{field}.{name}", problem, "Shorten it.")
+    limit, of = _room(fault, spec)
+    if fault.when.after is not None and fault.when.after >= limit:
+        problem = f"is as long as {of} may take ({format_duration(limit)})."
+        yield SpecError(f"{field}.when.after", problem, "Shorten it.")
+    if fault.for_ is not None and fault.for_ >= tests:
+        problem = f"is as long as all tests may take ({format_duration(tests)})."
+        yield SpecError(f"{field}.for", problem, "Shorten it.")
     if fault.recovery.within > spec.timeout:
         problem = f"is longer than spec.timeout ({format_duration(spec.timeout)})."
         yield SpecError(f"{field}.recovery.within", problem, "Shorten it, or raise spec.timeout.")
@@ -112,12 +115,24 @@ def _repetition(fault: Fault, spec: RunSpec, field: str) -> Iterator[SpecError]:
     if fault.for_ is not None and every <= fault.for_:
         problem = f"is not longer than for ({format_duration(fault.for_)}): it would never be off."
         yield SpecError(f"{field}.when.every", problem, "Raise it, or make one long fault of it.")
-    tests = min(spec.timeouts.tests, spec.timeout)
+    limit, of = _room(fault, spec)
     last = (fault.when.after or timedelta(0)) + every * (times - 1)
-    if last >= tests:
-        problem = f"come to {format_duration(last)}, as long as all tests may take"
-        problem += f" ({format_duration(tests)})."
+    if last >= limit:
+        problem = f"come to {format_duration(last)}, as long as {of} may take"
+        problem += f" ({format_duration(limit)})."
         yield SpecError(f"{field}.when.times", problem, "Lower it.")
+
+
+def _room(fault: Fault, spec: RunSpec) -> tuple[timedelta, str]:
+    """Say how long what a fault is bound to may take, and what that is."""
+    tests = min(spec.timeouts.tests, spec.timeout)
+    if fault.when.test is not None:
+        test = next(each for each in spec.tests if each.name == fault.when.test)
+        # Each combination has its own time; a further attempt is made only where the first failed.
+        longest = test.timeout * math.prod(len(values) for values in test.matrix.values())
+        if longest < tests:
+            return longest, f"test {test.name}"
+    return tests, "all tests"
 
 
 def _ambiguous(spec: RunSpec) -> Iterator[SpecError]:

@@ -90,6 +90,7 @@ class Conducting:
         self._port = port
         self._patience_s = patience_s
         self._kept: Keepsakes | None = None
+        self._abandoning: asyncio.Task[None] | None = None
         self._direction: Direction = NoFaults(stage)
         if stage.run["faults"]:
             from seatrial_runner.conductor.faults import Director, hands_of
@@ -252,11 +253,19 @@ class Conducting:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             end = next(task for task in tasks if task in done).result()
             self._stage.ending = self._stage.ending or end
+            if end["reason"] != "Completed":
+                # At once: a test that is stopped may take seconds for its teardown.
+                self._abandon(end["message"])
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         return end
+
+    def _abandon(self, why: str) -> asyncio.Task[None]:
+        """Begin to undo all faults, once; the end of the run waits for it."""
+        self._abandoning = self._abandoning or asyncio.create_task(self._direction.abandon(why))
+        return self._abandoning
 
     async def _aborted(self) -> FinishedDoc:
         return self._end("Aborted", await self._stage.control.wait_until_aborted())
@@ -359,7 +368,7 @@ class Conducting:
         """Write the end: the verdict hangs on it, and nothing else delays it."""
         stage = self._stage
         if end["reason"] != "Completed":
-            await self._direction.abandon(end["message"])
+            await self._abandon(end["message"])
             skip_rest(stage, end["message"])
         if stage.probing is not None:
             stage.probing.count_rest()

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
+from seatrial.api.duration import format_duration
+
+from seatrial_runner.clock import parse
 from seatrial_runner.conductor.cases import TooManyCasesError, read_case
 from seatrial_runner.conductor.stage import Stage
 from seatrial_runner.httpserver import ProblemError
@@ -18,6 +22,7 @@ MAX_JUNIT_FILES = 200
 MAX_TEST_JUNIT_BYTES = 32 * 1024 * 1024
 MAX_ALL_JUNIT_BYTES = 64 * 1024 * 1024  # of all tests: they are held in memory
 LONGEST_POLL_S = 30.0
+_AHEAD = timedelta(seconds=1)  # from which on clocks are told to differ
 # That a sidecar is kept while what it has handed in is written: less than its pod's grace period.
 _LONGEST_TAKING_S = 8.0
 
@@ -52,6 +57,7 @@ class Turn:
     present: str = ""  # UID of the pod of a container test
     past: set[str] = field(default_factory=set)  # UIDs of the pods of its earlier attempts
     exit_code: int = 0  # of a container test
+    is_ahead: bool = False  # the clock of one of its pods, and this has been said
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def begin(self, attempt: int) -> None:
@@ -124,10 +130,22 @@ class Desk:
             raise ProblemError(400, "cases must be a list")
         try:
             read = [read_case(case) for case in cases]
+            self._see_clock(turn, max((each["finishedAt"] for each in read), default=""))
             new = self._stage.record_all(turn.test, read, shard=shard, attempt=attempt)
         except (ValueError, TooManyCasesError) as error:
             raise ProblemError(400, str(error)) from None
         return {"accepted": len(cases), "new": new}
+
+    def _see_clock(self, turn: Turn, ended: str) -> None:
+        """Say, once, that a case has ended by its pod's clock later than it came to us."""
+        if turn.is_ahead or not ended or (ahead := parse(ended) - self._stage.now()) < _AHEAD:
+            return
+        turn.is_ahead = True
+        self._stage.lost(
+            f"The clock of a pod of test {turn.test} is {format_duration(ahead)} ahead of the"
+            " conductor's, so its failures may not name the faults that they fell into: have the"
+            " nodes' clocks agree."
+        )
 
     async def finished(self, test: str, body: Json) -> Json:
         """

@@ -36,8 +36,8 @@ from seatrial_runner.scenario.world import StoredSnapshots, WebhookPlace
 # A worker ends a scenario itself when its time is over, and says which step took it. It is killed
 # when it does not.
 GRACE_S = 2.0
-# What a teardown may take when its test is stopped: faults are undone after it, and the operator
-# waits for all of that no longer than ``ABORT_GRACE``.
+# What a teardown may take when its test is stopped: the operator waits for that, and for faults to
+# be undone meanwhile, no longer than ``ABORT_GRACE``.
 STOP_S = 8.0
 
 

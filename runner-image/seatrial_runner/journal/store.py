@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from seatrial.api.errors import ConflictError, SeatrialError
@@ -73,6 +73,7 @@ class Journal:
         self._now = now
         self._monotonic = monotonic
         self._began = monotonic()
+        self._opened = now()
         self._stored = stored
         self._changes = 0
         self._written = 0  # of those, how many are in the ConfigMap
@@ -88,6 +89,10 @@ class Journal:
     def start(self) -> int:
         """Which start of the conductor this is, from 1."""
         return self.summary["starts"]
+
+    def steady(self) -> datetime:
+        """Give the time as it would be had nobody set the clock since: the operator goes by it."""
+        return self._opened + timedelta(seconds=self._monotonic() - self._began)
 
     def note(self, kind: str, **fields: Any) -> Entry:
         """Add an entry; it is written within a second, or with the next ``save``."""
@@ -174,7 +179,7 @@ class Journal:
 
     def _render(self) -> dict[str, str]:
         self.summary["sequence"] += 1
-        self.summary["updatedAt"] = rfc3339(self._now())
+        self.summary["updatedAt"] = rfc3339(self.steady())
         return {SUMMARY_KEY: bounded_json(self.summary), ENTRIES_KEY: self.entries.to_text()}
 
     async def _put(self, data: dict[str, str]) -> None:

@@ -94,6 +94,7 @@ class Account:
         self._broken = 0  # connections, by the death of a process of the gateway
         self._unread = 0  # connections that were no HTTP
         self._since = stage.now()
+        self._applied = stage.journal.steady()
         self.hits_before = self.state["hits"]
 
     @property
@@ -157,7 +158,7 @@ class Account:
             return
         if sum(len(key) for each in objects for key in each.get("keys") or ()) > _MAX_KEYS:
             return  # the summary is small
-        until = self._stage.now() + timedelta(seconds=until_applied_s + lasts)
+        until = self._stage.journal.steady() + timedelta(seconds=until_applied_s + lasts)
         self.state["toUndo"] = {
             "until": rfc3339(until),
             "mark": intent.undo["mark"],
@@ -171,6 +172,7 @@ class Account:
         state["times"] += 1
         state["targets"] = intent.targets[:_MAX_TARGETS]
         state["applied"] = self._stage.at()
+        self._applied = self._stage.journal.steady()
         self._tell_operator(intent, 0.0)
         hosts = frozenset(host for service in self._services for host in service["hosts"])
         # To the millisecond, as requests are written, or one sent at once would seem to be earlier.
@@ -201,11 +203,10 @@ class Account:
         self._stage.journal.changed()
 
     def in_time(self, by: str, at: str) -> None:
-        """Take note if somebody has undone it before its time."""
-        lasts, applied = lasts_s(self._fault), self.state["applied"]
+        """Take note if somebody has undone it before its time; ``at`` is what they were told."""
+        lasts = lasts_s(self._fault)
         assert lasts is not None
-        assert applied is not None
-        lacks = lasts - (parse(at) - parse(applied)).total_seconds()
+        lacks = lasts - (parse(at) - self._applied).total_seconds()
         if lacks > 0:
             missing = format_duration(timedelta(seconds=round(lacks, 3)))
             self.flawed("EndedEarly", f"the {by} undid it {missing} before its time")
@@ -247,6 +248,12 @@ class Account:
         """Note that what fails from now on is not its doing."""
         if self.window is not None and self.window.end is None:
             self.window.end = self._stage.now()
+
+    def cut_short(self, why: str) -> None:
+        """Note that all ended before it was in effect, and that nothing of it is left."""
+        # Still requested: a conductor that comes after this one plays it.
+        self.state.pop("toUndo", None)
+        self.state["message"] = why
 
     def failed(self, outcome: Any, message: str) -> None:
         """Note what is missing, of a fault for which nothing better can come."""

@@ -102,7 +102,7 @@ class Configuration(ThroughApi):
         secret_keys.keeping(original, undo["fault"], undo["mark"], keys)
 
     async def apply(self, hands: Hands, intent: Intent) -> None:
-        """Keep the original, make the change, and see that the pods have begun anew."""
+        """Keep the original, and make the change."""
         undo = intent.undo
         path = _path(hands, undo["kind"], undo["name"])
         original = await self._original(hands, undo)
@@ -116,7 +116,6 @@ class Configuration(ThroughApi):
             )
             metadata = {"uid": uid, "annotations": annotations}
             await hands.api.patch(path, {"metadata": metadata, **(values or {})})
-            await self._begin_anew(hands, undo)
             return
         await self._keep(hands, original, undo)
         if values is None:
@@ -124,11 +123,11 @@ class Configuration(ThroughApi):
             await hands.api.delete(path, options)
         else:
             await hands.api.patch(path, {"metadata": {"uid": uid}, **values})
-        await self._begin_anew(hands, undo)
 
-    async def _begin_anew(self, hands: Hands, undo: Json) -> None:
-        if undo["restart"] is not None:
-            await begin_anew(hands, undo["restart"])
+    async def take_effect(self, hands: Hands, intent: Intent) -> None:
+        """See that the pods have begun anew."""
+        if intent.undo["restart"] is not None:
+            await begin_anew(hands, intent.undo["restart"])
 
     async def _original(self, hands: Hands, undo: Json) -> Json:
         try:

@@ -16,7 +16,6 @@ from seatrial.api.errors import (
 )
 from seatrial.api.undoing import ITSELF
 
-from seatrial_runner.clock import parse
 from seatrial_runner.conductor.faults.kinds import (
     Aim,
     ByAnother,
@@ -37,7 +36,7 @@ _RECOVERED_S = 30.0  # after which it is removed, so that its finalizers have it
 _GONE_S = 60.0
 _ASK_AGAIN_S = 0.5
 # Chaos Mesh counts from the object's creation, which is written in whole seconds.
-_CLEARLY = timedelta(seconds=1.5)
+_CLEARLY_S = 1.5
 
 
 class Delegated(ByAnother):
@@ -45,6 +44,7 @@ class Delegated(ByAnother):
 
     counts_itself = False
     keeps_time = False
+    _ends = 0.0  # by our own monotonic clock
 
     def aim(self, aim: Aim) -> Intent:
         """Take the object as it was written; it is confined when it is made."""
@@ -64,13 +64,12 @@ class Delegated(ByAnother):
         )
 
     async def apply(self, hands: Hands, intent: Intent) -> None:
-        """Make the object, and wait until it says that everything is injected."""
+        """Make the object."""
         undo = intent.undo
-        tool = tool_of(undo["apiVersion"])
         collection = await _collection(hands, undo)
         manifest = hands.faults[undo["fault"]]["resource"]["manifest"]
         body = _object(manifest, undo["name"], namespace=hands.namespace, lasts_s=undo["lastsS"])
-        undo["made"] = hands.at()
+        self._ends = asyncio.get_running_loop().time() + undo["lastsS"]
         try:
             made = await hands.api.post(collection, body)
         except ConflictError:  # our own answer got lost, or that of an earlier time does not go
@@ -81,12 +80,18 @@ class Delegated(ByAnother):
                     f" (finalizers: {_finalizers(made)}); see the log of the tool's controller"
                 ) from None
         intent.targets[0]["uid"] = str(made["metadata"].get("uid") or "")
-        told = tool.told(made)
+
+    async def take_effect(self, hands: Hands, intent: Intent) -> None:
+        """Wait until the object says that everything is injected."""
+        undo = intent.undo
+        tool = tool_of(undo["apiVersion"])
+        path = f"{await _collection(hands, undo)}/{undo['name']}"
+        told = tool.told(await hands.api.get(path))
         try:
             async with asyncio.timeout(_INJECTED_S):
                 while not told.injected and not told.problem:
                     await asyncio.sleep(_ASK_AGAIN_S)
-                    told = tool.told(await hands.api.get(f"{collection}/{undo['name']}"))
+                    told = tool.told(await hands.api.get(path))
         except TimeoutError:
             raise NotInjectedError(
                 f"{undo['kind']} {undo['name']} was not injected within {_INJECTED_S:g} s:"
@@ -96,7 +101,7 @@ class Delegated(ByAnother):
             raise NotInjectedError(f"{undo['kind']} {undo['name']}: {told.problem}")
 
     async def see_effect(self, hands: Hands, intent: Intent) -> str:
-        """Give the present moment: ``apply`` has read the object's own condition."""
+        """Give the present moment: ``take_effect`` has read the object's own condition."""
         return hands.at()
 
     def without_effect(self, fault: Json, hits: int) -> str:
@@ -118,7 +123,7 @@ class Delegated(ByAnother):
             except ClusterError:
                 continue  # the API server is away; the tool ends it at its deadline all the same
             if told.recovered:
-                early = told.problem or _early(undo, hands.at())
+                early = told.problem or _early(undo, self._ends - asyncio.get_running_loop().time())
                 by = ITSELF if early else "deadline"
                 return Ended(by=by, at=hands.at(), early=early, undone=False)
 
@@ -204,13 +209,11 @@ def _finalizers(item: Json) -> str:
     return ", ".join(item["metadata"].get("finalizers") or []) or "none"
 
 
-def _early(undo: Json, now: str) -> str:
+def _early(undo: Json, lacks_s: float) -> str:
     """Say how much of its time is missing; empty if none is."""
-    ends = parse(undo["made"]) + timedelta(seconds=undo["lastsS"])
-    lacks = ends - parse(now)
-    if lacks < _CLEARLY:
+    if lacks_s < _CLEARLY_S:
         return ""
-    missing = format_duration(timedelta(seconds=round(lacks.total_seconds(), 1)))
+    missing = format_duration(timedelta(seconds=round(lacks_s, 1)))
     return (
         f"{undo['kind']} {undo['name']} recovered {missing} before its time, not by the conductor"
     )

@@ -156,7 +156,10 @@ class Director:
     async def _wait_for(self, names: list[str]) -> None:
         tasks = [self._tasks[name] for name in names if name in self._tasks]
         if tasks:
-            await asyncio.gather(*tasks)
+            # NB: not gather. Whoever waits may be cancelled, and faults have to come to their end.
+            await asyncio.wait(tasks)
+            for task in tasks:
+                task.result()
 
     # Orders of tests -----------------------------------------------------------------------------
 

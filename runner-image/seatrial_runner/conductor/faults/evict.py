@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from seatrial.api.errors import ClusterError, ConflictError, NotFoundError, NotInjectedError
+from seatrial.api.errors import ClusterError, ConflictError, NotFoundError
 
 from seatrial_runner.conductor.faults.kill import Kill
 from seatrial_runner.conductor.faults.kinds import Hands, Intent
@@ -36,8 +36,7 @@ class Evict(Kill):
         except ClusterError as error:
             if error.status != _TOO_MANY:
                 raise
-            # Not a ClusterError: of several pods, the budget holds for all of them.
-            raise NotInjectedError(
+            raise ClusterError(
                 f"pod {name} may not be evicted: its PodDisruptionBudget allows no disruption; have"
                 f" more pods ready than it asks for, or use kill ({error})"
             ) from error

@@ -132,11 +132,20 @@ class Kind(Protocol):
 
     async def apply(self, hands: Hands, intent: Intent) -> None:
         """
-        Do it, and return when it is in effect, as far as whoever carries it out can tell.
+        Do it. Never cut off: of a write in the middle, nobody knows what comes of it.
 
         Raises:
             NotInjectedError: Nothing happened.
             ClusterError: The API server refused.
+        """
+
+    async def take_effect(self, hands: Hands, intent: Intent) -> None:
+        """
+        Return when it is in effect, as far as whoever carries it out can tell; may be cancelled.
+
+        Raises:
+            NotInjectedError: It does not take effect.
+            ClusterError: Nobody can tell.
         """
 
     async def see_effect(self, hands: Hands, intent: Intent) -> str:
@@ -182,7 +191,7 @@ class ThroughApi:
     """
     What holds for a fault that is made through the API server.
 
-    ``apply`` returns when the API server's own view, or its watch, shows the effect.
+    ``take_effect`` returns when the API server's own view, or its watch, shows the effect.
     """
 
     counts_itself = False
@@ -191,8 +200,11 @@ class ThroughApi:
     async def look(self, hands: Hands, intent: Intent) -> None:
         """Nothing to read: what is seen all the time is enough."""
 
+    async def take_effect(self, hands: Hands, intent: Intent) -> None:
+        """Nothing to wait for: the API server has answered."""
+
     async def see_effect(self, hands: Hands, intent: Intent) -> str:
-        """Give the present moment: ``apply`` has seen it."""
+        """Give the present moment: ``take_effect`` has seen it."""
         return hands.at()
 
     def without_effect(self, fault: Json, hits: int) -> str:
@@ -218,6 +230,9 @@ class ByAnother:
 
     async def look(self, hands: Hands, intent: Intent) -> None:
         """Nothing to read: whoever carries it out looks itself."""
+
+    async def take_effect(self, hands: Hands, intent: Intent) -> None:
+        """Nothing to wait for: whoever carries it out has answered."""
 
     def is_undone(self, intent: Intent, services: Sequence[ServiceDoc], seen: Seen) -> bool:
         """Nothing to wait for: ``undo`` has seen its end, or been told of it."""

@@ -5,7 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from seatrial.api.errors import ClusterError, NotFoundError, NotInjectedError
+from seatrial.api.errors import (
+    ClusterError,
+    NotFoundError,
+    NotInjectedError,
+    NotRevertedError,
+)
 from seatrial.api.journal import ChangedDoc, ServiceDoc
 from seatrial.api.undoing import ITSELF, OPERATOR, cut_key, mark_key, mark_of, note_key, noted
 
@@ -52,7 +57,7 @@ class NoEndpoints(ThroughApi):
         )
 
     async def apply(self, hands: Hands, intent: Intent) -> None:
-        """Change the selectors, and wait until the Services have no endpoints."""
+        """Change the selectors."""
         await self._find_endpoints(hands, intent)
         for each in intent.targets:
             path = SERVICES.path(hands.namespace, each["name"])
@@ -63,6 +68,9 @@ class NoEndpoints(ThroughApi):
                 )
             each["uid"] = str(found["metadata"].get("uid") or "")
             await hands.api.patch(path, _selector(intent.undo, intent.undo["mark"]))
+
+    async def take_effect(self, hands: Hands, intent: Intent) -> None:
+        """Wait until the Services have no endpoints."""
         try:
             async with asyncio.timeout(_IN_EFFECT_S):
                 while any(_endpoints(name, hands.seen) for name in intent.undo["services"]):
@@ -121,7 +129,12 @@ class NoEndpoints(ThroughApi):
         intent.targets = [each for each in intent.targets if each["name"] in found]
 
     async def undo(self, hands: Hands, intent: Intent) -> Evidence | None:
-        """Take the label out of the selectors; a Service that is gone needs none."""
+        """
+        Take the label out of the selectors.
+
+        Raises:
+            NotRevertedError: The Services are gone, and nobody else would say so.
+        """
         undo, before = intent.undo, []
         for name in undo["services"]:
             try:
@@ -130,6 +143,9 @@ class NoEndpoints(ThroughApi):
             except NotFoundError:
                 continue
             before.append(noted(item, undo["fault"], undo["mark"]))
+        if undo["services"] and not before:
+            gone = ", ".join(undo["services"])
+            raise NotRevertedError(f"Service {gone} was deleted meanwhile, not by the conductor")
         return undone_before(before)
 
     def changed(self, intent: Intent) -> list[ChangedDoc]:

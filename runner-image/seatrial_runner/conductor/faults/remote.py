@@ -65,6 +65,7 @@ class Remote(ByAnother):
 
     counts_itself = True
     keeps_time = True
+    _until: float | None = None  # by our own monotonic clock, of a fault that we have ordered
 
     def place(self, hands: Hands, key: str) -> Place:
         """Give a place by its key in the intent."""
@@ -102,6 +103,7 @@ class Remote(ByAnother):
         }
         left = max((report["remainingS"] for report in told), default=0.0)
         undo["until"] = rfc3339(parse(hands.at()) + timedelta(seconds=left))
+        self._until = asyncio.get_running_loop().time() + left
 
     async def _order(self, hands: Hands, key: str, undo: Json, order: FaultOrder) -> FaultReport:
         place = self.place(hands, key)
@@ -114,7 +116,6 @@ class Remote(ByAnother):
     async def watch(self, hands: Hands, intent: Intent, tell: Tell) -> Ended:
         """Ask what it has met, until it has ended everywhere or nobody can say any more."""
         known: dict[str, FaultReport] = {}
-        until = parse(intent.undo["until"]) + timedelta(seconds=_GRACE_S)
         while True:
             heard = await self._ask_all(hands, intent, known)
             tell(self.corrected(evidence_of(list(known.values()))))
@@ -122,7 +123,7 @@ class Remote(ByAnother):
                 return Ended(by=heard.by, at=hands.at(), early=heard.early, undone=False)
             if known and all(_is_over(known.get(key)) for key, _ in _orders(intent.undo)):
                 return self._ended(hands, intent, list(known.values()))
-            if parse(hands.at()) > until:
+            if self._is_past(hands, intent, grace_s=_GRACE_S):
                 return Ended(
                     by="deadline",
                     at=intent.undo["until"],
@@ -165,6 +166,12 @@ class Remote(ByAnother):
                 known[key] = report
         return Heard(early, by, silent)
 
+    def _is_past(self, hands: Hands, intent: Intent, *, grace_s: float = 0.0) -> bool:
+        """Tell whether it is over everywhere by its deadlines, whoever has set the wall clock."""
+        if self._until is not None:
+            return asyncio.get_running_loop().time() > self._until + grace_s
+        return parse(hands.at()) > parse(intent.undo["until"]) + timedelta(seconds=grace_s)
+
     def _ended(self, hands: Hands, intent: Intent, reports: Sequence[FaultReport]) -> Ended:
         """Give the moment of the last end: theirs, if it can be by our clock."""
         now = hands.at()
@@ -183,7 +190,7 @@ class Remote(ByAnother):
         )
         for key, result in zip(keys, results, strict=True):
             if isinstance(result, UnreachableError):
-                if not self.is_gone(hands, key) and hands.at() <= intent.undo["until"]:
+                if not self.is_gone(hands, key) and not self._is_past(hands, intent):
                     problems.append(str(result))
             elif isinstance(result, BaseException):
                 raise result

@@ -58,7 +58,7 @@ class Restart(ThroughApi):
         while all(
             (pod := hands.seen.get(WORKLOADS["Pod"], each["name"])) is not None
             and pods.uid(pod) == each["uid"]
-            and not pods.is_going(pod)
+            and not (pods.is_going(pod) or pods.is_over(pod))
             for each in intent.targets
         ):
             await hands.seen.wait(_LOOK_AGAIN_S)

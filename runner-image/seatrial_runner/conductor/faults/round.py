@@ -38,6 +38,10 @@ _T = TypeVar("_T")
 _SEEN_WITHIN_S = 2.0  # of a fault that a test stops before its effect was seen
 
 
+class _HurriedError(Exception):
+    """All is to end at once; why."""
+
+
 class Round:
     """
     One playing of one fault.
@@ -138,15 +142,14 @@ class Round:
         account.aimed(intent)
         await self._stage.journal.save()  # NB: nothing may happen before it is in the ConfigMap
         if self._hurried.is_set():
-            # Still requested: a conductor that comes after this one plays it.
-            account.state.pop("toUndo", None)
-            account.state["message"] = self._why_hurried
+            account.cut_short(self._why_hurried)
             return None
         account.carried_out()
         try:
             await self._kind.apply(self._hands, intent)
-        except (FaultError, ClusterError) as error:
-            await self._take_back(intent, str(error))
+            await self._unless_hurried(self._kind.take_effect(self._hands, intent))
+        except (FaultError, ClusterError, _HurriedError) as error:
+            await self._take_back(intent, error)
             return None
         account.applied(intent)
         if missed := intent.undo.get("missed"):
@@ -168,16 +171,19 @@ class Round:
             self._hands.held,
         )
 
-    async def _take_back(self, intent: Intent, why: str) -> None:
+    async def _take_back(self, intent: Intent, why: Exception) -> None:
         """Undo what may have been done of a fault that has not taken effect."""
         try:
-            await self._kind.undo(self._hands, intent)
+            await self._unless_too_late(self._kind.undo(self._hands, intent))
         except (ClusterError, FaultError) as error:
             self.account.failed("NotReverted", f"{why}; and it could not be undone: {error}")
+            return
+        let_go(self._hands, self._fault["name"])
+        if isinstance(why, _HurriedError):
+            self.account.cut_short(str(why))
         else:
-            let_go(self._hands, self._fault["name"])
             self.account.state.pop("toUndo", None)
-            self.account.failed("NotInjected", why)
+            self.account.failed("NotInjected", str(why))
 
     async def _see_effect(self, intent: Intent) -> None:
         try:
@@ -314,20 +320,31 @@ class Round:
 
     async def _see_recovery(self, within_s: float) -> None:
         """Wait until the system is well again, or until we are in a hurry."""
-        recovery = asyncio.create_task(
-            recovers(self._stage, self._fault, self._services, within_s=within_s)
-        )
+        recovery = recovers(self._stage, self._fault, self._services, within_s=within_s)
+        try:
+            self.account.recovered(await self._unless_hurried(recovery))
+        except _HurriedError:
+            self.account.state["message"] = self._why_hurried
+            self.account.close()
+
+    async def _unless_hurried(self, course: Coroutine[Any, Any, _T]) -> _T:
+        """
+        Follow a course to its end.
+
+        Raises:
+            _HurriedError: We are in a hurry before that; it is cancelled.
+        """
+        task = asyncio.create_task(course)
         hurried = asyncio.create_task(self._hurried.wait())
         try:
-            await asyncio.wait((recovery, hurried), return_when=asyncio.FIRST_COMPLETED)
-            if recovery.done():
-                self.account.recovered(recovery.result())
-            else:
-                self.account.state["message"] = self._why_hurried
-                self.account.close()
+            await asyncio.wait((task, hurried), return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise _HurriedError(self._why_hurried)
+            return task.result()
         finally:
-            recovery.cancel()
             hurried.cancel()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def _is_undone(self, intent: Intent, within_s: float) -> bool:
         give_up = self._stage.monotonic() + within_s

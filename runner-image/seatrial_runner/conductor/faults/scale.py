@@ -30,7 +30,7 @@ from seatrial_runner.conductor.faults.kinds import (
 from seatrial_runner.conductor.readiness import pods_of
 from seatrial_runner.conductor.seen import PODS, WORKLOADS, Seen
 
-# New pods are made, or ended ones have gone, by then; each pod's own grace comes on top.
+# New pods are made, or ended ones have gone, by then; the pods' own grace comes on top.
 _IN_EFFECT_S = 30.0
 _LOOK_AGAIN_S = 5.0
 _GRACE_S = 30  # Kubernetes' default of terminationGracePeriodSeconds
@@ -48,13 +48,14 @@ class Scale(ThroughApi):
         """Take all of the service's workloads, with the number of pods they have now."""
         wanted = self._wanted(aim.fault)
         originals: dict[str, int] = {}
-        targets = []
+        targets, in_turn = [], False
         for kind, name in scalable(aim.service):
             item = aim.seen.get(WORKLOADS[kind], name)
             if item is None:
                 raise NotInjectedError(f"{kind} {name} of service {aim.service['name']} is gone")
             self._check(f"{kind} {name}", item)
             originals[f"{kind}/{name}"] = _replicas(item)
+            in_turn |= _is_in_turn(kind, item)
             targets.append(target(kind, name, str(item["metadata"].get("uid") or "")))
         if not targets:
             raise NotInjectedError(
@@ -74,7 +75,7 @@ class Scale(ThroughApi):
                 "mark": mark_of(aim.stamp),
                 "originals": originals,
                 "replicas": wanted,
-                "withinS": _IN_EFFECT_S + max(graces, default=0),
+                "withinS": _IN_EFFECT_S + (sum(graces) if in_turn else max(graces, default=0)),
             },
         )
 
@@ -85,7 +86,7 @@ class Scale(ThroughApi):
         """Nothing to check: what scaling does to volumes is what the user wants to see."""
 
     async def apply(self, hands: Hands, intent: Intent) -> None:
-        """Write the number, and wait until the pods are made, or have ended and are gone."""
+        """Write the number."""
         undo = intent.undo
         await _save_logs(hands, dict.fromkeys(undo["originals"], int(undo["replicas"])))
         uids = _uids(intent)
@@ -95,6 +96,9 @@ class Scale(ThroughApi):
                 await _write(hands, workload, undo["replicas"], notes, uid=uids.get(workload, ""))
             except ConflictError:
                 raise NotInjectedError(f"{workload} was replaced by another one") from None
+
+    async def take_effect(self, hands: Hands, intent: Intent) -> None:
+        """Wait until the pods are made, or have ended and are gone."""
         within_s = intent.undo["withinS"]
         try:
             async with asyncio.timeout(within_s):
@@ -236,6 +240,11 @@ def _belongs(pod: dict[str, Any], workload: str) -> bool:
     if kind == "Deployment":
         return owner_kind == "ReplicaSet" and owned_by.rpartition("-")[0] == name
     return (owner_kind, owned_by) == (kind, name)
+
+
+def _is_in_turn(kind: str, workload: Json) -> bool:
+    """Tell whether the pods go, and come, one after the other."""
+    return kind == "StatefulSet" and workload["spec"].get("podManagementPolicy") != "Parallel"
 
 
 def _grace_s(pod: Json) -> int:
