@@ -53,6 +53,24 @@ def test_hosts_are_not_judged_while_manifests_are_unknown():
     assert found_problems(None, services=services) == []
 
 
+def test_what_manifests_of_all_services_bring_has_a_bound():
+    """One ConfigMap counts for each service that reads it: it is held as often."""
+    data = {"a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n#" + "x" * 400_000}
+    found = {("ConfigMap", "m"): {**READABLE, "data": data}}
+
+    def of_services(count):
+        services = [a_service(f"s{i}", manifests={"configMap": "m"}) for i in range(count)]
+        tests = [a_test(scenario=[{"expect": ["true"]}])]
+        problems = found_problems(found, services=services, tests=tests)
+        return [each for each in problems if "has a ConfigMap of that name too" not in each]
+
+    assert of_services(10) == []
+    assert of_services(12) == [
+        "spec.services[10].manifests: makes it more than 4 MiB of YAML in all. Make several runs of"
+        " it."
+    ]
+
+
 def test_services_of_manifests_are_hosts():
     inline = "{apiVersion: v1, kind: Service, metadata: {name: orders}, spec: {ports: []}}"
 
