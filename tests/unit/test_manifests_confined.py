@@ -252,8 +252,16 @@ def test_documents_of_several_keys_come_in_order_and_empty_ones_do_not_count():
         # Read at once, but too long to be written as a decimal.
         ("a: 0x" + "f" * 4000, "has a whole number of more than 64 bits"),
         ("a: !!binary x", "has a value that cannot be read|is not YAML"),
-        *((f"a: !!{tag}", "has a value that cannot be read") for tag in
-          ("bool x", "int ''", "float ''", "timestamp x", "float 1" + ":1" * 200 + ".5")),
+        *(
+            (f"a: !!{tag}", "has a value that cannot be read")
+            for tag in (
+                "bool x",
+                "int ''",
+                "float ''",
+                "timestamp x",
+                "float 1" + ":1" * 200 + ".5",
+            )
+        ),
         ("a: !!timestamp 2026-11-20", "has a value of YAML type date"),
     ],
 )
