@@ -71,6 +71,18 @@ def test_what_manifests_of_all_services_bring_has_a_bound():
     ]
 
 
+@pytest.mark.parametrize("metadata", ["", "metadata: x", "metadata: [a]"])
+def test_a_bare_pod_of_any_shape_that_a_fault_would_take_away_is_told(metadata):
+    controller = "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}, spec: {}}"
+    inline = f"{controller}\n---\napiVersion: v1\nkind: Pod\n{metadata}\nspec: {{containers: []}}"
+    services = [a_service("orders", manifests={"inline": inline})]
+    tests = [a_test(scenario=[{"expect": ["true"]}])]
+
+    problems = found_problems(services=services, tests=tests, faults=[a_fault(kill={})])
+
+    assert any("nothing would bring back pod" in each for each in problems)
+
+
 def test_services_of_manifests_are_hosts():
     inline = "{apiVersion: v1, kind: Service, metadata: {name: orders}, spec: {ports: []}}"
 

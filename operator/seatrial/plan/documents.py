@@ -97,7 +97,7 @@ def read_manifests(texts: Mapping[str, str], field: str) -> list[Object]:
     return documents
 
 
-def contents(documents: Sequence[Object]) -> Contents:
+def contents(documents: Sequence[Mapping[str, Any]]) -> Contents:
     """Say which Services, ports and workloads the documents bring; they may be of any shape."""
     services = [each for each in documents if each.get("kind") == "Service"]
     return Contents(
@@ -111,12 +111,12 @@ def contents(documents: Sequence[Object]) -> Contents:
     )
 
 
-def _name(document: Object) -> str:
+def _name(document: Mapping[str, Any]) -> str:
     metadata = document.get("metadata")
     return str(metadata.get("name", "")) if isinstance(metadata, dict) else ""
 
 
-def _ports(service: Object) -> Iterator[PortDoc]:
+def _ports(service: Mapping[str, Any]) -> Iterator[PortDoc]:
     spec = service.get("spec")
     ports = spec.get("ports") if isinstance(spec, dict) else None
     for port in ports if isinstance(ports, list) else ():
