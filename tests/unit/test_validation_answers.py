@@ -83,6 +83,25 @@ def test_a_bare_pod_of_any_shape_that_a_fault_would_take_away_is_told(metadata):
     assert any("nothing would bring back pod" in each for each in problems)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "{",
+        '{"a/b": "\\ud800"}',
+        *(f'{{"a/b": {"[" * n}{"]" * n}}}' for n in (200, 985, 9000)),
+    ],
+    ids=["a-list", "no-json", "half-a-character", "deep", "deeper", "deepest"],
+)
+def test_a_file_that_cannot_be_one_of_snapshots_is_told(text):
+    tests = [a_test(scenario=[{"expect": ["true"]}])]
+    found = {("ConfigMap", "m"): {**READABLE, "data": {"a.json": text}}}
+
+    (problem,) = found_problems(found, tests=tests, snapshots={"configMap": "m"})
+
+    assert 'spec.snapshots.configMap["a.json"]: holds no snapshots.' in problem
+
+
 def test_services_of_manifests_are_hosts():
     inline = "{apiVersion: v1, kind: Service, metadata: {name: orders}, spec: {ports: []}}"
 
