@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from seatrial.api.rules import did_you_mean
 from seatrial.api.run import parse_run
 from seatrial.api.spec import PodSecurity
 from seatrial.plan.settings import FaultCeiling
@@ -100,6 +101,12 @@ def test_a_file_that_cannot_be_one_of_snapshots_is_told(text):
     (problem,) = found_problems(found, tests=tests, snapshots={"configMap": "m"})
 
     assert 'spec.snapshots.configMap["a.json"]: holds no snapshots.' in problem
+
+
+def test_what_was_meant_is_not_looked_for_among_thousands():
+    assert did_you_mean("timout", ["timeout", "test"]) == "Did you mean timeout?"
+    many = [f"{number:04}{'a' * 180}" for number in range(1000)]
+    assert did_you_mean("b" + "a" * 180, many).startswith("There are: 0000a")
 
 
 def test_services_of_manifests_are_hosts():
