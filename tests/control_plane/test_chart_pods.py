@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from kubernetes import client, config
+from seatrial.api.agents import ephemeral_container
 
 from localcluster.controlplane import ControlPlane
 from tests.control_plane.test_chart_admission import As, a_namespace, where
@@ -70,6 +71,9 @@ def wait_for_the_rules(admin: As) -> None:
     deadline = time.monotonic() + 120
     bad = a_pod(hostNetwork=True)
     while RULES not in (answer := dry_run(admin, bad)[1]).get("message", ""):
+        assert time.monotonic() < deadline, f"not in force after 120 s: {answer}"
+    conductor = As(admin.pool, admin.url, CONDUCTOR)
+    while (answer := enter(conductor, "exec", "seatrial-agent-1")[1])["code"] != 403:
         assert time.monotonic() < deadline, f"not in force after 120 s: {answer}"
 
 
@@ -202,9 +206,16 @@ def test_a_pod_with_more_rights_is_refused_whoever_asks(admin, pod):
     assert dry_run(admin, elsewhere)[0] == 201  # nobody else's namespace is any of our business
 
 
-def an_agent(name: str = "seatrial-agent-1", image: str = AGENT) -> Json:
-    agent = {"name": name, "image": image, "securityContext": {"privileged": True}}
-    return {"spec": {"ephemeralContainers": [agent]}}
+def an_agent(name: str = "seatrial-agent-1", image: str = AGENT, **more: Any) -> Json:
+    agent = ephemeral_container(
+        name,
+        image=image,
+        pull_policy="IfNotPresent",
+        token="t0ken",
+        container="main",
+        declared=[{"kind": "cpu", "params": {}}],
+    )
+    return {"spec": {"ephemeralContainers": [agent | more]}}
 
 
 def add(who: As, agent: Json) -> tuple[int, Json]:
@@ -226,6 +237,18 @@ def test_the_conductor_adds_agents(admin):
         ),
         pytest.param(CONDUCTOR, an_agent(image="evil:1"), id="another-image"),
         pytest.param(CONDUCTOR, an_agent(name="debugger"), id="another-name"),
+        pytest.param(CONDUCTOR, an_agent(command=["sh"]), id="another-command"),
+        pytest.param(CONDUCTOR, an_agent(args=["-c", "import os"]), id="other-arguments"),
+        # Python looks for its modules there first.
+        pytest.param(CONDUCTOR, an_agent(workingDir="/proc/1/root/tmp"), id="another-folder"),
+        pytest.param(
+            CONDUCTOR, an_agent(env=[{"name": "PYTHONPATH", "value": "/x"}]), id="more-variables"
+        ),
+        pytest.param(
+            CONDUCTOR,
+            an_agent(envFrom=[{"configMapRef": {"name": "orders"}}]),
+            id="variables-of-others",
+        ),
     ],
 )
 def test_nobody_adds_anything_else(admin, user, agent):
@@ -234,3 +257,24 @@ def test_nobody_adds_anything_else(admin, user, agent):
     assert status == 403, answer
     if user in ("", CONDUCTOR):
         assert RULES in answer["message"]
+
+
+def enter(who: As, what: str, container: str) -> tuple[int, Json]:
+    query = f"container={container}&command=sh&stdout=true"
+    return who.send("POST", f"{where(a_pod())}/orders/{what}?{query}", {})
+
+
+@pytest.mark.parametrize("what", ["exec", "attach"])
+@pytest.mark.parametrize(
+    ("user", "container", "enters"),
+    [
+        (CONDUCTOR, "seatrial-agent-1", False),
+        (CONDUCTOR, "main", True),
+        ("", "seatrial-agent-1", True),
+    ],
+)
+def test_the_runs_own_accounts_do_not_enter_an_agent(admin, what, user, container, enters):
+    status, answer = enter(As(admin.pool, admin.url, user), what, container)
+    # There is no node: who is let through hears that the pod is on none, or has no such container.
+    assert status == (400 if enters else 403), answer
+    assert ("do not enter containers that carry out faults" in answer["message"]) is not enters

@@ -10,7 +10,13 @@ from typing import Any
 
 import pytest
 from seatrial_runner.clock import parse
-from seatrial_runner.conductor.cases import MAX_CASES, TooManyCasesError, read_case
+from seatrial_runner.conductor.cases import (
+    MAX_ALL_WORDS,
+    MAX_CASES,
+    Cases,
+    TooManyCasesError,
+    read_case,
+)
 from seatrial_runner.conductor.junit_files import MalformedError, read_junit
 from seatrial_runner.conductor.logs import redacted
 from seatrial_runner.conductor.seen import Seen
@@ -146,6 +152,26 @@ def test_of_too_many_cases_those_there_was_room_for_are_counted(stage: Stage) ->
         stage.record_all("t", (a_case(f"c{i}") for i in range(MAX_CASES + 5)))
 
     assert stage.journal.summary["summary"]["passed"] == MAX_CASES
+
+
+def test_a_case_that_is_told_again_and_again_is_given_up(stage: Stage) -> None:
+    again = ({**a_case("c"), "attempt": number} for number in range(100_000))
+    with pytest.raises(TooManyCasesError, match="a case may have 100 results"):
+        stage.record_all("t", again)  # quadratic, all of them would take half an hour
+
+    assert stage.journal.summary["summary"]["passed"] == 1
+
+
+def test_what_is_long_in_many_cases_is_left_out() -> None:
+    cases = Cases()
+    properties = {f"{number}": "x" * 1024 for number in range(32)} | {"flaky": "true"}
+    for number in range(1000):
+        cases.add({**a_case(f"c{number}"), "message": "m" * 1024, "properties": properties})
+
+    held = [case["message"] + "".join(case["properties"].values()) for case in cases.last()]
+    assert sum(map(len, held)) < MAX_ALL_WORDS + 1000 * 256
+    assert len(held[0]) > 32 * 1024
+    assert all(case["properties"]["flaky"] == "true" for case in cases.last())
 
 
 # HTTP --------------------------------------------------------------------------------------------

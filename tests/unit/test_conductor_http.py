@@ -62,8 +62,8 @@ class OneFault(NoFaults):
     async def stop(self, fault: str) -> dict[str, Any]:
         raise FaultError(f"fault {fault} was not started")
 
-    def met(self, at: datetime, host: str) -> None:
-        self.met_hosts.append(host)
+    def met(self, at: datetime, host: str, *, test: str = "") -> None:
+        self.met_hosts.append(f"{host} by {test}")
 
 
 @dataclass
@@ -328,7 +328,7 @@ async def test_requests_are_handed_on_as_evidence(conductor: Conductor) -> None:
     requests = [{"at": AT, "host": "orders"}, {"at": AT, "host": "web"}]
     answer = await conductor.client.post("/v1/requests", json={"requests": requests})
     assert answer.json() == {"accepted": 2}
-    assert conductor.faults.met_hosts == ["orders", "web"]
+    assert conductor.faults.met_hosts == ["orders by suite", "web by suite"]
 
 
 async def test_a_fault_is_started_and_its_state_is_the_answer(conductor: Conductor) -> None:

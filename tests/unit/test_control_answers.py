@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -21,6 +22,29 @@ NONSENSE = {
     "counts-that-are-none": b'{"state": "ended", "boot": "b", "effective": null, "remainingS": 0,'
     b' "ended": null, "endedBy": null, "hits": 0, "firstHit": null, "counts": []}',
 }
+# What comes into the summary as it is: the operator could not read it, nor the API server take it.
+GOOD = {
+    **{"state": "active", "boot": "b", "effective": None, "remainingS": 0, "ended": None},
+    **{"endedBy": None, "hits": 0, "firstHit": None, "counts": {}},
+}
+NONSENSE |= {
+    f"{name}-{number}": json.dumps(GOOD | {name: value}).encode()
+    for number, (name, value) in enumerate(
+        [
+            ("hits", 2**60),
+            ("hits", -1),
+            ("firstHit", "x"),
+            ("firstHit", "2026-11-20T12:00:00Z" + " " * 100_000),
+            ("effective", "9999-12-31T23:59:59-23:59"),
+            ("ended", "now"),
+            ("counts", {"bytes": "many"}),
+            ("counts", {str(n): 1 for n in range(1000)}),
+            ("boot", "b" * 10_000),
+            ("remainingS", float("nan")),
+        ]
+    )
+}
+NONSENSE["two-megabytes"] = json.dumps(GOOD | {"more": "x" * 2_000_000}).encode()
 
 
 @pytest.fixture(params=NONSENSE.values(), ids=NONSENSE)

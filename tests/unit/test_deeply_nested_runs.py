@@ -11,7 +11,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 from seatrial.api.errors import InvalidSpecError
-from seatrial.api.nesting import MAX_NESTED
+from seatrial.api.nesting import MAX_NESTED, MAX_VALUES
 from seatrial.api.run import parse_spec
 from seatrial.cluster.nested import NestedResponse, read_json, without_the_deepest
 
@@ -127,3 +127,14 @@ def test_the_levels_are_counted_from_the_spec() -> None:
     parse_spec(a_run(**a_deep_spec(MAX_NESTED - around + 1)))
     with pytest.raises(InvalidSpecError, match="is nested more than"):
         parse_spec(a_run(**a_deep_spec(MAX_NESTED - around + 2)))
+
+
+@pytest.mark.parametrize("value", [[], 1, "", {}], ids=["lists", "numbers", "texts", "maps"])
+def test_a_run_of_more_values_than_the_operator_should_hold_is_told(value: Any) -> None:
+    def of(count: int) -> dict[str, Any]:
+        bodies = [{"http": {"post": "http://orders:8080", "json": [value] * count}}]
+        return a_run(services=[], tests=[a_test(scenario=bodies)])
+
+    parse_spec(of(MAX_VALUES - 1000))
+    with pytest.raises(InvalidSpecError, match="has more than 100000 values"):
+        parse_spec(of(MAX_VALUES))

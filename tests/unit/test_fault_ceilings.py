@@ -130,6 +130,22 @@ def test_objects_of_other_tools_are_those_that_the_cluster_allows():
         ({"spec": {"selector": {"nodes": ["n"]}}}, "spec.selector.nodes"),
         ({"spec": {"templates": [{"selector": {"namespaces": []}}]}},
          "spec.templates[0].selector.namespaces"),
+        ({"spec": {"remoteCluster": "other"}}, "spec.remoteCluster"),
+        # The tool reads it with its own rights, and hands it to the pod.
+        ({"spec": {"tls": {"secretName": "tls", "secretNamespace": "kube-system"}}},
+         "spec.tls.secretNamespace"),
+        ({"spec": {"stressngStressors": "--cpu 1 --log-file /etc/cron.d/x"}},
+         "spec.stressngStressors"),
+        ({"spec": {"stressors": {"cpu": {"workers": 1, "options": ["--hdd 9"]}}}},
+         "spec.stressors.cpu.options"),
+        ({"spec": {"chaosServiceAccount": "seatrial-conductor"}}, "spec.chaosServiceAccount"),
+        ({"spec": {"experiments": [{"spec": {"components": {"secrets": [
+            {"name": "seatrial-conductor", "mountPath": "/x"}]}}}]}},
+         "spec.experiments[0].spec.components.secrets[0].name"),
+        ({"spec": {"experiments": [{"spec": {"components": {"env": [
+            {"name": "T", "valueFrom": {"secretKeyRef": {"name": "seatrial-gateway"}}}]}}}]}},
+         "spec.experiments[0].spec.components.env[0].valueFrom.secretKeyRef.name"),
+        ({"spec": {"tls": {"secretName": "seatrial-conductor"}}}, "spec.tls.secretName"),
         ({"spec": "x"}, "spec"),
         ({"status": {}}, "status"),
     ],

@@ -53,7 +53,8 @@ def test_every_selector_selects_in_the_runs_namespace_alone() -> None:
         },
     }
     spec = ChaosMesh().confine(manifest, namespace="itr-x", lasts_s=1.5)["spec"]
-    assert spec["selector"] == {"namespaces": ["itr-x"], "labelSelectors": {"app": "a"}}
+    own = {"seatrial.dev/component": "service"}
+    assert spec["selector"] == {"namespaces": ["itr-x"], "labelSelectors": {"app": "a", **own}}
     assert spec["target"]["selector"] == {"namespaces": ["itr-x"]}
     assert spec["duration"] == "1500ms"
     assert manifest["spec"]["selector"]["namespaces"] == ["kube-system"]  # not changed in place
@@ -61,7 +62,15 @@ def test_every_selector_selects_in_the_runs_namespace_alone() -> None:
 
 def test_without_a_selector_one_is_made() -> None:
     confined = ChaosMesh().confine({"kind": "PodChaos"}, namespace="itr-x", lasts_s=1.0)
-    assert confined["spec"]["selector"] == {"namespaces": ["itr-x"]}
+    own = {"seatrial.dev/component": "service"}
+    assert confined["spec"]["selector"] == {"namespaces": ["itr-x"], "labelSelectors": own}
+
+
+def test_pods_of_ours_are_hit_only_where_the_selector_says_so() -> None:
+    tests = {"seatrial.dev/component": "test"}
+    manifest = {**DELAY, "spec": {"selector": {"labelSelectors": tests}}}
+    confined = ChaosMesh().confine(manifest, namespace="itr-x", lasts_s=1.0)
+    assert confined["spec"]["selector"]["labelSelectors"] == tests
 
 
 def test_an_engine_hits_the_runs_namespace_alone_and_ends_itself() -> None:
@@ -289,6 +298,7 @@ def test_an_object_of_before_that_does_not_go_is_not_taken_for_this_times() -> N
         {**ENGINE, "spec": {"experiments": {"name": "pod-delete"}}},
         {**ENGINE, "spec": {"experiments": [{"name": "pod-delete", "spec": {"components": None}}]}},
         {**DELAY, "metadata": {"labels": "app=orders"}},
+        {**DELAY, "spec": {"selector": {"labelSelectors": "app=orders"}}},
     ],
 )
 def test_an_object_of_another_shape_is_told_and_keeps_nobody_up(manifest: dict[str, Any]) -> None:

@@ -183,6 +183,7 @@ def test_traffic_that_is_told_late_counts_for_the_window_it_was_sent_in() -> Non
     [
         ("none", "start", "there is no fault 'none'"),
         ("bound", "start", "begins by itself"),
+        ("bound", "stop", "ends by itself"),
         ("manual", "stop", "was not started"),
         ("none", "stop", "was not started"),
     ],
@@ -198,6 +199,49 @@ def test_a_wrong_order_is_refused(name: str, what: str, words: str) -> None:
         a_fault_doc("manual", when={"manual": {}}),
     ]
     played(*faults, course=course)
+
+
+def test_no_test_cuts_short_a_fault_that_is_not_for_tests_to_stop() -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        await director.gate_opened()
+        await director.begin_with("sent")
+        director.met(loop().now(), "orders")
+        with pytest.raises(FaultError, match="no test may stop it"):
+            await director.stop("f")
+        await asyncio.sleep(60.0)
+        await director.end_with("sent")
+
+    states, _ = played(a_scale(lasts="30s"), course=course)
+    assert (states["f"]["state"], states["f"]["revertedBy"]) == ("Recovered", "deadline")
+
+
+@pytest.mark.parametrize("moment", ["before-it-began", "after-its-end"])
+def test_a_test_can_claim_no_traffic_of_a_time_in_which_it_did_not_run(moment: str) -> None:
+    """Or one that sends nothing would be proven by another, which may say what it likes."""
+
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        paid, sent = (director._stage.test(name) for name in ("paid", "sent"))
+        assert paid is not None
+        assert sent is not None
+        if moment == "after-its-end":
+            sent["startedAt"] = director._stage.at()
+            director._stage.finish_test(sent, "Passed", "", lost=False)
+            await asyncio.sleep(1.0)
+        paid["startedAt"] = director._stage.at()
+        await director.begin_with("paid")
+        during = loop().now()
+        director.met(during, "orders", test="sent")
+        await asyncio.sleep(10.0)
+        await director.end_with("paid")
+        if moment == "before-it-began":
+            await asyncio.sleep(1.0)
+            sent["startedAt"] = director._stage.at()
+        director.met(during, "orders", test="sent")
+        assert (director.fault("f") or {})["hits"] == 0
+        director.met(during, "orders", test="paid")  # told late
+
+    states, _ = played(a_scale(lasts="3s", when={"test": "paid"}), course=course)
+    assert states["f"]["hits"] == 1
 
 
 @pytest.mark.parametrize("over", ["aborted", "settled", "its-test"])

@@ -252,9 +252,36 @@ def test_documents_of_several_keys_come_in_order_and_empty_ones_do_not_count():
         # Read at once, but too long to be written as a decimal.
         ("a: 0x" + "f" * 4000, "has a whole number of more than 64 bits"),
         ("a: !!binary x", "has a value that cannot be read|is not YAML"),
+        *(
+            (f"a: !!{tag}", "has a value that cannot be read")
+            for tag in (
+                "bool x",
+                "int ''",
+                "float ''",
+                "timestamp x",
+                "float 1" + ":1" * 200 + ".5",
+            )
+        ),
         ("a: !!timestamp 2026-11-20", "has a value of YAML type date"),
     ],
 )
 def test_what_would_be_too_much_is_refused_before_it_is_read(text, message):
     with pytest.raises(InvalidSpecError, match=message):
         read_manifests({"inline": text}, FIELD)
+
+
+GROWS = "a: &a [" + "x," * 99 + "x]\nb: [" + "*a," * 99 + "*a]\n---\n"  # to 10,000 values
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ([GROWS * 6], "has more than 50000 values"),
+        ([GROWS] * 6, "has more than 50000 values"),
+        (["a: &a " + "x" * 20_000 + "\nb: [" + "*a," * 60 + "]"], "more than 1024 KiB of text"),
+    ],
+    ids=["in-several-documents", "in-several-texts", "a-long-text"],
+)
+def test_what_aliases_make_of_it_counts_for_all_documents_together(texts, message):
+    with pytest.raises(InvalidSpecError, match=message):
+        read_manifests({f"{number}.yaml": text for number, text in enumerate(texts)}, FIELD)

@@ -9,7 +9,7 @@ import pytest
 from kubernetes.aio.client import Configuration
 from seatrial.api import names
 from seatrial.api.errors import ForbiddenError
-from seatrial.app import watches
+from seatrial.app import reconciler, watches
 from seatrial.app.metrics import Metrics
 from seatrial.app.running import _Work
 
@@ -59,6 +59,42 @@ def test_a_bug_that_one_run_meets_takes_no_worker_from_the_others():
     assert seen == ["bad", "good"]
     assert failures == 1
     assert "bad" in timers  # it is looked at again, later
+
+
+@pytest.mark.parametrize("work", ["parse_spec", "validate", "draw", "plan"])
+def test_a_run_that_cannot_be_read_ends_and_keeps_no_place_in_the_queue(work, monkeypatch):
+    real = getattr(reconciler, work)
+
+    def breaks(given, *arguments, **more):
+        # Without an environment that is to be made, a plan is little.
+        if "bad" in str(given) and getattr(given, "blueprint", given) is not None:
+            raise KeyError("a bug of ours")
+        return real(given, *arguments, **more)
+
+    monkeypatch.setattr(reconciler, work, breaks)
+    simulation = Simulation()
+    places = SETTINGS.max_concurrent_runs
+    tests = [a_test("bad", scenario=[{"expect": ["true"]}])]
+    for number in range(places):
+        simulation.apply(f"bad-{number}", services=[], tests=tests)
+    simulation.apply("good", services=[], tests=[{**tests[0], "name": "good"}])
+
+    simulation.settle()
+
+    assert simulation.status("good")["verdict"] == "Passed"
+    for number in range(places):
+        status = simulation.status(f"bad-{number}")
+        assert status["verdict"] == "Error"
+        assert "KeyError: 'a bug of ours'. This is a fault in Seatrial" in status["message"]
+
+
+def test_a_refusal_that_quotes_a_long_word_fits_into_the_status():
+    inline = f"apiVersion: v1\nkind: {'X' * 5000}\nmetadata: {{name: a}}\n"
+    simulation = Simulation(services=[{"name": "a", "manifests": {"inline": inline}}])
+    simulation.settle()
+
+    assert simulation.status()["verdict"] == "Error"
+    assert len(simulation.status()["message"]) <= 2048  # or the API server takes none of it
 
 
 @pytest.mark.parametrize("error", [ForbiddenError("no"), RuntimeError("a bug of ours")])

@@ -112,3 +112,31 @@ def test_a_queue_without_obstacles_moves(briefs):
     at_work = [each for each in briefs if each.standing is Standing.ACTIVE]
     if waiting and not at_work:
         assert admitted(briefs, limit=1) != set()
+
+
+class Compared(datetime):
+    """A moment that counts how often it is compared."""
+
+    count = 0
+
+    def __lt__(self, other):
+        Compared.count += 1
+        return super().__lt__(other)
+
+    def __gt__(self, other):
+        Compared.count += 1
+        return super().__gt__(other)
+
+
+def test_thousands_of_runs_that_replace_one_another_are_not_compared_each_with_all():
+    """They are asked with each event; at 2,000 runs that took five seconds of the event loop."""
+    moments = [Compared.fromtimestamp(second, UTC) for second in range(1000)]
+    briefs = [
+        Brief(f"{n}", f"{n}", "shop", moment, Standing.QUEUED, group="one", replaces=True)
+        for n, moment in enumerate(moments)
+    ]
+
+    waiting = tickets(briefs, 10)
+
+    assert {ticket.replaced_by for ticket in waiting.values()} == {"", "999"}
+    assert Compared.count < 50 * len(briefs)

@@ -355,3 +355,9 @@ def test_a_part_of_a_list_is_there_as_often_as_it_is_asked_for(whole, part):
 def test_an_element_gives_way_to_one_that_has_no_other_choice():
     whole = [{"a": 1, "b": 1}, {"a": 1}]
     assert judge("includes(a, b)", {"a": whole, "b": [{"a": 1}, {"b": 1}]}) is None
+
+
+def test_what_grows_with_each_call_is_not_even_expanded():
+    chain = "optional.of(1)" + ".optMap(x, x)" * 4
+    assert expression_problem(chain) == ""
+    assert "more than 4 of optMap" in expression_problem(f"{chain}.optFlatMap(x, optional.of(x))")

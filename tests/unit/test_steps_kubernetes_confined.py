@@ -169,6 +169,20 @@ def test_a_service_never_leads_to_the_conductor(
     assert written(played.asked) == []
 
 
+@pytest.mark.parametrize("where", ["pod/orders-0", "pods"])
+def test_the_token_of_an_agent_is_not_shown(where: str, played: PlayedCluster) -> None:
+    """With it, and from the conductor's pod, a step could order what the cluster does not allow."""
+    pod = a_pod()
+    token = {"name": names.ENV_CONTROL_TOKEN, "value": "t0ken"}
+    pod["spec"]["ephemeralContainers"] = [{"name": "seatrial-agent-1", "env": [token]}]
+    played.have(pod)
+    seen = "object" if "/" in where else "objects[0]"
+    step = k8s(get=where) | {"expect": [f"!has({seen}.spec.ephemeralContainers)", "1 == 2"]}
+    result = run(played, step)
+    assert "1 == 2" in result.message
+    assert "t0ken" not in f"{result.message}{result.details}"
+
+
 @pytest.mark.parametrize("cut_off", [True, False])
 def test_the_label_by_which_a_fault_cuts_a_service_off_is_no_steps_to_change(
     played: PlayedCluster, cut_off: bool

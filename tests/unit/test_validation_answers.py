@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from seatrial.api.rules import did_you_mean
 from seatrial.api.run import parse_run
 from seatrial.api.spec import PodSecurity
 from seatrial.plan.settings import FaultCeiling
@@ -59,6 +60,61 @@ def test_hosts_are_not_judged_while_manifests_are_unknown():
     services = [a_service("a", manifests={"configMap": "m"})]
 
     assert found_problems(None, services=services) == []
+
+
+def test_what_manifests_of_all_services_bring_has_a_bound():
+    """One ConfigMap counts for each service that reads it: it is held as often."""
+    data = {"a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n#" + "x" * 400_000}
+    found = {("ConfigMap", "m"): {**READABLE, "data": data}}
+
+    def of_services(count):
+        services = [a_service(f"s{i}", manifests={"configMap": "m"}) for i in range(count)]
+        tests = [a_test(scenario=[{"expect": ["true"]}])]
+        problems = found_problems(found, services=services, tests=tests)
+        return [each for each in problems if "has a ConfigMap of that name too" not in each]
+
+    assert of_services(10) == []
+    assert of_services(12) == [
+        "spec.services[10].manifests: makes it more than 4 MiB of YAML in all. Make several runs of"
+        " it."
+    ]
+
+
+@pytest.mark.parametrize("metadata", ["", "metadata: x", "metadata: [a]"])
+def test_a_bare_pod_of_any_shape_that_a_fault_would_take_away_is_told(metadata):
+    controller = "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}, spec: {}}"
+    inline = f"{controller}\n---\napiVersion: v1\nkind: Pod\n{metadata}\nspec: {{containers: []}}"
+    services = [a_service("orders", manifests={"inline": inline})]
+    tests = [a_test(scenario=[{"expect": ["true"]}])]
+
+    problems = found_problems(services=services, tests=tests, faults=[a_fault(kill={})])
+
+    assert any("nothing would bring back pod" in each for each in problems)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "{",
+        '{"a/b": "\\ud800"}',
+        *(f'{{"a/b": {"[" * n}{"]" * n}}}' for n in (200, 985, 9000)),
+    ],
+    ids=["a-list", "no-json", "half-a-character", "deep", "deeper", "deepest"],
+)
+def test_a_file_that_cannot_be_one_of_snapshots_is_told(text):
+    tests = [a_test(scenario=[{"expect": ["true"]}])]
+    found = {("ConfigMap", "m"): {**READABLE, "data": {"a.json": text}}}
+
+    (problem,) = found_problems(found, tests=tests, snapshots={"configMap": "m"})
+
+    assert 'spec.snapshots.configMap["a.json"]: holds no snapshots.' in problem
+
+
+def test_what_was_meant_is_not_looked_for_among_thousands():
+    assert did_you_mean("timout", ["timeout", "test"]) == "Did you mean timeout?"
+    many = [f"{number:04}{'a' * 180}" for number in range(1000)]
+    assert did_you_mean("b" + "a" * 180, many).startswith("There are: 0000a")
 
 
 def test_services_of_manifests_are_hosts():

@@ -16,6 +16,7 @@ from seatrial.api.fields import Model
 from seatrial.api.spec import RunSpec
 
 _SHOWN = 32  # of what there is: all fields of whatever has fields, and all services
+_MOST_COMPARED = 100_000  # characters by characters
 
 
 def broken_rules(spec: RunSpec, field: str) -> Iterator[SpecError]:
@@ -26,7 +27,10 @@ def broken_rules(spec: RunSpec, field: str) -> Iterator[SpecError]:
 
 def did_you_mean(word: str, known: Collection[str]) -> str:
     """Suggest the word that was probably meant, or say which there are; as a remedy."""
-    if close := difflib.get_close_matches(word, known, n=1, cutoff=0.6):
+    # NB: the time it takes grows with both; a ConfigMap may have thousands of keys, each of 253
+    # characters, and a run may name as many that it has not.
+    few = len(word) * sum(map(len, known)) <= _MOST_COMPARED
+    if few and (close := difflib.get_close_matches(word, known, n=1, cutoff=0.6)):
         return f"Did you mean {close[0]}?"
     if known:
         more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TypeVar
 
 from seatrial.api import names
-from seatrial.api.errors import ClusterError, ConflictError, InvalidSpecError
+from seatrial.api.errors import ClusterError, ConflictError, InvalidSpecError, SpecError
 from seatrial.api.run import Metadata, parse_spec, steered, steering
 from seatrial.api.spec import RunSpec
 from seatrial.api.status import RunStatus
@@ -153,9 +153,11 @@ class Reconciler:
             seen, now = self._seen(uid, entry), self.now()
             if subject.blueprint is None:
                 return subject, plan(subject, seen, now=now, settings=self.settings)
-            planned = await self._aside(
-                entry, partial(plan, subject, seen, now=now, settings=self.settings)
-            )
+            work = partial(plan, subject, seen, now=now, settings=self.settings)
+            planned, bug = await self._aside(entry, partial(_or_problem, entry.record.run, work))
+            if planned is None:
+                entry.blueprint, entry.problem = None, bug
+                continue
             # Others may have come before it in the queue meanwhile, or taken its place.
             if seen.ticket == self.world.ticket(uid) or uid not in self.world.entries:
                 return subject, planned
@@ -254,10 +256,10 @@ class Reconciler:
             wanted = {(kind, name) for kind, name in wanted if kind != "Secret"}
         try:
             found = await read_references(self.client, metadata.namespace, wanted)
-            drawn = partial(draw, metadata, spec, found, self.settings)
-            return await self._aside(entry, drawn), None
         except InvalidSpecError as error:
             return None, error
+        drawn = partial(draw, metadata, spec, found, self.settings)
+        return await self._aside(entry, partial(_or_problem, entry.record.run, drawn))
 
     def _seen(self, uid: str, entry: Entry) -> Seen:
         record = entry.record
@@ -334,12 +336,33 @@ def _spec(
     run: Object, settings: PlanSettings, *, check: bool
 ) -> tuple[RunSpec | None, InvalidSpecError | None]:
     """Read the spec; ``check`` also finds, without the cluster, what keeps it from working."""
+    spec, problem = _or_problem(run, partial(parse_spec, run))
+    if spec is None or not check:
+        return spec, problem
+    found, problem = _or_problem(run, partial(validate, spec, None, limits(settings)))
+    return spec, InvalidSpecError(found) if found else problem
+
+
+def _or_problem(
+    run: Object, work: Callable[[], _Result]
+) -> tuple[_Result | None, InvalidSpecError | None]:
+    """
+    Do some work on what a user has written; a bug of ours that it meets ends the run, too.
+
+    NB: tried again and again, the run would keep its place in the queue, and a few such runs, which
+    anybody may make, would keep out everyone.
+    """
     try:
-        spec = parse_spec(run)
+        return work(), None
     except InvalidSpecError as error:
         return None, error
-    problems = validate(spec, None, limits(settings)) if check else []
-    return spec, InvalidSpecError(problems) if problems else None
+    except Exception as error:
+        metadata = run["metadata"]
+        fields = {"run": metadata["name"], "namespace": metadata["namespace"]}
+        logger.exception("a run cannot be read", extra=fields)
+        problem = f"cannot be read: {type(error).__name__}: {error}"[:256]
+        remedy = "This is a fault in Seatrial: report it with the log of the operator."
+        return None, InvalidSpecError([SpecError("spec", f"{problem}.", remedy)])
 
 
 def _partial(spec: RunSpec | None, run: Object) -> RunSpec | None:

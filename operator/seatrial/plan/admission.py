@@ -89,10 +89,11 @@ def tickets(briefs: Iterable[Brief], limit: int) -> dict[str, Ticket]:
        while its group is at work, and once all places are taken.
     """
     unfinished = [each for each in briefs if each.standing is not Standing.DONE]
+    newest = _newest(unfinished)
     result = {
         each.uid: Ticket(replaced_by=newer)
         for each in unfinished
-        if (newer := _replaced_by(each, unfinished))
+        if (newer := _replaced_by(each, newest))
     }
     active = [each for each in unfinished if each.standing is Standing.ACTIVE]
     places = limit - len(active)
@@ -121,17 +122,22 @@ def starting(briefs: Iterable[Brief], given: Mapping[str, Ticket]) -> frozenset[
     return frozenset(begun | {uid for uid, ticket in given.items() if ticket.admitted})
 
 
-def _replaced_by(run: Brief, others: Iterable[Brief]) -> str:
+def _newest(unfinished: Iterable[Brief]) -> dict[tuple[str, str], Brief]:
+    """Give the newest run that takes the place of others, by namespace and group."""
+    # NB: of all runs at once: they are asked anew with each event, and anybody may make thousands.
+    newest: dict[tuple[str, str], Brief] = {}
+    for each in unfinished:
+        if each.replaces and each.group and not each.suspended and each.standing is Standing.QUEUED:
+            key = (each.namespace, each.group)
+            newest[key] = max(newest.get(key, each), each, key=_age)
+    return newest
+
+
+def _replaced_by(run: Brief, newest: Mapping[tuple[str, str], Brief]) -> str:
     """Name the run that takes the place of this one; empty if there is none."""
-    if not run.group:
-        return ""
-    newer = [
-        other
-        for other in others
-        if other.replaces
-        and not other.suspended
-        and other.standing is Standing.QUEUED
-        and (other.namespace, other.group) == (run.namespace, run.group)
-        and (other.created, other.uid) > (run.created, run.uid)
-    ]
-    return max(newer, key=lambda other: (other.created, other.uid)).name if newer else ""
+    newer = newest.get((run.namespace, run.group)) if run.group else None
+    return newer.name if newer is not None and _age(newer) > _age(run) else ""
+
+
+def _age(run: Brief) -> tuple[datetime, str]:
+    return (run.created, run.uid)

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from seatrial.api.confinement import RESERVED_PREFIX
 from seatrial.api.errors import SpecError
 from seatrial.api.paths import below
 
 GROUPS = ("chaos-mesh.org", "litmuschaos.io")
-# By these an object could reach beyond the run: other namespaces, nodes, machines.
-_ELSEWHERE = ("namespace", "namespaces", "appns", "nodes", "nodeSelectors", "address")
+# By these an object could reach beyond the run: nodes, machines, other clusters; and so by whatever
+# names a namespace, such as that of HTTPChaos' certificate, which the tool reads from anywhere.
+_ELSEWHERE = ("appns", "nodes", "nodeSelectors", "address", "remoteCluster")
+# Handed to stress-ng as it is, which runs as root in the daemon's own file system on the node.
+# Source: Chaos Mesh, pkg/chaosdaemon/stress_server_linux.go.
+_COMMAND_LINE = ("stressngStressors", "options")
 _METADATA = ("name", "labels", "annotations")
 _HEAD = ("apiVersion", "kind", "metadata", "spec")
 _MAX_DEPTH = 32
@@ -56,11 +61,23 @@ def _reaching(value: Any, field: str, depth: int) -> Iterator[SpecError]:
         yield SpecError(field[:200], f"is more than {_MAX_DEPTH} levels deep.", "Simplify it.")
     elif isinstance(value, dict):
         for key, each in value.items():
-            if key in _ELSEWHERE or (key == "pods" and isinstance(each, dict)):
+            if _is_elsewhere(key, each):
                 remedy = "Leave it out: without it, the run's own namespace is meant."
                 yield SpecError(below(field, key), "could reach beyond the run.", remedy)
+            elif key in _COMMAND_LINE:
+                remedy = "Leave it out; say workers, load and size."
+                yield SpecError(below(field, key), "could reach the node.", remedy)
             else:
                 yield from _reaching(each, below(field, key), depth + 1)
     elif isinstance(value, list):
         for index, each in enumerate(value):
             yield from _reaching(each, below(field, index), depth + 1)
+    elif isinstance(value, str) and value.startswith(RESERVED_PREFIX):
+        # A pod that the tool makes could have the conductor's token, or its account.
+        problem = f"is {value[:80]}, an object of Seatrial's own."
+        yield SpecError(field, problem, "Name one of yours.")
+
+
+def _is_elsewhere(key: str, value: Any) -> bool:
+    named = "namespace" in key.lower() or key in _ELSEWHERE
+    return named or (key == "pods" and isinstance(value, dict))

@@ -21,7 +21,9 @@ Object = dict[str, Any]
 
 MAX_BYTES = 512 * 1024
 MAX_DOCUMENTS = 64
-MAX_NODES = 50_000  # with every alias written out
+# Of all texts together, with every alias written out: as the API server gets them.
+MAX_NODES = 50_000
+MAX_CHARACTERS = 2 * MAX_BYTES
 MAX_DEPTH = 64
 _INTEGERS = range(-(2**63), 2**64)  # what the API server can hold
 
@@ -79,9 +81,10 @@ def read_manifests(texts: Mapping[str, str], field: str) -> list[Object]:
         raise InvalidSpecError([SpecError(field, problem, "Split the service into several.")])
     documents: list[Object] = []
     problems: list[SpecError] = []
+    size = _Size()
     for source, text in texts.items():
         try:
-            documents += _documents(text)
+            documents += _documents(text, size)
         except _UnreadableError as error:
             problems.append(SpecError(f"{field}.{source}", str(error)))
     if len(documents) > MAX_DOCUMENTS:
@@ -94,7 +97,7 @@ def read_manifests(texts: Mapping[str, str], field: str) -> list[Object]:
     return documents
 
 
-def contents(documents: Sequence[Object]) -> Contents:
+def contents(documents: Sequence[Mapping[str, Any]]) -> Contents:
     """Say which Services, ports and workloads the documents bring; they may be of any shape."""
     services = [each for each in documents if each.get("kind") == "Service"]
     return Contents(
@@ -108,12 +111,12 @@ def contents(documents: Sequence[Object]) -> Contents:
     )
 
 
-def _name(document: Object) -> str:
+def _name(document: Mapping[str, Any]) -> str:
     metadata = document.get("metadata")
     return str(metadata.get("name", "")) if isinstance(metadata, dict) else ""
 
 
-def _ports(service: Object) -> Iterator[PortDoc]:
+def _ports(service: Mapping[str, Any]) -> Iterator[PortDoc]:
     spec = service.get("spec")
     ports = spec.get("ports") if isinstance(spec, dict) else None
     for port in ports if isinstance(ports, list) else ():
@@ -128,16 +131,29 @@ class _UnreadableError(Exception):
     """The text cannot be taken; the message is a sentence."""
 
 
-def _documents(text: str) -> list[Object]:
+_Weight = tuple[int, int]  # values and characters, with every alias written out
+
+
+@dataclass
+class _Size:
+    """How much the documents are that have been looked at."""
+
+    nodes: int = 0
+    characters: int = 0
+
+
+def _documents(text: str, size: _Size) -> list[Object]:
     try:
-        _check_size(text)
+        _check_size(text, size)
         loaded = [each for each in yaml.load_all(text, Loader=Loader) if each is not None]
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "unreadable"
         raise _UnreadableError(f"is not YAML{where}: {problem}.") from None
-    except ValueError as error:  # a number of thousands of digits, a binary that is none
+    # A number of thousands of digits, a binary that is none; of a tag with another value (!!bool x,
+    # !!int "", !!timestamp x), the loader lets through whatever goes wrong in it.
+    except (ValueError, ArithmeticError, LookupError, AttributeError, TypeError) as error:
         raise _UnreadableError(f"has a value that cannot be read: {error}.") from None
     for document in loaded:
         if not isinstance(document, dict):
@@ -146,39 +162,49 @@ def _documents(text: str) -> list[Object]:
     return loaded
 
 
-def _check_size(text: str) -> None:
+def _check_size(text: str, size: _Size) -> None:
     """
     Refuse what would grow when it is read: aliases of aliases, and endless nesting.
 
     The parser is asked for events, which cost no more than the text is long.
     """
-    sizes: dict[str, int] = {}
-    open_nodes: list[tuple[str | None, int]] = []  # anchor, nodes so far
-    total = 0
+    weights: dict[str, _Weight] = {}
+    open_nodes: list[tuple[str | None, int, int]] = []  # anchor, and how much it is so far
     for event in _events(text):
         if isinstance(event, yaml.CollectionStartEvent):
-            open_nodes.append((event.anchor, 1))
+            open_nodes.append((event.anchor, 1, 0))
             if len(open_nodes) > MAX_DEPTH:
                 raise _UnreadableError(f"is nested more than {MAX_DEPTH} levels deep.")
             continue
         if isinstance(event, yaml.AliasEvent):
-            if event.anchor not in sizes:
+            if event.anchor not in weights:
                 raise _UnreadableError(f"has an alias *{event.anchor} inside of what it names.")
-            size = sizes[event.anchor]
+            nodes, characters = weights[event.anchor]
         elif isinstance(event, yaml.ScalarEvent):
-            size = 1
-            _remember(sizes, event.anchor, size)
+            nodes, characters = 1, len(event.value)
+            _remember(weights, event.anchor, (nodes, characters))
         elif isinstance(event, yaml.CollectionEndEvent):
-            anchor, size = open_nodes.pop()
-            _remember(sizes, anchor, size)
+            anchor, nodes, characters = open_nodes.pop()
+            _remember(weights, anchor, (nodes, characters))
         else:
             continue
         if open_nodes:
-            anchor, before = open_nodes[-1]
-            open_nodes[-1] = (anchor, before + size)
-            total = before + size
-        if total > MAX_NODES:
-            raise _UnreadableError(f"has more than {MAX_NODES} values, aliases written out.")
+            anchor, before, written = open_nodes[-1]
+            nodes, characters = nodes + before, characters + written
+            open_nodes[-1] = (anchor, nodes, characters)
+            _bound(size.nodes + nodes, size.characters + characters)
+        else:
+            size.nodes += nodes
+            size.characters += characters
+            _bound(size.nodes, size.characters)
+
+
+def _bound(nodes: int, characters: int) -> None:
+    if nodes > MAX_NODES:
+        raise _UnreadableError(f"has more than {MAX_NODES} values, aliases written out.")
+    if characters > MAX_CHARACTERS:
+        most = MAX_CHARACTERS // 1024
+        raise _UnreadableError(f"has more than {most} KiB of text, aliases written out.")
 
 
 def _events(text: str) -> Iterator[yaml.Event]:
@@ -190,9 +216,9 @@ def _events(text: str) -> Iterator[yaml.Event]:
         raise _UnreadableError(f"is nested more than {MAX_DEPTH} levels deep.") from error
 
 
-def _remember(sizes: dict[str, int], anchor: str | None, size: int) -> None:
+def _remember(weights: dict[str, _Weight], anchor: str | None, weight: _Weight) -> None:
     if anchor is not None:
-        sizes[anchor] = size
+        weights[anchor] = weight
 
 
 def _check_json(value: Any) -> None:

@@ -15,6 +15,7 @@ from seatrial.api.faults import Fault, Target
 from seatrial.api.names import AGENT_PORT
 from seatrial.api.rules import did_you_mean
 from seatrial.plan.fronts import Front, carried
+from seatrial.plan.manifests import contents
 from seatrial.plan.parts import CONTROLLERS, Part
 
 _BY_CONTROLLERS = ("kill", "restart", "evict", "scale", "outage")
@@ -73,7 +74,7 @@ def _api(fault: Fault, part: Part, field: str) -> Iterator[SpecError]:
             problem += " so nothing would bring its pods back."
             yield SpecError(target, problem, "Make it one of them.")
         elif (fault.kill or fault.evict or restarts) and (bare := part.workloads("Pod")):
-            name = bare[0].get("metadata", {}).get("name")
+            name = contents(bare).workloads[0]["name"]
             problem = f"nothing would bring back pod {name} of {part.name}."
             yield SpecError(target, problem, "Make it a Deployment.")
     if fault.scale:

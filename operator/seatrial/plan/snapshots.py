@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from seatrial.api.errors import SpecError
+from seatrial.api.nesting import excess_of_levels
 from seatrial.api.paths import below
 from seatrial.api.spec import RunSpec
 
@@ -32,7 +33,9 @@ def snapshot_problems(spec: RunSpec, found: Found | None) -> Iterator[SpecError]
     unreadable = False
     for key, text in files.items():
         try:
-            fine = isinstance(json.loads(text), dict)
+            value = json.loads(text)
+            json.dumps(value, ensure_ascii=False).encode()  # half of a character cannot travel
+            fine = isinstance(value, dict) and not any(excess_of_levels(value))
         except (ValueError, RecursionError):
             fine = False
         if not fine:

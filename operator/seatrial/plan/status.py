@@ -48,7 +48,9 @@ def read_status(body: Mapping[str, Any]) -> RunStatus:
 
 def write_status(status: RunStatus) -> dict[str, Any]:
     """Write the status as JSON of at most 64 KiB; what does not fit is visibly shortened."""
-    limit = 2048
+    limit = 2048  # of each message, as the schema has it
+    # NB: why a run is refused quotes what its author has written, names of keys among it.
+    status = status.model_copy(update={"message": _cut(status.message, limit)})
     while True:
         document = status.model_dump(mode="json", by_alias=True, exclude_none=True)
         if len(json.dumps(document).encode()) <= names.MAX_STATUS_BYTES or limit < 64:

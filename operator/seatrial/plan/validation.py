@@ -35,6 +35,8 @@ Found = Mapping[tuple[str, str], Mapping[str, Any] | None]
 
 # An object in etcd may hold 1.5 MiB; leave room for names and managed fields.
 MAX_RUN_BYTES = 900 * 1024
+# Of YAML in all: several services may read one ConfigMap, and what is read takes 20 times as much.
+MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 _MANIFEST_KEYS = (".yaml", ".yml", ".json")
 _SUITE_KEYS = ("test_*.py", "*_test.py", "*.yaml", "*.yml")
 _PYTEST_SETTINGS = ("pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
@@ -181,9 +183,15 @@ def manifest_texts(service: Service, found: Found | None) -> dict[str, str] | No
 def _documents(spec: RunSpec, found: Found | None) -> tuple[_Documents, list[SpecError]]:
     documents: _Documents = {}
     unreadable: list[SpecError] = []
+    size = 0
     for i, service in enumerate(spec.services):
         field = f"spec.services[{i}].manifests"
         if texts := manifest_texts(service, found):
+            size += sum(map(len, texts.values()))
+            if size > MAX_MANIFEST_BYTES:
+                problem = f"makes it more than {MAX_MANIFEST_BYTES // 2**20} MiB of YAML in all."
+                unreadable.append(SpecError(field, problem, "Make several runs of it."))
+                break
             try:
                 documents[service.name] = (field, read_manifests(texts, field))
             except InvalidSpecError as error:

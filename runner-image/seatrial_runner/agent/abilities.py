@@ -63,13 +63,10 @@ def _try_packets(around: Surroundings, declared: list[Any]) -> None:
 
 
 def _try_dns(around: Surroundings, declared: list[Any]) -> None:
-    from pathlib import Path
-
     from seatrial_runner.agent.dns import Dns
 
-    resolver = Path(f"/proc/{around.container.main()}/root/etc/resolv.conf")
     for params in declared or [{"nxdomain": {}}]:
-        fault = Dns(params, resolver)
+        fault = Dns(params, around.container)
         fault.prepare()
         fault.end()
 

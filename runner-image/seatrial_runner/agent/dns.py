@@ -5,10 +5,10 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+import stat
 import struct
 import threading
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from seatrial_runner.agent.dns_messages import (
@@ -20,8 +20,10 @@ from seatrial_runner.agent.dns_messages import (
     read_question,
     write_question,
 )
+from seatrial_runner.agent.kernel import open_in_root
 from seatrial_runner.agent.mangling import Datagram, read_datagram, write_datagram
 from seatrial_runner.agent.network import MARK, families, mark
+from seatrial_runner.agent.processes import Container
 from seatrial_runner.agent.queued import Queued
 from seatrial_runner.agent.queues import Packet
 from seatrial_runner.agent.tables import (
@@ -46,6 +48,8 @@ _BEFORE_NAT, _NAT, _AFTER_NAT = -150, -100, 10
 _MOST_CONNECTIONS = 64
 _UPSTREAM_S = 10.0
 _PROBED = "seatrial-probe.invalid"
+_RESOLVER = "/etc/resolv.conf"
+_LONGEST = 64 * 1024
 
 
 class Dns(Queued):
@@ -57,17 +61,18 @@ class Dns(Queued):
     Connections by TCP are led to a responder here; those open before are reset once.
     """
 
-    def __init__(self, params: dict[str, Any], resolver: Path) -> None:
+    def __init__(self, params: dict[str, Any], container: Container) -> None:
         """
         Make the fault.
 
         Args:
             params: ``dns`` of the resource.
-            resolver: ``resolv.conf`` of the target.
+            container: The target.
 
         Raises:
             ValueError: ``address`` is no IP address.
-            PermissionError: ``resolver`` may not be read.
+            NotInjectedError: The container has no process.
+            PermissionError: Its ``resolv.conf`` may not be read.
         """
         super().__init__()
         self._address = params.get("address")
@@ -77,7 +82,11 @@ class Dns(Queued):
             except ValueError:
                 raise ValueError(f"dns.address: {self._address} is no IP address") from None
         self._silent = params.get("timeout") is not None
-        servers, search = read_resolver(resolver)
+        root = os.open(f"/proc/{container.main()}/root", os.O_PATH | os.O_DIRECTORY)
+        try:
+            servers, search = read_resolver(root)
+        finally:
+            os.close(root)
         self._servers = servers
         given = params.get("names") or []
         self._names = expanded(given, search)
@@ -214,26 +223,40 @@ class Dns(Queued):
                 _send(client, reply)
 
 
-def read_resolver(file: Path) -> tuple[list[str], list[str]]:
+def read_resolver(root: int) -> tuple[list[str], list[str]]:
     """
     Give the servers and the search domains of a ``resolv.conf``; none if there is no such file.
+
+    NB: the image decides what is there. A link leads to where it leads for the container's own
+    processes; a pipe or a device, which might never end, is not read.
+
+    Args:
+        root: The container's root directory, open.
 
     Raises:
         PermissionError: It may not be read.
     """
     servers: list[str] = []
     search: list[str] = []
-    try:
-        lines = file.read_text(errors="replace").splitlines()
-    except FileNotFoundError:
-        lines = []
-    for line in lines:
+    for line in _text(root, _RESOLVER).splitlines():
         match line.split():
             case ["nameserver", server, *_]:
                 servers.append(server)
             case ["search" | "domain", *domains]:
                 search = domains
     return servers, search
+
+
+def _text(root: int, path: str) -> str:
+    try:
+        handle = open_in_root(root, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    try:
+        is_file = stat.S_ISREG(os.fstat(handle).st_mode)
+        return os.read(handle, _LONGEST).decode(errors="replace") if is_file else ""
+    finally:
+        os.close(handle)
 
 
 def _listen() -> list[socket.socket]:

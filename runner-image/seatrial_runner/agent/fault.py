@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from seatrial.api.control import FaultOrder
@@ -63,7 +62,7 @@ def fault_of(order: FaultOrder, around: Surroundings) -> Fault:
         case "dns":
             from seatrial_runner.agent.dns import Dns
 
-            return Dns(params, Path(f"/proc/{container.main()}/root/etc/resolv.conf"))
+            return Dns(params, container)
         case "freeze":
             from seatrial_runner.agent.freeze import Freeze
 

@@ -19,9 +19,13 @@ MAX_FAILURES = 20
 MAX_MESSAGE = 1024
 MAX_DETAILS = 16 * 1024
 MAX_CASES = 20_000
+MAX_RESULTS = 3 * MAX_CASES  # of all attempts
+MAX_RESULTS_OF_A_CASE = 100  # each is compared with all others
 MAX_ALL_DETAILS = 8 * 1024 * 1024
+MAX_ALL_WORDS = 16 * 1024 * 1024  # messages, files and properties
 OUTCOMES = ("passed", "failed", "error", "skipped")
 _LEFT_OUT = "[... left out: this test's failures have more details than are kept ...]"
+_SHORT = 128
 _BAD = ("failed", "error")
 
 
@@ -43,14 +47,16 @@ class Cases:
     _counts: Counter[str] = field(default_factory=Counter)
     _bad: dict[str, None] = field(default_factory=dict)  # ids, in order of their first bad result
     _flaky: dict[str, None] = field(default_factory=dict)  # likewise, of those that passed then
+    _count: int = 0  # results
     _details_left: int = MAX_ALL_DETAILS
+    _words_left: int = MAX_ALL_WORDS
 
     def add(self, case: Case, *, shard: int = 0, attempt: int = 1) -> bool:
         """
         Take a result in; False if it was known.
 
         Raises:
-            TooManyCasesError: The test has 20,000 cases already.
+            TooManyCasesError: The test has 20,000 cases already, or the case 100 results.
         """
         results = self._results.get(case["id"], {})
         if not results and len(self._results) >= MAX_CASES:
@@ -60,6 +66,12 @@ class Cases:
         key = (attempt, int(case.get("attempt", 1)), shard)
         if key in results:
             return False
+        if len(results) >= MAX_RESULTS_OF_A_CASE or self._count >= MAX_RESULTS:
+            raise TooManyCasesError(
+                f"a case may have {MAX_RESULTS_OF_A_CASE} results, of all attempts, and a test"
+                f" {MAX_RESULTS}: repeat it less often"
+            )
+        self._count += 1
         self._counts.subtract(self._words(case["id"]))
         self._results.setdefault(case["id"], results)[key] = self._slimmed(case)
         words = self._words(case["id"])
@@ -84,12 +96,20 @@ class Cases:
         return [*words, "flaky"] if self.is_flaky(case_id) else words
 
     def _slimmed(self, case: Case) -> Case:
-        """Leave details out when all the room there is for them is taken."""
+        """Leave out what is long when all the room there is for it is taken."""
         size = len(case.get("details", ""))
         if size <= self._details_left:
             self._details_left -= size
+        else:
+            case = {**case, "details": _LEFT_OUT}
+        properties = case.get("properties") or {}
+        words = [case.get("message", ""), case.get("file", ""), *properties, *properties.values()]
+        if (size := sum(map(len, words))) <= self._words_left:
+            self._words_left -= size
             return case
-        return {**case, "details": _LEFT_OUT}
+        kept = {name: text for name, text in properties.items() if name == "flaky"}
+        message = clipped(case.get("message", ""), _SHORT)
+        return {**case, "message": message, "file": "", "properties": kept}
 
     def __len__(self) -> int:
         return len(self._results)

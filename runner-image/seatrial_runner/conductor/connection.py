@@ -81,13 +81,13 @@ class Connection:
                 dates = [value.decode("ascii") for name, value in event.headers if name == b"date"]
                 return Response(event.status_code, "".join(dates[:1]))
 
-    async def read_all(self) -> bytes:
-        """Give the body of the answer."""
+    async def read_all(self, most: int = MAX_BODY) -> bytes:
+        """Give the body of the answer; EOFError if it is longer."""
         body = bytearray()
         async for data in self._data():
             body += data
-            if len(body) > MAX_BODY:
-                raise EOFError(f"the answer is longer than {MAX_BODY} bytes")
+            if len(body) > most:
+                raise EOFError(f"the answer is longer than {most} bytes")
         return bytes(body)
 
     async def lines(self) -> AsyncIterator[bytes]:

@@ -34,8 +34,13 @@ class Orders(Protocol):
     async def begins_again(self, test: str) -> None:
         """End what an attempt of a test before has left on; return when the system is well."""
 
-    def met(self, at: datetime, host: str) -> None:
-        """Take note of a request that a test has sent."""
+    def met(self, at: datetime, host: str, *, test: str = "") -> None:
+        """
+        Take note of a request that a test has sent.
+
+        Of a fault that was over before the test began, or begins after it, it can have met none,
+        whatever moment it tells.
+        """
 
     async def keep_proof(self) -> None:
         """Return when no restart can lose that a fault has met traffic."""

@@ -69,7 +69,7 @@ class NoFaults:
         """Refuse."""
         raise FaultError(f"there is no fault {fault[:60]!r} in spec.faults")
 
-    def met(self, at: datetime, host: str) -> None:
+    def met(self, at: datetime, host: str, *, test: str = "") -> None:
         """Nothing to count."""
 
     async def keep_proof(self) -> None:

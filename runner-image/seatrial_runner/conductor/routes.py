@@ -69,7 +69,7 @@ class Routes:
             case "POST", ("v1", "tests", test, "collected"):
                 return await self._desk.collected(self._own(asking, test), request.json())
             case "POST", ("v1", "requests"):
-                return await self._requests(request.json())
+                return await self._requests(asking, request.json())
             case "GET", ("v1", "faults", name):
                 return self._fault(name)
             case "POST", ("v1", "faults", name, ("start" | "stop") as what):
@@ -103,7 +103,7 @@ class Routes:
         except SeatrialError as error:
             raise ProblemError(409, str(error)) from None
 
-    async def _requests(self, body: Json) -> Json:
+    async def _requests(self, asking: str, body: Json) -> Json:
         requests = body.get("requests")
         if not isinstance(requests, list) or len(requests) > _MAX_REQUESTS:
             raise ProblemError(400, f"requests must be a list of at most {_MAX_REQUESTS}")
@@ -112,7 +112,7 @@ class Routes:
         except (KeyError, TypeError, ValueError):
             raise ProblemError(400, "each request needs at (RFC 3339) and host") from None
         for at, host in met:
-            self._faults.met(at, host)
+            self._faults.met(at, host, test=asking)
         await self._faults.keep_proof()
         return {"accepted": len(met)}
 

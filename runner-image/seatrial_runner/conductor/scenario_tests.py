@@ -204,7 +204,7 @@ async def _serve(orders: Orders, test: str, message: Json) -> Json:
     try:
         match message:
             case {"request": {"at": at, "host": host}}:
-                orders.met(parse(at), host)
+                orders.met(parse(at), host, test=test)
             case {"start": fault}:
                 return await orders.start(fault, test=test)
             case {"stop": fault}:

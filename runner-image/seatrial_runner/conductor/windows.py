@@ -83,9 +83,15 @@ class Windows:
             if window.fault == fault and window.end is None:
                 window.end = end
 
-    def meet(self, at: datetime, host: str) -> list[Window]:
-        """Count a request in every window it lies in, and give those."""
-        met = [window for window in self._windows if window.holds(at)]
+    def meet(
+        self, at: datetime, host: str, ran: tuple[datetime, datetime] | None = None
+    ) -> list[Window]:
+        """Count a request in every window it lies in, of those that overlap ``ran``; give these."""
+        met = [
+            window
+            for window in self._windows
+            if window.holds(at) and (ran is None or window.overlaps(*ran))
+        ]
         for window in met:
             window.meet(at, host)
         return met

@@ -11,6 +11,7 @@ from typing import Any, cast
 from seatrial.api.control import FaultOrder, FaultReport
 from seatrial.api.errors import FaultError, NotInjectedError
 
+from seatrial_runner.clock import parse
 from seatrial_runner.conductor.answers import read_object
 from seatrial_runner.conductor.connection import Address, Connection
 
@@ -32,6 +33,10 @@ _OF_A_REPORT: dict[str, tuple[type, ...]] = {
     "firstHit": (str, NoneType),
     "counts": (dict,),
 }
+_MOMENTS = ("effective", "ended", "firstHit")
+_MOST = 2**53  # what JSON carries exactly
+_MOST_COUNTS = _MOST_CHARACTERS = 64
+_MAX_ANSWER = 1024 * 1024
 
 
 class UnreachableError(FaultError):
@@ -104,7 +109,11 @@ class ControlClient:
 
     def _read(self, answer: Json) -> FaultReport:
         for field, types in _OF_A_REPORT.items():
-            if field not in answer or not isinstance(answer[field], types):
+            if (
+                field not in answer
+                or not isinstance(answer[field], types)
+                or not _is_sound(field, answer[field])
+            ):
                 raise UnreachableError(f"{self.what} sends what is no report: {field} is wrong")
         return cast("FaultReport", answer)
 
@@ -177,13 +186,35 @@ class ControlClient:
             try:
                 async with asyncio.timeout(REQUEST_S):
                     response = await connection.send(method, path, headers, content)
-                    answer = read_object(await connection.read_all() or b"{}")
+                    answer = read_object(await connection.read_all(_MAX_ANSWER) or b"{}")
             finally:
                 connection.close()
         except (OSError, EOFError, ValueError) as error:  # TimeoutError is an OSError
             why = str(error) or "out of time"
             raise UnreachableError(f"{self.what} does not answer: {why}") from error
         return response.status, answer
+
+
+def _is_sound(field: str, value: Any) -> bool:
+    """Tell whether a value of its type can be what it is to be: it comes into the summary."""
+    if field in _MOMENTS:
+        return value is None or _is_moment(value)
+    if field == "counts":
+        return len(value) <= _MOST_COUNTS and all(map(_is_count, value.values()))
+    if field in ("hits", "remainingS"):
+        return bool(0 <= value < _MOST)
+    return len(str(value)) <= _MOST_CHARACTERS
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and abs(value) < _MOST
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        return len(text) <= _MOST_CHARACTERS and parse(text) is not None
+    except ValueError:
+        return False
 
 
 def _sentence(status: int, answer: Json) -> str:

@@ -200,8 +200,11 @@ class Director:
         End a manual fault; return its state once it is undone.
 
         Raises:
-            FaultError: There is none of that name, or it was never started.
+            FaultError: There is none of that name, it is not manual, or it was never started.
         """
+        declared = self._faults.get(fault)
+        if declared is not None and moment(declared).trigger is not Trigger.MANUAL:
+            raise FaultError(f"fault {fault} ends by itself: no test may stop it")
         series = self._series.get(fault)
         if series is None:
             state = self.fault(fault)
@@ -233,9 +236,12 @@ class Director:
             self._series[name].end("test")
         await self._wait_for(left)
 
-    def met(self, at: datetime, host: str) -> None:
+    def met(self, at: datetime, host: str, *, test: str = "") -> None:
         """Count a request of a test in the windows of all faults it falls into."""
-        for window in self._stage.windows.meet(at, host):
+        ran = self._ran(test) if test else None
+        if test and ran is None:
+            return
+        for window in self._stage.windows.meet(at, host, ran):
             if kind_of(self._faults[window.fault]).counts_itself:
                 continue  # the gateway knows which of them met it
             series = self._series.get(window.fault)
@@ -255,6 +261,14 @@ class Director:
                 state["hits"] += 1
                 state["firstHit"] = min(rfc3339(at), state["firstHit"] or rfc3339(at))
             self._stage.journal.changed()
+
+    def _ran(self, test: str) -> tuple[datetime, datetime] | None:
+        """Say from when to when a test has run so far; None if it has not."""
+        state = self._stage.test(test)
+        if state is None or state["startedAt"] is None:
+            return None
+        end = state["finishedAt"]
+        return parse(state["startedAt"]), parse(end) if end else self._stage.now()
 
     async def keep_proof(self) -> None:
         """Return when no restart can lose that a fault has met traffic: nobody tells it twice."""

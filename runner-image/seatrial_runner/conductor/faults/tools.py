@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from seatrial.api import names
 from seatrial.api.errors import NotInjectedError
 
 Json = dict[str, Any]
@@ -81,7 +82,12 @@ class ChaosMesh:
         spec = confined.setdefault("spec", {})
         if "remoteCluster" in spec:
             raise NotInjectedError("resource: spec.remoteCluster would reach another cluster")
-        spec.setdefault("selector", {})
+        chosen = spec.setdefault("selector", {})
+        if isinstance(chosen, dict):
+            # What it hits is the system under test, unless it says that it means other pods: by a
+            # selector for all pods, the conductor's clock would be another, or its disk full.
+            service = {names.LABEL_COMPONENT: names.COMPONENT_SERVICE}
+            chosen["labelSelectors"] = {**service, **(chosen.get("labelSelectors") or {})}
         for selector in _selectors(spec):
             for key in ("pods", "nodes", "nodeSelectors", "physicalMachines"):
                 selector.pop(key, None)  # by these a selector could name others

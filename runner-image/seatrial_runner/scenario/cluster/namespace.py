@@ -256,9 +256,14 @@ def is_of_the_system(item: Mapping[str, Any]) -> bool:
 
 
 def shown(item: Json) -> Json:
-    """Leave out what nobody looks at and what is long."""
+    """Leave out what nobody looks at and what is long, and the containers of agents."""
     metadata = {key: value for key, value in item["metadata"].items() if key != "managedFields"}
-    return {**item, "metadata": metadata}
+    spec = _map(item.get("spec"))
+    if "ephemeralContainers" not in spec:
+        return {**item, "metadata": metadata}
+    # NB: with the token of its agent, a step could order there what the cluster does not allow.
+    spec = {key: value for key, value in spec.items() if key != "ephemeralContainers"}
+    return {**item, "metadata": metadata, "spec": spec}
 
 
 def judge_change(before: Json, after: Json) -> None:
