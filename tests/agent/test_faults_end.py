@@ -149,6 +149,17 @@ def test_an_agent_killed_while_it_ends_leaves_nothing(
     nothing_is_left(pod)
 
 
+def test_a_freeze_ends_with_its_container_where_that_is_not_the_agents_end(pod: Pod) -> None:
+    """The pod's containers share their processes, so the agent goes on."""
+    with pod.running("read line") as (_, pid), pod.cgroups.inner("second", pid):
+        agent = Agent(pod, container="second")
+        agent.put("freeze", {}, 120)
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: agent.report()["state"] == "ended", within=SLACK_S)
+        assert agent.report()["endedBy"] is None
+        agent.close()
+
+
 def test_many_short_faults_in_a_row_leave_nothing(pod: Pod, agent: Agent) -> None:
     begun = set()
     for number in range(60):
