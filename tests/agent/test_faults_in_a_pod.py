@@ -324,6 +324,17 @@ def test_what_is_no_volume_is_refused(agent: Agent, path: str, why: str) -> None
     assert why in answer["error"]
 
 
+def test_what_has_nothing_to_fill_is_refused(pod: Pod, agent: Agent) -> None:
+    with open(f"/proc/{pod.pid}/root{pod.volume}/used", "wb") as file:
+        file.write(bytes(VOLUME_BYTES // 2))
+        file.flush()
+        order = {"kind": "disk", "params": {"path": pod.volume, "leave": "6Mi"}, "forS": 5}
+        status, answer = agent.ask("PUT", "/v1/faults/f", order)
+    os.unlink(file.name)
+    assert status == 409
+    assert "nothing to fill" in answer["error"]
+
+
 def test_faults_go_before_others_but_not_what_they_start(agent: Agent) -> None:
     agent.put("cpu", {}, 120)
     bearer, worker = agent.bearers()[0], agent.bearers(of=agent.bearers()[0])[0]
