@@ -150,11 +150,14 @@ def test_an_agent_killed_while_it_ends_leaves_nothing(
     nothing_is_left(pod)
 
 
-def test_a_freeze_ends_with_its_container_where_that_is_not_the_agents_end(pod: Pod) -> None:
+@pytest.mark.parametrize(("kind", "params"), [("freeze", {}), ("memory", {"size": "10Mi"})])
+def test_it_ends_with_its_container_where_that_is_not_the_agents_end(
+    pod: Pod, kind: str, params: dict[str, Any]
+) -> None:
     """The pod's containers share their processes, so the agent goes on."""
     with pod.running("read line") as (_, pid), pod.cgroups.inner("second", pid):
         agent = Agent(pod, container="second")
-        agent.put("freeze", {}, 120)
+        agent.put(kind, params, 120)
         os.kill(pid, signal.SIGKILL)
         eventually(lambda: agent.report()["state"] == "ended", within=SLACK_S)
         assert agent.report()["endedBy"] is None

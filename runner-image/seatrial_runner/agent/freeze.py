@@ -11,7 +11,7 @@ from typing import Any
 from seatrial.api.errors import NotInjectedError
 
 from seatrial_runner.agent.kernel import detach, interrupt, resume, seize
-from seatrial_runner.agent.processes import Container, state, threads
+from seatrial_runner.agent.processes import Container, is_alive, state, threads
 from seatrial_runner.agent.tally import Tally
 
 _LOOK_S = 0.002
@@ -71,7 +71,7 @@ class Freeze:
             NotInjectedError: The container has ended, where the agent does not end with it.
         """
         self.tally.counts["milliseconds"] = round((monotonic() - self._since) * 1000)
-        if state(self._main, self._main) in _GONE:
+        if not is_alive(self._main):
             raise NotInjectedError(f"container {self._container.name} has ended")
         return monotonic() + (_AGAIN_S if self._look() else _LOOK_S)
 

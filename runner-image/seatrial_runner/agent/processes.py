@@ -46,7 +46,7 @@ class Container:
             if not entry.name.isdecimal() or (pid := int(entry.name)) in besides:
                 continue
             with suppress(OSError):  # it has ended
-                if os.getsid(pid) == session or not _is_alive(pid):
+                if os.getsid(pid) == session or not is_alive(pid):
                     continue  # NB: what we start has our session, see ``main``
                 if _belongs(_cgroup(pid), belongs, by_id=bool(self.id)):
                     found.append(pid)
@@ -78,7 +78,8 @@ def state(pid: int, thread: int) -> str:
     return _field(Path(f"/proc/{pid}/task/{thread}/stat"), 0)
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Tell whether a process has not ended."""
     return _field(_PROC / str(pid) / "stat", 0) not in ("", "Z", "X")
 
 
