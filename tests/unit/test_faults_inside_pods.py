@@ -202,6 +202,18 @@ def test_a_pod_that_goes_takes_the_fault_with_it_and_that_is_said() -> None:
     assert "ended before its time" in namespace.summary()["lostEvidence"][0]
 
 
+def test_an_agent_that_ends_with_its_pod_may_still_say_so() -> None:
+    async def course(director: Director, namespace: RunNamespace, agents: Agents) -> None:
+        name = await hit_pod(director, agents)
+        namespace._begin_to_go(name)
+        await agents.by_pod[name].end_all()
+        await asyncio.sleep(5)
+        await director.end_with("paid")
+
+    states, _ = inside(a_freeze(lasts="1m"), course=course)
+    assert (states["f"]["state"], states["f"]["revertedBy"]) == ("EndedEarly", "podGone")
+
+
 def test_an_agent_that_is_gone_from_its_pod_is_no_pod_that_is_gone() -> None:
     async def course(director: Director, namespace: RunNamespace, agents: Agents) -> None:
         namespace.end_agent(await hit_pod(director, agents))
