@@ -181,6 +181,23 @@ def test_an_agent_that_has_ended_is_replaced_by_another_one_of_another_name() ->
     assert names == ["seatrial-agent-1", "seatrial-agent-2"]
 
 
+def test_a_pod_that_goes_before_it_has_an_agent_keeps_no_run_from_starting() -> None:
+    async def course(director: Director, namespace: RunNamespace, agents: Agents) -> None:
+        begin = namespace._begin_agent
+        namespace._begin_agent = lambda name, container: None  # type: ignore[method-assign]
+        preparing = asyncio.create_task(director.prepare())
+        await asyncio.sleep(0.5)
+        namespace._begin_agent = begin  # type: ignore[method-assign]
+        for pod in namespace.all("pods"):
+            namespace._begin_to_go(pod["metadata"]["name"])
+        assert await preparing is None
+        await asyncio.sleep(3.0)
+        await one_test(director, namespace, agents)
+
+    states, _ = inside(a_freeze(), course=course)
+    assert states["f"]["state"] == "Recovered"
+
+
 async def hit_pod(director: Director, agents: Agents) -> str:
     await director.prepare()
     await director.begin_with("paid")
