@@ -83,7 +83,7 @@ def ephemeral_container(
             {"name": names.ENV_CONTROL_TOKEN, "value": token},
             {
                 "name": names.ENV_NODE_IP,
-                "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}},
+                "valueFrom": {"fieldRef": {"fieldPath": "status.hostIPs"}},
             },
         ],
         "securityContext": _security({each["kind"] for each in declared}),
