@@ -24,7 +24,7 @@ def container(*kinds: str) -> dict[str, Any]:
         pull_policy="IfNotPresent",
         token="a-token-of-the-conductor",
         container="app",
-        container_id="containerd://0123abcd",
+        container_id="0123abcd",
         declared=[{"kind": kind, "params": {}} for kind in kinds],
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -179,6 +180,42 @@ def test_an_agent_that_has_ended_is_replaced_by_another_one_of_another_name() ->
     pod = namespace.objects["pods", states["f"]["targets"][0]["name"]]
     names = [each["name"] for each in pod["spec"]["ephemeralContainers"]]
     assert names == ["seatrial-agent-1", "seatrial-agent-2"]
+
+
+def with_containers(namespace: RunNamespace, identity: str, **spec: Any) -> None:
+    """Have each pod's main container run by that ID."""
+
+    def change(pod: dict[str, Any]) -> None:
+        pod["spec"].update(spec)
+        pod["status"]["containerStatuses"][0]["containerID"] = f"containerd://{identity}"
+
+    for pod in namespace.all("pods"):
+        if "containerStatuses" in pod["status"]:
+            namespace.change("pods", pod["metadata"]["name"], change)
+
+
+@pytest.mark.parametrize("shares", [False, True])
+def test_the_container_is_told_by_its_id_only_where_it_shares_its_processes(shares: bool) -> None:
+    """The status has the ID of before a restart until it runs again."""
+
+    async def course(director: Director, namespace: RunNamespace, agents: Agents) -> None:
+        with_containers(namespace, "before", shareProcessNamespace=shares)
+        await asyncio.sleep(0.1)
+        await director.prepare()
+        for pod in namespace.all("pods"):
+            for agent in pod["spec"].get("ephemeralContainers", ()):
+                env = {each["name"]: each.get("value") for each in agent["env"]}
+                assert json.loads(env["SEATRIAL_AGENT"])["containerId"] == ("before" * shares)
+        with_containers(namespace, "now")
+        await asyncio.sleep(0.1)
+        await director.begin_with("paid")
+        director.met(loop().now(), "orders")
+        [order] = [each for place in agents.by_pod.values() for each in place.carrier.on.values()]
+        assert order.get("containerId") == ("now" if shares else None)
+        await director.end_with("paid")
+
+    states, _ = inside(a_freeze(), course=course)
+    assert states["f"]["state"] == "Recovered"
 
 
 def test_a_pod_that_goes_before_it_has_an_agent_keeps_no_run_from_starting() -> None:
