@@ -190,6 +190,18 @@ def test_what_begins_in_a_frozen_container_stops_and_goes_on(pod: Pod, agent: Ag
         assert process.stdout.readline() == "hello\n"
 
 
+def test_what_the_runtime_is_about_to_start_is_stopped_only_then(pod: Pod, agent: Agent) -> None:
+    """Else the runtime would wait for it, and tell of nothing else in the pod meanwhile."""
+    begin = "printf 'runc:[2:INIT]' > /proc/self/comm; echo in; read line; exec sleep 100"
+    with pod.running(begin) as (process, pid):
+        assert process.stdout
+        assert process.stdout.readline() == "in\n"
+        agent.put("freeze", {}, 120)
+        assert state(pid, pid) == "S"
+        say(process, "start")
+        eventually(lambda: state(pid, pid) == "t")
+
+
 def test_a_container_that_starts_processes_all_the_time_stops_whole(pod: Pod, agent: Agent) -> None:
     def have_stopped() -> bool:
         # D: the shell waits in the kernel for its child to leave its memory.

@@ -11,7 +11,7 @@ from typing import Any
 from seatrial.api.errors import NotInjectedError
 
 from seatrial_runner.agent.kernel import detach, interrupt, resume, seize
-from seatrial_runner.agent.processes import Container, is_alive, state, threads
+from seatrial_runner.agent.processes import Container, is_alive, is_entering, state, threads
 from seatrial_runner.agent.tally import Tally
 
 _LOOK_S = 0.002
@@ -118,6 +118,8 @@ class Freeze:
     def _seize_new(self) -> bool:
         new = False
         for pid in self._container.processes(besides=self._settled):
+            if is_entering(pid):
+                continue  # the runtime waits for it, and is to be stopped by nobody: again later
             for thread in threads(pid):
                 if (pid, thread) in self._seized:
                     continue
@@ -127,7 +129,7 @@ class Freeze:
                 except ProcessLookupError:
                     continue
                 except PermissionError as error:
-                    # One that begins meanwhile may be on its way into the container: again later.
+                    # One that begins meanwhile may be of the runtime's still: again later.
                     if self._settled or state(pid, thread) in _GONE:
                         continue
                     raise NotInjectedError(

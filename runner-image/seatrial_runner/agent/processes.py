@@ -83,6 +83,18 @@ def is_alive(pid: int) -> bool:
     return _field(_PROC / str(pid) / "stat", 0) not in ("", "Z", "X")
 
 
+def is_entering(pid: int) -> bool:
+    """
+    Tell whether a process is still the runtime's, about to become one of the container's.
+
+    Source: runc, ``libcontainer/nsenter/nsexec.c``, which names it so until its exec.
+    """
+    try:
+        return (_PROC / str(pid) / "comm").read_text().startswith("runc:[")
+    except OSError:  # it has ended
+        return False
+
+
 def _field(file: Path, number: int) -> str:
     try:
         # The name of the program comes before, in brackets, and may hold anything.
