@@ -93,6 +93,20 @@ class Cgroups:
                     return int((folder / file).read_text())
         raise AssertionError("no file says how much memory is used")
 
+    def pids(self) -> list[int]:
+        return [int(pid) for pid in (self._folders[0] / "cgroup.procs").read_text().split()]
+
+    @contextmanager
+    def inner(self, name: str, pid: int) -> Iterator[None]:
+        """Have a process in a cgroup below, until that has no process any more."""
+        folder = self._folders[0] / name
+        folder.mkdir()
+        (folder / "cgroup.procs").write_text(str(pid))
+        try:
+            yield
+        finally:
+            eventually(lambda: self._removed(folder))
+
     def processes(self) -> int:
         return max(len((folder / "cgroup.procs").read_text().split()) for folder in self._folders)
 
@@ -144,6 +158,26 @@ class Pod:
         self._node.kill()
         self._node.wait()
         self.cgroups.close()
+
+    @contextmanager
+    def running(self, command: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+        """Run a shell's command in the container, as the kubelet does for a probe; give its PID."""
+        process = subprocess.Popen(
+            ["nsenter", "--net", "--pid", "--target", str(self.pid),
+             "sh", "-c", f"read go; {command}"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        eventually(lambda: bool(_children(process.pid)))
+        [pid] = _children(process.pid)
+        self.cgroups.add(pid)
+        with process:
+            say(process, "go")
+            try:
+                yield process, pid
+            finally:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                process.send_signal(signal.SIGCONT)  # it stops with its child
 
     # What is seen from the outside
 
@@ -333,6 +367,13 @@ class Agent:
             return self.ask("GET", "/healthz")[0] == 200
         except OSError:
             return False
+
+
+def say(process: subprocess.Popen[str], line: str) -> None:
+    """Write a line to a process."""
+    assert process.stdin
+    process.stdin.write(f"{line}\n")
+    process.stdin.flush()
 
 
 def _children(pid: int) -> list[int]:

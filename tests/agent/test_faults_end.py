@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -147,6 +148,40 @@ def test_an_agent_killed_while_it_ends_leaves_nothing(
     agent.kill()
     eventually(lambda: not case.is_hit(pod), within=SLACK_S)
     nothing_is_left(pod)
+
+
+@pytest.mark.parametrize(("kind", "params"), [("freeze", {}), ("memory", {"size": "10Mi"})])
+def test_it_ends_with_its_container_where_that_is_not_the_agents_end(
+    pod: Pod, kind: str, params: dict[str, Any]
+) -> None:
+    """The pod's containers share their processes, so the agent goes on."""
+    with pod.running("read line") as (_, pid), pod.cgroups.inner("second", pid):
+        agent = Agent(pod, container="second")
+        agent.put(kind, params, 120)
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: agent.report()["state"] == "ended", within=SLACK_S)
+        assert agent.report()["endedBy"] is None
+        agent.close()
+
+
+def test_cpu_whose_processes_are_killed_has_ended_early(pod: Pod, agent: Agent) -> None:
+    agent.put("cpu", {"workers": 2}, 120)
+    [bearer] = agent.bearers()
+    os.kill(agent.bearers(of=bearer)[0], signal.SIGKILL)
+    eventually(lambda: agent.report()["state"] == "ended", within=SLACK_S)
+    assert agent.report()["endedBy"] is None
+    nothing_is_left(pod)
+
+
+def test_a_volume_stays_full_until_the_deadline_that_was_given_last(pod: Pod, agent: Agent) -> None:
+    kept = Path(f"/proc/{pod.pid}/root{pod.volume}/kept")
+    kept.write_bytes(bytes(1 << 20))
+    begun = time.monotonic()
+    agent.put("disk", {"path": pod.volume}, 2.0)
+    agent.put("disk", {"path": pod.volume}, 120)
+    eventually(lambda: time.monotonic() - begun > 2.1)
+    kept.unlink()
+    eventually(lambda: pod.writes() == "No space left on device", within=SLACK_S)
 
 
 def test_many_short_faults_in_a_row_leave_nothing(pod: Pod, agent: Agent) -> None:

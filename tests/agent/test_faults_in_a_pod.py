@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 from seatrial.api.names import CHECK_PORTS
+from seatrial_runner.agent import children
+from seatrial_runner.agent.freeze import Freeze
+from seatrial_runner.agent.kernel import interrupt
+from seatrial_runner.agent.processes import Container, state
 
 from tests.agent.pod import (
     CPU_LIMIT,
@@ -20,6 +26,7 @@ from tests.agent.pod import (
     Agent,
     Pod,
     eventually,
+    say,
 )
 
 NXDOMAIN = 3
@@ -172,6 +179,89 @@ def test_the_first_process_and_its_children_stop_and_go_on(pod: Pod, agent: Agen
     assert pod.answers(port=8, timeout=10)
 
 
+def test_what_begins_in_a_frozen_container_stops_and_goes_on(pod: Pod, agent: Agent) -> None:
+    agent.put("freeze", {}, 120)
+    with pod.running("read line; echo $line") as (process, pid):
+        eventually(lambda: state(pid, pid) == "t")
+        say(process, "hello")
+        assert agent.report()["counts"]["processes"] == 3
+        agent.delete()
+        assert process.stdout
+        assert process.stdout.readline() == "hello\n"
+
+
+def test_what_the_runtime_is_about_to_start_is_stopped_only_then(pod: Pod, agent: Agent) -> None:
+    """Else the runtime would wait for it, and tell of nothing else in the pod meanwhile."""
+    begin = "printf 'runc:[2:INIT]' > /proc/self/comm; echo in; read line; exec sleep 100"
+    with pod.running(begin) as (process, pid):
+        assert process.stdout
+        assert process.stdout.readline() == "in\n"
+        agent.put("freeze", {}, 120)
+        assert state(pid, pid) == "S"
+        say(process, "start")
+        eventually(lambda: state(pid, pid) == "t")
+
+
+def test_a_container_that_starts_processes_all_the_time_stops_whole(pod: Pod, agent: Agent) -> None:
+    def have_stopped() -> bool:
+        # D: the shell waits in the kernel for its child to leave its memory.
+        return {state(pid, pid) for pid in pod.cgroups.pids()} <= {"t", "D", "Z", ""}
+
+    with pod.running("while :; do /bin/true; done"):
+        for number in range(30):
+            agent.put("freeze", {}, 120, f"f{number}")
+            eventually(have_stopped)
+            pids = pod.cgroups.pids()
+            agent.report(f"f{number}")
+            assert have_stopped()
+            assert pod.cgroups.pids() == pids
+            agent.delete(f"f{number}")
+
+
+def test_a_process_that_had_stopped_before_stays_so(pod: Pod, agent: Agent) -> None:
+    with pod.running("kill -STOP $$; echo on") as (process, pid):
+        eventually(lambda: state(pid, pid) == "T")
+        agent.put("freeze", {}, 120)
+        assert state(pid, pid) == "t"
+        agent.delete()
+        assert state(pid, pid) == "T"
+        os.kill(pid, signal.SIGCONT)
+        assert process.stdout
+        assert process.stdout.readline() == "on\n"
+
+
+def test_a_signal_that_comes_before_the_stop_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    class One(Container):
+        def processes(self, **_: object) -> list[int]:
+            return [target.pid]
+
+    def interrupt_late(thread: int) -> None:
+        if state(thread, thread) != "t":
+            os.kill(thread, signal.SIGUSR1)
+            eventually(lambda: state(thread, thread) == "t")
+        interrupt(thread)
+
+    def freeze() -> int:
+        monkeypatch.setattr("seatrial_runner.agent.freeze.interrupt", interrupt_late)
+        fault = Freeze(One("app"))
+        fault.begin(time.monotonic() + 60)
+        fault.turn()
+        fault.end()
+        return 0
+
+    command = "trap 'echo heard' USR1; echo ready; while :; do read line && echo $line; done"
+    with subprocess.Popen(
+        ["sh", "-c", command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as target:
+        assert target.stdout
+        assert target.stdout.readline() == "ready\n"
+        _, status = os.waitpid(children.start(freeze), 0)
+        say(target, "on")  # behind what came before it
+        told = target.stdout.readline()
+        target.kill()
+        assert (status, told) == (0, "heard\n")
+
+
 def test_an_open_connection_survives_a_freeze(pod: Pod, agent: Agent) -> None:
     with pod.socket(socket.SOCK_STREAM) as opened:
         opened.settimeout(20)
@@ -244,6 +334,17 @@ def test_what_is_no_volume_is_refused(agent: Agent, path: str, why: str) -> None
     status, answer = agent.ask("PUT", "/v1/faults/f", order)
     assert status == 409
     assert why in answer["error"]
+
+
+def test_what_has_nothing_to_fill_is_refused(pod: Pod, agent: Agent) -> None:
+    with open(f"/proc/{pod.pid}/root{pod.volume}/used", "wb") as file:
+        file.write(bytes(VOLUME_BYTES // 2))
+        file.flush()
+        order = {"kind": "disk", "params": {"path": pod.volume, "leave": "6Mi"}, "forS": 5}
+        status, answer = agent.ask("PUT", "/v1/faults/f", order)
+    os.unlink(file.name)
+    assert status == 409
+    assert "nothing to fill" in answer["error"]
 
 
 def test_faults_go_before_others_but_not_what_they_start(agent: Agent) -> None:

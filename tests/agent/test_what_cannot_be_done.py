@@ -49,9 +49,9 @@ def refused(agent: Agent) -> dict[str, str]:
     ],
 )
 def test_what_a_missing_capability_forbids_is_told_and_all_else_can_be_done(
-    start: Start, without: str, cannot: dict[str, str]
+    pod: Pod, start: Start, without: str, cannot: dict[str, str]
 ) -> None:
-    assert refused(start(("disk", {"path": "/proc"}), without=without)) == cannot
+    assert refused(start(("disk", {"path": pod.volume}), without=without)) == cannot
 
 
 @pytest.mark.parametrize(
@@ -59,6 +59,7 @@ def test_what_a_missing_capability_forbids_is_told_and_all_else_can_be_done(
     [
         pytest.param("disk", {"path": "/nowhere"}, "disk.path: /nowhere", id="no-such-folder"),
         pytest.param("disk", {"path": "/etc"}, "on the node's own disk", id="no-volume"),
+        pytest.param("disk", {"path": "/proc"}, "disk.path: /proc: ", id="no-files"),
         pytest.param("dns", {"address": "nowhere"}, "is no IP address", id="no-address"),
     ],
 )
@@ -68,6 +69,13 @@ def test_what_a_declared_fault_lacks_is_told(
     [(refused_kind, text)] = refused(start((kind, params))).items()
     assert refused_kind == kind
     assert why in text
+
+
+def test_a_volume_that_is_too_small_for_what_is_to_stay_free_is_told(
+    pod: Pod, start: Start
+) -> None:
+    disk = {"path": pod.volume, "leave": "8Mi"}
+    assert "no more than is to stay free" in refused(start(("disk", disk)))["disk"]
 
 
 def test_a_container_that_is_not_there_has_no_faults(start: Start) -> None:

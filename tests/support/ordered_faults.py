@@ -113,6 +113,10 @@ class OrderedPlace:
         self._serves = True
         await self._server.start(self.host, self.port)
 
+    async def end_all(self) -> None:
+        """End what is on, as on SIGTERM, and serve on."""
+        await self._ledger.delete_all()
+
     async def kill(self) -> None:
         """End, and with it every fault."""
         await self.stop()

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 from seatrial.api import families, names
 from seatrial.api.agents import ephemeral_container
+from seatrial_runner.agent.network import node_addresses
 from seatrial_runner.conductor.faults.agents import declared_for
 from seatrial_runner.conductor.stage import Stage
 
@@ -23,7 +24,7 @@ def container(*kinds: str) -> dict[str, Any]:
         pull_policy="IfNotPresent",
         token="a-token-of-the-conductor",
         container="app",
-        container_id="containerd://0123abcd",
+        container_id="0123abcd",
         declared=[{"kind": kind, "params": {}} for kind in kinds],
     )
 
@@ -63,6 +64,13 @@ def test_it_shares_the_processes_of_the_container_that_is_hit() -> None:
     assert doc["container"] == "app"
     assert doc["containerId"] == "0123abcd"
     assert doc["declared"] == [{"kind": "freeze", "params": {}}]
+
+
+def test_it_is_told_every_address_of_its_node() -> None:
+    """Of both families: the kubelet may ask from either."""
+    [node] = [each for each in container("packets")["env"] if each["name"] == names.ENV_NODE_IP]
+    assert node["valueFrom"] == {"fieldRef": {"fieldPath": "status.hostIPs"}}
+    assert len(node_addresses("10.0.0.1,fd00::1")) >= 2
 
 
 def test_a_fault_of_other_pods_of_the_service_is_not_declared() -> None:

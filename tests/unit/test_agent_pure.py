@@ -140,6 +140,16 @@ def test_an_address_is_given_only_to_who_asks_for_its_family(
     assert at_address(other, str(address)) is None
 
 
+@pytest.mark.parametrize("kind", [64, 65, 255], ids=["SVCB", "HTTPS", "ANY"])
+def test_no_other_question_brings_the_true_address(kind: int) -> None:
+    question = read_question(write_question(1, "shop", kind))
+    assert question
+    answer = at_address(question, "10.0.0.66")
+    assert answer
+    assert code_of(answer) == 0
+    assert answer.endswith(question.section)  # nothing behind it
+
+
 @pytest.mark.parametrize(
     ("asked", "is_so"),
     [

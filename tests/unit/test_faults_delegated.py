@@ -87,6 +87,7 @@ def test_an_engine_hits_the_runs_namespace_alone_and_ends_itself() -> None:
                             "env": [
                                 {"name": "TARGET_NAMESPACE", "value": "kube-system"},
                                 {"name": "TOTAL_CHAOS_DURATION", "value": "9999"},
+                                {"name": "RAMP_TIME", "value": "60"},
                                 {"name": "LOSS", "value": "10"},
                             ]
                         }
@@ -103,6 +104,7 @@ def test_an_engine_hits_the_runs_namespace_alone_and_ends_itself() -> None:
         {"name": "TARGET_NAMESPACE", "value": "itr-x"},
         {"name": "LOSS", "value": "10"},
         {"name": "TOTAL_CHAOS_DURATION", "value": "30"},
+        {"name": "RAMP_TIME", "value": "0"},
     ]
 
 

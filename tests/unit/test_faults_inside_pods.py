@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -181,6 +182,59 @@ def test_an_agent_that_has_ended_is_replaced_by_another_one_of_another_name() ->
     assert names == ["seatrial-agent-1", "seatrial-agent-2"]
 
 
+def with_containers(namespace: RunNamespace, identity: str, **spec: Any) -> None:
+    """Have each pod's main container run by that ID."""
+
+    def change(pod: dict[str, Any]) -> None:
+        pod["spec"].update(spec)
+        pod["status"]["containerStatuses"][0]["containerID"] = f"containerd://{identity}"
+
+    for pod in namespace.all("pods"):
+        if "containerStatuses" in pod["status"]:
+            namespace.change("pods", pod["metadata"]["name"], change)
+
+
+@pytest.mark.parametrize("shares", [False, True])
+def test_the_container_is_told_by_its_id_only_where_it_shares_its_processes(shares: bool) -> None:
+    """The status has the ID of before a restart until it runs again."""
+
+    async def course(director: Director, namespace: RunNamespace, agents: Agents) -> None:
+        with_containers(namespace, "before", shareProcessNamespace=shares)
+        await asyncio.sleep(0.1)
+        await director.prepare()
+        for pod in namespace.all("pods"):
+            for agent in pod["spec"].get("ephemeralContainers", ()):
+                env = {each["name"]: each.get("value") for each in agent["env"]}
+                assert json.loads(env["SEATRIAL_AGENT"])["containerId"] == ("before" * shares)
+        with_containers(namespace, "now")
+        await asyncio.sleep(0.1)
+        await director.begin_with("paid")
+        director.met(loop().now(), "orders")
+        [order] = [each for place in agents.by_pod.values() for each in place.carrier.on.values()]
+        assert order.get("containerId") == ("now" if shares else None)
+        await director.end_with("paid")
+
+    states, _ = inside(a_freeze(), course=course)
+    assert states["f"]["state"] == "Recovered"
+
+
+def test_a_pod_that_goes_before_it_has_an_agent_keeps_no_run_from_starting() -> None:
+    async def course(director: Director, namespace: RunNamespace, agents: Agents) -> None:
+        begin = namespace._begin_agent
+        namespace._begin_agent = lambda name, container: None  # type: ignore[method-assign]
+        preparing = asyncio.create_task(director.prepare())
+        await asyncio.sleep(0.5)
+        namespace._begin_agent = begin  # type: ignore[method-assign]
+        for pod in namespace.all("pods"):
+            namespace._begin_to_go(pod["metadata"]["name"])
+        assert await preparing is None
+        await asyncio.sleep(3.0)
+        await one_test(director, namespace, agents)
+
+    states, _ = inside(a_freeze(), course=course)
+    assert states["f"]["state"] == "Recovered"
+
+
 async def hit_pod(director: Director, agents: Agents) -> str:
     await director.prepare()
     await director.begin_with("paid")
@@ -200,6 +254,18 @@ def test_a_pod_that_goes_takes_the_fault_with_it_and_that_is_said() -> None:
     assert (states["f"]["state"], states["f"]["revertedBy"]) == ("EndedEarly", "podGone")
     assert "is gone, and with it the fault" in states["f"]["message"]
     assert "ended before its time" in namespace.summary()["lostEvidence"][0]
+
+
+def test_an_agent_that_ends_with_its_pod_may_still_say_so() -> None:
+    async def course(director: Director, namespace: RunNamespace, agents: Agents) -> None:
+        name = await hit_pod(director, agents)
+        namespace._begin_to_go(name)
+        await agents.by_pod[name].end_all()
+        await asyncio.sleep(5)
+        await director.end_with("paid")
+
+    states, _ = inside(a_freeze(lasts="1m"), course=course)
+    assert (states["f"]["state"], states["f"]["revertedBy"]) == ("EndedEarly", "podGone")
 
 
 def test_an_agent_that_is_gone_from_its_pod_is_no_pod_that_is_gone() -> None:

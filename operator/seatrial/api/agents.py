@@ -36,7 +36,7 @@ class AgentDoc(TypedDict):
     """The agent's configuration, in the variable ``SEATRIAL_AGENT``."""
 
     container: str  # name of the container that is hit
-    containerId: str  # as in its status, without the scheme; needed if the pod shares processes
+    containerId: str  # if the pod's containers share their processes; else empty
     declared: list[Declared]
 
 
@@ -63,14 +63,14 @@ def ephemeral_container(
         pull_policy: Of the image.
         token: Of its control interface, on ``names.AGENT_PORT`` of the pod.
         container: The pod's container that is hit.
-        container_id: Its ID from the pod's status, with or without ``containerd://``.
+        container_id: Its ID, if the pod's containers share their processes.
         declared: The faults that are declared for the pod.
 
     Source: Kubernetes documentation, "Ephemeral Containers".
     """
     doc = AgentDoc(
         container=container,
-        containerId=container_id.rpartition("/")[2],
+        containerId=container_id,
         declared=list(declared),
     )
     return {
@@ -83,7 +83,7 @@ def ephemeral_container(
             {"name": names.ENV_CONTROL_TOKEN, "value": token},
             {
                 "name": names.ENV_NODE_IP,
-                "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}},
+                "valueFrom": {"fieldRef": {"fieldPath": "status.hostIPs"}},
             },
         ],
         "securityContext": _security({each["kind"] for each in declared}),

@@ -42,7 +42,8 @@ class FaultOrder(TypedDict):
     seed: int
     paths: NotRequired[list[PathDoc]]  # of the gateway
     connections: NotRequired[float]  # share of connections, 0 to 1
-    container: NotRequired[str]  # of the agent: the pod's main container
+    # Of the agent, where the pod's containers share their processes: which of them is hit.
+    containerId: NotRequired[str]
 
 
 class FaultReport(TypedDict):

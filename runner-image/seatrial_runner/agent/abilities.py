@@ -97,11 +97,11 @@ def _try_memory(around: Surroundings, declared: list[Any]) -> None:
 
 
 def _try_disk(around: Surroundings, declared: list[Any]) -> None:
-    from seatrial_runner.agent.disk import open_volume
+    from seatrial_runner.agent.disk import Disk
 
     around.container.main()
     for params in declared:
-        os.close(open_volume(around.container, params["path"]))
+        Disk(params, around.container).prepare()
 
 
 _ATTEMPTS: dict[str, Callable[[Surroundings, list[Any]], None]] = {

@@ -75,21 +75,31 @@ class Cpu:
         return ()
 
     def turn(self) -> float | None:
-        """Count."""
-        counts = self.tally.counts
-        counts["cpuMilliseconds"] = round(1000 * sum(map(self._seconds, range(self._count))))
-        counts["throttledMilliseconds"] = self._cgroup.throttled_ms() - self._throttled
+        """
+        Count.
+
+        Raises:
+            NotInjectedError: A process is gone: with the container, or for the memory it had there.
+        """
+        self._take_down()
+        if not self._all_there():
+            raise NotInjectedError("one of the processes that compute was killed")
         return monotonic() + _LOOK_S
 
     def end(self) -> None:
         """End the processes."""
         with suppress(OSError):  # of the cgroup, if the container is gone
-            self.turn()
+            self._take_down()
         for pid in self._workers:
             children.kill(pid)
         self._workers = []
         for cgroup in (self._cgroup, *self._beside):
             cgroup.close()
+
+    def _take_down(self) -> None:
+        counts = self.tally.counts
+        counts["cpuMilliseconds"] = round(1000 * sum(map(self._seconds, range(self._count))))
+        counts["throttledMilliseconds"] = self._cgroup.throttled_ms() - self._throttled
 
     def _compute(self, number: int) -> int:
         try:

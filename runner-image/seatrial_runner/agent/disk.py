@@ -42,7 +42,27 @@ class Disk:
         Fill it.
 
         Raises:
-            NotInjectedError: There is no such volume, or it is none of its own.
+            NotInjectedError: It cannot be filled, or there is nothing to fill.
+        """
+        self.prepare()
+        self._written = 0
+        self._until = deadline
+        self._fill()
+        if self._excess() <= 0:
+            volume = os.fstatvfs(self._file)
+            if volume.f_bavail and not self._written:
+                raise NotInjectedError(
+                    f"disk.leave: no more than that is free at {self._path}, so there is nothing"
+                    " to fill"
+                )
+            self.tally.seen()
+
+    def prepare(self) -> None:
+        """
+        Make the file, empty.
+
+        Raises:
+            NotInjectedError: There is no such volume, it is none of its own, or too small.
         """
         directory = open_volume(self._container, self._path)
         try:
@@ -51,14 +71,16 @@ class Disk:
             raise NotInjectedError(f"disk.path: {self._path}: {error.strerror}") from None
         finally:
             os.close(directory)
-        self._written = 0
-        self._until = deadline
-        self._fill()
-        if self._excess() <= 0:
-            self.tally.seen()
+        volume = os.fstatvfs(self._file)
+        if (size := volume.f_blocks * volume.f_frsize) <= self._leave:
+            raise NotInjectedError(
+                f"disk.leave: the volume at {self._path} has {size} bytes, which is no more than"
+                " is to stay free"
+            )
 
     def renew(self, deadline: float) -> None:
-        """Nothing to do: the volume is free when this process ends."""
+        """Fill it until then: it is free when this process ends."""
+        self._until = deadline
 
     def watched(self) -> Sequence[Any]:
         """Nothing."""

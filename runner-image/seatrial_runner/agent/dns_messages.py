@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 A, AAAA, IN = 1, 28, 1
+# Whose answers have addresses in them, too: hints, or all there is.
+_WITH_ADDRESSES = (A, AAAA, 64, 65, 255)  # SVCB, HTTPS, ANY
 _HEADER = struct.Struct("!HHHHHH")
 _RESPONSE, _RECURSION_AVAILABLE, _KEPT = 0x8000, 0x0080, 0x7900  # kept: opcode and RD
 _NXDOMAIN = 3
@@ -64,15 +66,15 @@ def no_such_name(question: Question) -> bytes:
 
 def at_address(question: Question, address: str) -> bytes | None:
     """
-    Answer with an address, or with none if the question is for the other family.
+    Answer with an address, or with nothing if the question is for another way to learn one.
 
     Returns:
-        None if the question is not for an address.
+        None if its answer would have no address in it.
     """
-    if question.kind not in (A, AAAA):
+    if question.kind not in _WITH_ADDRESSES:
         return None
     packed = ipaddress.ip_address(address).packed
-    if (question.kind == A) != (len(packed) == 4):
+    if question.kind != (A if len(packed) == 4 else AAAA):
         return _answer(question)
     # 0xC00C: the name of the question, which begins behind the header.
     record = struct.pack("!HHHIH", 0xC00C, question.kind, IN, _TTL_S, len(packed)) + packed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from seatrial.api.control import FaultOrder
@@ -54,6 +54,8 @@ def fault_of(order: FaultOrder, around: Surroundings) -> Fault:
         NotInjectedError: It cannot be done here.
     """
     params, container = order["params"], around.container
+    if "containerId" in order:  # it may have been restarted since
+        container = replace(container, id=order["containerId"])
     match order["kind"]:
         case "packets":
             from seatrial_runner.agent.packets import Packets

@@ -12,7 +12,7 @@ _LIBC.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c
 _LIBC.syscall.restype = ctypes.c_long
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
-_SEIZE, _INTERRUPT, _DETACH = 0x4206, 0x4207, 17
+_SEIZE, _INTERRUPT, _CONTINUE, _DETACH = 0x4206, 0x4207, 7, 17
 _MNT_DETACH = 2
 _SYS_OPENAT2 = 437
 _RESOLVE_IN_ROOT = 0x10
@@ -43,6 +43,11 @@ def seize(thread: int) -> None:
 def interrupt(thread: int) -> None:
     """Stop a traced thread."""
     _checked(_LIBC.ptrace(_INTERRUPT, thread, None, None))
+
+
+def resume(thread: int, signal: int) -> None:
+    """Let a traced thread go on that has stopped, and deliver a signal to it."""
+    _checked(_LIBC.ptrace(_CONTINUE, thread, None, signal))
 
 
 def detach(thread: int) -> None:

@@ -11,7 +11,7 @@ from seatrial.api.errors import NotInjectedError
 
 from seatrial_runner.agent import children
 from seatrial_runner.agent.cgroups import Cgroup, cgroup_of
-from seatrial_runner.agent.processes import Container
+from seatrial_runner.agent.processes import Container, is_alive
 from seatrial_runner.agent.quantities import size
 from seatrial_runner.agent.tally import Tally
 
@@ -42,6 +42,7 @@ class Memory:
         Raises:
             NotInjectedError: It cannot be accounted to the container, or nothing would bound it.
         """
+        self._main = self._container.main()
         self._cgroup = bounded(self._container)
         self._file = os.memfd_create("seatrial", os.MFD_CLOEXEC)
         if self._fill() == _REFUSED:
@@ -62,7 +63,14 @@ class Memory:
         return ()
 
     def turn(self) -> float | None:
-        """Take what the target has given back since, up to the size."""
+        """
+        Take what the target has given back since, up to the size.
+
+        Raises:
+            NotInjectedError: The container has ended, where the agent does not end with it.
+        """
+        if not is_alive(self._main):
+            raise NotInjectedError(f"container {self._container.name} has ended")
         if self._held() < self._wanted and self._cgroup.memory_room() >= _CHUNK:
             self._fill()
         self.tally.counts["bytes"] = self._held()

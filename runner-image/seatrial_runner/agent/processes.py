@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,17 +37,16 @@ class Container:
             raise NotInjectedError(f"container {self.name} has no process")
         return pids[0]
 
-    def processes(self) -> list[int]:
-        """Give the PIDs of its processes, the first one first."""
+    def processes(self, *, besides: Collection[int] = ()) -> list[int]:
+        """Give the PIDs of its processes, the first one first; but for those that are known."""
         belongs = self._mark()
         session = os.getsid(0)
         found = []
         for entry in _PROC.iterdir():
-            if not entry.name.isdecimal():
+            if not entry.name.isdecimal() or (pid := int(entry.name)) in besides:
                 continue
             with suppress(OSError):  # it has ended
-                pid = int(entry.name)
-                if os.getsid(pid) == session or not _is_alive(pid):
+                if os.getsid(pid) == session or not is_alive(pid):
                     continue  # NB: what we start has our session, see ``main``
                 if _belongs(_cgroup(pid), belongs, by_id=bool(self.id)):
                     found.append(pid)
@@ -78,8 +78,21 @@ def state(pid: int, thread: int) -> str:
     return _field(Path(f"/proc/{pid}/task/{thread}/stat"), 0)
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Tell whether a process has not ended."""
     return _field(_PROC / str(pid) / "stat", 0) not in ("", "Z", "X")
+
+
+def is_entering(pid: int) -> bool:
+    """
+    Tell whether a process is still the runtime's, about to become one of the container's.
+
+    Source: runc, ``libcontainer/nsenter/nsexec.c``, which names it so until its exec.
+    """
+    try:
+        return (_PROC / str(pid) / "comm").read_text().startswith("runc:[")
+    except OSError:  # it has ended
+        return False
 
 
 def _field(file: Path, number: int) -> str:

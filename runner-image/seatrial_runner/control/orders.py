@@ -13,7 +13,7 @@ MAX_PATHS = 256
 MAX_SOURCES = 256
 MAX_NAME = 253
 
-_FIELDS = {"kind", "params", "forS", "seed", "paths", "connections", "container"}
+_FIELDS = {"kind", "params", "forS", "seed", "paths", "connections", "containerId"}
 
 
 def read_order(body: dict[str, Any]) -> FaultOrder:
@@ -37,8 +37,8 @@ def read_order(body: dict[str, Any]) -> FaultOrder:
         order["paths"] = _paths(body["paths"])
     if body.get("connections") is not None:
         order["connections"] = _number("connections", body["connections"], most=1.0)
-    if body.get("container") is not None:
-        order["container"] = _text("container", body["container"])
+    if body.get("containerId") is not None:
+        order["containerId"] = _text("containerId", body["containerId"])
     return order
 
 

@@ -60,6 +60,19 @@ def main_container(pod: Json) -> str:
     return str(annotated or pod["spec"]["containers"][0]["name"])
 
 
+def container_id(pod: Json) -> str:
+    """
+    Give the ID of the container that is hit, if the pod's containers share their processes.
+
+    Empty if not: the agent shares those of that container alone. The ID of before a restart, which
+    is what stands in the status until it runs again, would keep the agent from finding it.
+    """
+    if not pod["spec"].get("shareProcessNamespace"):
+        return ""
+    status = pods.container_status(pod, main_container(pod)) or {}
+    return str(status.get("containerID") or "").rpartition("/")[2]
+
+
 class AgentPlace:
     """The agent of one pod: put in when it is needed, and again when it has ended."""
 
@@ -111,7 +124,6 @@ class AgentPlace:
         if _present(pod) is not None or self._is_on_its_way(pod):
             return
         container = main_container(pod)
-        status = pods.container_status(pod, container)
         number = _next_number(pod)
         if number > _MOST:
             raise UnreachableError(f"{self.client.what} has ended {_MOST} times: see its logs")
@@ -121,7 +133,7 @@ class AgentPlace:
             pull_policy="IfNotPresent",
             token=secrets.token_urlsafe(32),
             container=container,
-            container_id=str((status or {}).get("containerID") or ""),
+            container_id=container_id(pod),
             declared=declared_for(self._stage, pod),
         )
         path = f"{PODS.path(self._stage.namespace, self._name)}/ephemeralcontainers"

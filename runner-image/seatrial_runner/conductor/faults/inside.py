@@ -9,7 +9,7 @@ from seatrial.api.control import FaultOrder
 from seatrial.api.errors import NotInjectedError
 
 from seatrial_runner.conductor import pods
-from seatrial_runner.conductor.faults.agents import AgentPlace, key_of, main_container
+from seatrial_runner.conductor.faults.agents import AgentPlace, container_id, key_of
 from seatrial_runner.conductor.faults.control_client import UnreachableError
 from seatrial_runner.conductor.faults.kinds import Aim, Hands, Intent, Json, target
 from seatrial_runner.conductor.faults.remote import Remote, an_undo
@@ -30,16 +30,13 @@ class Inside(Remote):
         lasts = lasts_s(aim.fault)
         assert lasts is not None  # the schema has checked it
         chosen = chosen_pods(aim)
-        orders = {
-            key_of(pod): FaultOrder(
-                kind=kind,
-                params=dict(aim.fault[kind]),
-                forS=lasts,
-                seed=aim.seed,
-                container=main_container(pod),
+        orders = {}
+        for pod in chosen:
+            order = orders[key_of(pod)] = FaultOrder(
+                kind=kind, params=dict(aim.fault[kind]), forS=lasts, seed=aim.seed
             )
-            for pod in chosen
-        }
+            if identity := container_id(pod):
+                order["containerId"] = identity
         return Intent(
             targets=[target("Pod", pods.name(pod), pods.uid(pod)) for pod in chosen],
             undo=an_undo(aim.fault, orders, aim.stamp),

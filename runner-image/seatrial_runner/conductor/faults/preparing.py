@@ -83,6 +83,8 @@ async def _ask(place: AgentPlace, faults: list[Json]) -> FailureDoc | None:
         await place.ready(within_s=_WITHIN_S)
         abilities = await place.client.abilities(patience_s=10.0)
     except FaultError as error:
+        if place.pod_is_gone:  # its successor gets an agent when it is hit
+            return None
         return _failure(Reason.UNSUPPORTED_FAULT, faults[0], f"needs an agent: {error}")
     for fault in faults:
         if why := abilities.get(families.kind_of(fault)):

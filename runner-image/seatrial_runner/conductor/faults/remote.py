@@ -142,28 +142,27 @@ class Remote(ByAnother):
         for key, _ in _orders(intent.undo):
             if _is_over(known.get(key)):
                 continue
-            client = self.place(hands, key).client
+            client, why = self.place(hands, key).client, ""
             try:
                 report = await client.report(intent.undo["fault"])
             except UnreachableError:
                 silent = client.what
                 if self.is_gone(hands, key):
-                    early = f"{client.what} is gone, and with it the fault and what it has counted"
-                    by = POD_GONE if self.pod_is_gone(hands, key) else ITSELF
-                continue
-            if report is None or report["boot"] != intent.undo["boots"][key]:
-                early = (
-                    f"{client.what} was restarted, and with it the fault ended; what it had"
-                    " counted since it was last asked is lost"
-                )
-            elif report["endedBy"] == "request":
-                known[key] = report
-                early = f"{client.what} was told to end it, not by the conductor"
-            elif report["state"] == "ended" and report["endedBy"] is None:
-                known[key] = report
-                early = f"{client.what} lost what carried the fault out, such as Envoy"
+                    why = f"{client.what} is gone, and with it the fault and what it has counted"
             else:
-                known[key] = report
+                if report is None or report["boot"] != intent.undo["boots"][key]:
+                    why = (
+                        f"{client.what} was restarted, and with it the fault ended; what it had"
+                        " counted since it was last asked is lost"
+                    )
+                else:
+                    known[key] = report
+                    if report["endedBy"] == "request":
+                        why = f"{client.what} was told to end it, not by the conductor"
+                    elif report["state"] == "ended" and report["endedBy"] is None:
+                        why = f"{client.what} lost what carried the fault out, such as Envoy"
+            if why:
+                early, by = why, POD_GONE if self.pod_is_gone(hands, key) else ITSELF
         return Heard(early, by, silent)
 
     def _is_past(self, hands: Hands, intent: Intent, *, grace_s: float = 0.0) -> bool:

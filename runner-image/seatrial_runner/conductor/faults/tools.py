@@ -129,7 +129,6 @@ class Litmus:
     _RUNNING = ("Running", "Completed")
     _NEVER = ("ChaosExperiment Not Found", "Skipped")
     _OVER = ("completed", "stopped")
-    _DURATION = "TOTAL_CHAOS_DURATION"
 
     def confine(self, manifest: Json, *, namespace: str, lasts_s: float) -> Json:
         """Have application and experiments be those of the run's namespace."""
@@ -150,15 +149,17 @@ class Litmus:
             each["namespace"] = namespace
         for experiment in spec.get("experiments") or []:
             components = experiment.setdefault("spec", {}).setdefault("components", {})
-            env = [
-                each for each in components.get("env") or [] if each.get("name") != self._DURATION
-            ]
+            # It is said to run while it waits before and after, and then it lasts for too long.
+            ours = {"TOTAL_CHAOS_DURATION": str(math.ceil(lasts_s)), "RAMP_TIME": "0"}
+            env = [each for each in components.get("env") or [] if each.get("name") not in ours]
             for each in env:
                 if "NAMESPACE" in str(each.get("name")):
                     each.pop("valueFrom", None)
                     each["value"] = namespace
-            duration = {"name": self._DURATION, "value": str(math.ceil(lasts_s))}
-            components["env"] = [*env, duration]
+            components["env"] = [
+                *env,
+                *({"name": name, "value": value} for name, value in ours.items()),
+            ]
         return confined
 
     def told(self, item: Json) -> Told:
