@@ -239,3 +239,14 @@ def test_sigterm_ends_it_at_once() -> None:
         assert gateway.process is not None
         gateway.process.terminate()
         assert gateway.process.wait(SLACK_S) == 128 + signal.SIGTERM
+
+
+def test_a_worker_that_was_stuck_when_the_controller_died_is_replaced_too(fresh: Gateway) -> None:
+    fresh.put("slow", "latency", params={"delay": "5s"})
+    os.kill(living(fresh, "worker-0"), signal.SIGSTOP)
+    kill(fresh, "controller")
+    try:
+        fresh.wait_until_ready()
+        assert all(is_well(fresh) for _ in range(10))
+    finally:
+        os.kill(living(fresh, "worker-0"), signal.SIGCONT)
