@@ -250,3 +250,18 @@ def test_a_worker_that_was_stuck_when_the_controller_died_is_replaced_too(fresh:
         assert all(is_well(fresh) for _ in range(10))
     finally:
         os.kill(living(fresh, "worker-0"), signal.SIGCONT)
+
+
+def test_a_worker_that_dies_gives_back_the_places_of_its_connections(fresh: Gateway) -> None:
+    fresh.put("one", "connectionLimit", params={"connections": 1})
+    for victim in ("worker-0", "worker-1"):  # one of them has the place
+        with fresh.connect() as held:
+            held.sendall(b"x")
+            assert held.recv(1) == b"x"
+            kill(fresh, victim)
+            fresh.wait_until_ready()
+    assert is_well(fresh)
+    with fresh.connect() as held:
+        held.sendall(b"x")
+        assert held.recv(1) == b"x"
+        assert not is_well(fresh, 0.1)
