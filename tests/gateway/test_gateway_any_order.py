@@ -13,7 +13,6 @@ import random
 import signal
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -102,11 +101,11 @@ def test_nothing_stays_of_whatever_was_ordered(two: Any, seed: int) -> None:
     assert {report["state"] for report in compare(gateway, told)} <= {"ended"}
     for client in clients:
         with client, contextlib.suppress(ConnectionError):  # a fault or a death has broken it
-            is_untouched(client)
+            must_come_back(client)
     for service in SERVICES:
         for address in ADDRESSES:
             with gateway.connect(service, address=address) as sock:
-                is_untouched(sock)
+                must_come_back(sock)
     one_place_is_free(gateway)
     eventually(lambda: files(gateway) == at_rest)
 
@@ -191,7 +190,7 @@ def traffic(gateway: Gateway, draw: random.Random) -> Iterator[list[socket.socke
         thread.join()
 
 
-def is_untouched(sock: socket.socket) -> None:
+def must_come_back(sock: socket.socket) -> None:
     """What is said now comes back as it is, behind what may have been held."""
     mark, came = os.urandom(16), b""
     sock.settimeout(30)
@@ -207,7 +206,7 @@ def one_place_is_free(gateway: Gateway) -> None:
     """Nobody who is gone holds a place."""
     gateway.put("one", "connectionLimit", params={"connections": 1})
     with gateway.connect() as first:
-        is_untouched(first)
+        must_come_back(first)
         with gateway.connect() as second:
             second.sendall(b"x")
             second.settimeout(0.05)
