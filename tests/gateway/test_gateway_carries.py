@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import itertools
 import os
 import random
+import resource
 import socket
 import threading
 import time
@@ -175,6 +178,41 @@ def test_a_thousand_connections_at_once_are_shared_by_the_workers(gateway: Gatew
 
 def list_fds(pid: int) -> list[str]:
     return os.listdir(f"/proc/{pid}/fd")
+
+
+def test_who_finds_no_descriptor_left_is_reset_and_leaves_nothing() -> None:
+    def files() -> list[int]:
+        return [len(os.listdir(f"/proc/{pid}/fd")) for pid in workers]
+
+    def leave_three(pid: int) -> None:
+        """An odd number: who is accepted with the last one cannot be carried on."""
+        there = {int(each) for each in os.listdir(f"/proc/{pid}/fd")}
+        free = (number for number in itertools.count() if number not in there)
+        fourth = next(itertools.islice(free, 3, None))
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (fourth, fourth))
+
+    with carried() as gateway, contextlib.ExitStack() as opened:
+        workers = [gateway.children[f"worker-{number}"] for number in range(2)]
+        before = files()
+        for pid in workers:
+            leave_three(pid)
+        clients = [opened.enter_context(socket.socket()) for _ in range(8)]
+        for client in clients:
+            client.setblocking(False)
+            client.connect_ex(("127.0.0.1", gateway.ports["shop"]))
+        eventually(lambda: any(is_reset(client) for client in clients))
+        opened.close()
+        eventually(lambda: files() == before)
+
+
+def is_reset(sock: socket.socket) -> bool:
+    try:
+        sock.recv(1)
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True
+    return False
 
 
 def test_an_idle_gateway_sleeps(gateway: Gateway) -> None:

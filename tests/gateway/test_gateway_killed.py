@@ -239,3 +239,29 @@ def test_sigterm_ends_it_at_once() -> None:
         assert gateway.process is not None
         gateway.process.terminate()
         assert gateway.process.wait(SLACK_S) == 128 + signal.SIGTERM
+
+
+def test_a_worker_that_was_stuck_when_the_controller_died_is_replaced_too(fresh: Gateway) -> None:
+    fresh.put("slow", "latency", params={"delay": "5s"})
+    os.kill(living(fresh, "worker-0"), signal.SIGSTOP)
+    kill(fresh, "controller")
+    try:
+        fresh.wait_until_ready()
+        assert all(is_well(fresh) for _ in range(10))
+    finally:
+        os.kill(living(fresh, "worker-0"), signal.SIGCONT)
+
+
+def test_a_worker_that_dies_gives_back_the_places_of_its_connections(fresh: Gateway) -> None:
+    fresh.put("one", "connectionLimit", params={"connections": 1})
+    for victim in ("worker-0", "worker-1"):  # one of them has the place
+        with fresh.connect() as held:
+            held.sendall(b"x")
+            assert held.recv(1) == b"x"
+            kill(fresh, victim)
+            fresh.wait_until_ready()
+    assert is_well(fresh)
+    with fresh.connect() as held:
+        held.sendall(b"x")
+        assert held.recv(1) == b"x"
+        assert not is_well(fresh, 0.1)

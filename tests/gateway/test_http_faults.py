@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import time
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,34 @@ async def test_a_grpc_abort_is_in_the_words_of_grpc(tmp_path: Path) -> None:
         answer = await client.post("/shop.Orders/Get", headers={"content-type": "application/grpc"})
 
         assert (answer.status_code, answer.headers["grpc-status"]) == (200, "8")
+
+
+# In gRPC-Web the trailers are a part of the body.
+TRAILERS = b"\x80\0\0\0\x10grpc-status:14\r\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        pytest.param("grpc-web", TRAILERS, id="binary"),
+        pytest.param("grpc-web-text+proto", base64.b64encode(TRAILERS), id="text"),
+    ],
+)
+async def test_a_grpc_abort_is_in_the_words_of_grpc_web(
+    tmp_path: Path, kind: str, body: bytes
+) -> None:
+    fault = an_http_fault("fails", abort={"grpcStatus": 14})
+    async with behind_envoy(tmp_path, fault) as (origin, envoy, client):
+        as_web = {"content-type": f"application/{kind}"}
+        await client.post("/shop.Orders/Get", headers=as_web, content=b"\0" * 5)
+        assert "application/grpc-web" in origin.came[0].head.decode()
+        await envoy.order("fails")
+        answer = await client.post("/shop.Orders/Get", headers=as_web, content=b"\0" * 5)
+
+        assert (answer.status_code, answer.content) == (200, body)
+        assert answer.headers["content-type"] == as_web["content-type"]
+        assert await envoy.hits("fails") == 1
+        assert len(origin.came) == 1
 
 
 async def test_a_delay_holds_requests_up(tmp_path: Path) -> None:

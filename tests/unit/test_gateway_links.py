@@ -39,7 +39,7 @@ class APlayedWorker:
 @pytest.fixture
 async def linked() -> AsyncIterator[tuple[Links, APlayedWorker]]:
     ours, theirs = messages.pair()
-    links = Links([ours], lambda number: Word(number=number, do="state", faults=[]))
+    links = Links([ours], lambda number: Word(number=number, do="state", faults=[]), [0])
     links.open()
     yield links, APlayedWorker(theirs)
     links.close()

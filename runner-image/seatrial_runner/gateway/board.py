@@ -57,8 +57,9 @@ class Board:
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
-        # The load of each worker, a ticket for each slot, the slots, and the connections lost.
-        words = workers + SLOTS + SLOTS * workers * _CELLS + 1
+        # The load of each worker, a ticket for each slot, the slots, the process of each worker,
+        # and the connections lost.
+        words = workers + SLOTS + SLOTS * workers * _CELLS + workers + 1
         self._fd = os.memfd_create("seatrial-board")
         os.ftruncate(self._fd, words * _WORD)
         self._memory = memoryview(mmap.mmap(self._fd, words * _WORD)).cast("q")
@@ -71,6 +72,10 @@ class Board:
     def loads(self) -> memoryview:
         """Give the number of connections of each worker; ABSENT for one that is not there."""
         return self._memory[: self.workers]
+
+    def processes(self) -> memoryview:
+        """Give the process of each worker; 0 for one that is not there."""
+        return self._memory[-1 - self.workers : -1]
 
     def clear(self, slot: int) -> None:
         """Make a slot ready for a new fault."""
@@ -85,6 +90,7 @@ class Board:
         loads = self.loads()
         self._memory[-1] += max(0, loads[worker])
         loads[worker] = ABSENT
+        self.processes()[worker] = 0
         for slot in range(SLOTS):
             cells = self.cells(slot, worker)
             cells[Cell.OPEN] = 0

@@ -254,7 +254,11 @@ class Connection:
         if self.probe and self.listener.doc["envoy"] is None:
             self.abort()  # a probe must never reach the service
             return
-        sock, error = self.listener.dial(self.names, check=self.check)
+        try:
+            sock, error = self.listener.dial(self.names, check=self.check)
+        except OSError:
+            self.abort()  # there is no descriptor left
+            return
         self._service = End(self._carrying.reactor, sock)
         if error == errno.EINPROGRESS:
             self._carrying.reactor.watch(sock.fileno(), OUT, self._on_connected)

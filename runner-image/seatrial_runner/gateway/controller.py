@@ -40,7 +40,7 @@ class Controller:
         self._doc = doc
         self._board = board
         self._http = http
-        self._links = Links(channels, self._state)
+        self._links = Links(channels, self._state, board.processes())
         self._faults: dict[str, FaultWord] = {}
         self._ending: dict[str, FaultWord] = {}  # until every worker has said that it is over
         self._free = set(range(SLOTS))

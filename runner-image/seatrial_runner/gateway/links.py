@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import monotonic_ns
 from typing import Literal
 
@@ -32,12 +32,19 @@ class NoAnswerError(Exception):
 class Link:
     """The channel to one worker, whichever process that is just now."""
 
-    def __init__(self, channel: socket.socket, state: Callable[[], Word]) -> None:
-        """``state`` gives the word that tells a new worker all it must know."""
+    def __init__(self, channel: socket.socket, state: Callable[[], Word], worker: int) -> None:
+        """
+        Make it.
+
+        Args:
+            channel: Our end.
+            state: Gives the word that tells a new worker all it must know.
+            worker: Its process, which may be stuck and never say so; 0: there is none yet.
+        """
         self._channel = channel
         self._state = state
         self._pending: dict[int, asyncio.Future[None]] = {}
-        self._worker = 0
+        self._worker = worker
         self.synced = False
 
     def open(self) -> None:
@@ -114,11 +121,19 @@ class Link:
 class Links:
     """All workers."""
 
-    def __init__(self, channels: list[socket.socket], state: Callable[[int], Word]) -> None:
+    def __init__(
+        self,
+        channels: list[socket.socket],
+        state: Callable[[int], Word],
+        workers: Iterable[int],
+    ) -> None:
         """``state`` gives the word that tells a new worker all, with this number."""
         # Numbers that no controller before us has used.
         self._last = monotonic_ns()
-        self._links = [Link(channel, lambda: state(self.next_number())) for channel in channels]
+        self._links = [
+            Link(channel, lambda: state(self.next_number()), worker)
+            for channel, worker in zip(channels, workers, strict=True)
+        ]
 
     def open(self) -> None:
         """Hear all workers."""

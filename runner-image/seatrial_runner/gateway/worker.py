@@ -29,6 +29,7 @@ def run_worker(
     token: str,
 ) -> int:
     """Carry connections until SIGTERM; give the exit status."""
+    board.processes()[number] = os.getpid()
     _raise_file_limit()
     reactor = Reactor()
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))

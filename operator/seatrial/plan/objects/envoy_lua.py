@@ -71,7 +71,8 @@ function envoy_on_request(handle)
 end
 """
 
-# A line is written at once and whole, so that a request counts while it is still held up.
+# A line is written at once and whole, so that a request counts while it is still held up. Envoy's
+# own abort knows gRPC only, and answers gRPC-Web with 200 and a text.
 _MET = """
 function envoy_on_request(handle)
   local headers, at = handle:headers(), handle:timestampString()
@@ -86,6 +87,15 @@ function envoy_on_request(handle)
     log:write('{"fault":"', handle:filterContext():get("fault"), '","came":true,"at":"', at,
       '","from":"', from, '"}\\n')
     log:close()
+  end
+  local status, kind = handle:filterContext():get("grpcStatus"), headers:get("content-type") or ""
+  if status and kind:match("^application/grpc%-web") then
+    local trailers = "grpc-status:" .. status .. "\\r\\n"
+    local body = "\\128\\0\\0\\0" .. string.char(#trailers) .. trailers
+    if kind:match("^application/grpc%-web%-text") then
+      body = handle:base64Escape(body)
+    end
+    handle:respond({[":status"] = "200", ["content-type"] = kind}, body)
   end
 end
 """

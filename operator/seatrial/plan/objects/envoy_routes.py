@@ -86,17 +86,15 @@ def _match(fault: Fault, *, probe: bool) -> Json:
 
 def _effect(fault: Fault) -> Json:
     http = http_of(fault)
-    lua = typed(
-        f"{HTTP}.lua.v3.LuaPerRoute",
-        name=envoy_lua.MET,
-        filter_context={"fault": fault.name, **(_body(http.body) if http.body else {})},
-    )
+    context = {"fault": fault.name, **(_body(http.body) if http.body else {})}
+    lua = typed(f"{HTTP}.lua.v3.LuaPerRoute", name=envoy_lua.MET, filter_context=context)
     if http.abort is None:
         return {MET_FILTER: lua}
     if http.abort.status is not None:
         abort: Json = {"http_status": http.abort.status, "percentage": _ALL}
     else:
         abort = {"grpc_status": http.abort.grpc_status, "percentage": _ALL}
+        context["grpcStatus"] = f"{http.abort.grpc_status}"
     answer = typed(f"{HTTP}.fault.v3.HTTPFault", abort=abort)
     return {MET_FILTER: lua, f"{FILTERS}.fault": answer}
 
