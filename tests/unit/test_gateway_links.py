@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from seatrial.api.control import FaultOrder
 from seatrial.api.errors import NotRevertedError
+from seatrial_runner.gateway import controller as controlling
 from seatrial_runner.gateway import links as module
 from seatrial_runner.gateway import messages
 from seatrial_runner.gateway.board import Board, Cell
@@ -205,3 +206,28 @@ async def test_no_hit_is_told_without_its_moment() -> None:
     theirs.close()
 
     assert [(each.hits, each.first_hit is not None) for each in told] == [(0, False), (1, True)]
+
+
+async def test_a_worker_that_does_not_answer_keeps_no_service_unknown(monkeypatch) -> None:
+    monkeypatch.setattr(module, "_ANSWER_S", 0.0)
+    monkeypatch.setattr(module, "_HEIR_S", 0.0)
+    looks: dict[str, int] = {"early": 0, "late": 0}
+
+    async def address(host: str) -> str:
+        looks[host] += 1
+        return "" if host == "late" and looks[host] == 1 else "10.0.0.1"
+
+    monkeypatch.setattr(controlling, "_address", address)
+    monkeypatch.setattr(controlling, "_RESOLVE_AGAIN_S", 0.0)
+    ours, theirs = messages.pair()
+    doc: Any = {"listeners": [{"upstreamHost": host} for host in looks], "httpFaults": []}
+    controller = Controller(doc, [ours], Board(1), NoHttpFaults())
+
+    await controller.start()
+    async with asyncio.timeout(20):
+        while "address" in controller.ready():
+            await asyncio.sleep(0)
+
+    await controller.stop()
+    ours.close()
+    theirs.close()

@@ -232,7 +232,10 @@ class Controller:
             found = await asyncio.gather(*(_address(host) for host in sorted(missing)))
             addresses = dict(zip(sorted(missing), found, strict=True))
             self._upstreams |= {host: address for host, address in addresses.items() if address}
-            await self._links.tell("put", [], upstreams=self._upstreams)
+            try:
+                await self._links.tell("put", [], upstreams=self._upstreams)
+            except NoAnswerError as error:
+                logger.warning("the next worker hears of the Services: %s", error)
             if self._hosts() - set(self._upstreams):
                 await asyncio.sleep(_RESOLVE_AGAIN_S)
 
