@@ -194,7 +194,7 @@ class RunNamespace(Controllers):
         try:
             while True:
                 at_s, event = await queue.get()
-                while (left_s := at_s - loop().time()) > 0:
+                if (left_s := at_s - loop().time()) > 0:
                     await asyncio.sleep(left_s)
                 if self.away:
                     raise ClusterError("the watch broke")
