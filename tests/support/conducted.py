@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -134,6 +135,22 @@ async def a_killed_conductor(namespace: RunNamespace, *, dies_at: int, after: bo
     process.cancel()
     await asyncio.gather(process, return_exceptions=True)
     return client.died.is_set()
+
+
+async def a_conductor_that_dies(
+    namespace: RunNamespace, *, after_s: float, kill: bool = True
+) -> None:
+    """Run a conductor that is killed, or stopped, at a moment."""
+    client = MortalClient(namespace, dies_at=sys.maxsize, after=False)
+    token = PROCESS.set(client)
+    process = asyncio.create_task(a_conductor(client))
+    PROCESS.reset(token)
+    await asyncio.sleep(after_s)
+    if kill:
+        client.died.set()
+    process.cancel()
+    await asyncio.gather(process, return_exceptions=True)
+    client.died.set()
 
 
 def verdict(namespace: RunNamespace) -> Verdict:

@@ -15,6 +15,7 @@ from seatrial_runner.clock import rfc3339
 from tests.support.virtual_time import loop
 
 Object = dict[str, Any]
+Event = tuple[float, Object]  # when a watch tells of it
 
 _STOPPING_S = 1.0
 WORKLOADS = ("deployments", "statefulsets")
@@ -36,11 +37,12 @@ class Controllers:
         self.objects: dict[tuple[str, str], Object] = {}
         self.on_agent: Callable[[Object, Object], None] = lambda pod, container: None
         self.on_gone: Callable[[str], None] = lambda name: None  # of a pod
+        self.lag_s = 0.0  # until watches tell of what has changed
         self.no_disruption = ""  # what evictions are refused with
         self._version = itertools.count(1)
         self._uids = itertools.count(1)
-        self._watches: list[tuple[str, asyncio.Queue[Object]]] = []
-        self._history: list[tuple[str, Object]] = []
+        self._watches: list[tuple[str, asyncio.Queue[Event]]] = []
+        self._history: list[tuple[str, Event]] = []
 
     def add(self, plural: str, item: Object) -> Object:
         item = copy.deepcopy(item)
@@ -71,7 +73,8 @@ class Controllers:
         self._tell(plural, event, item)
 
     def _tell(self, plural: str, event: str, item: Object) -> None:
-        self._history.append((plural, {"type": event, "object": copy.deepcopy(item)}))
+        told = {"type": event, "object": copy.deepcopy(item)}
+        self._history.append((plural, (loop().time() + self.lag_s, told)))
         for kind, queue in self._watches:
             if kind == plural:
                 queue.put_nowait(self._history[-1][1])
@@ -91,6 +94,8 @@ class Controllers:
 
     def _reconcile(self, name: str) -> None:
         plural = self._workload(name)
+        if not plural:
+            return  # it has gone
         workload = self.objects[plural, name]
         wanted = workload["spec"]["replicas"]
         there = self._pods_of(name)

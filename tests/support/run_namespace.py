@@ -13,7 +13,7 @@ from seatrial.api.errors import ClusterError, ConflictError, NotFoundError
 from seatrial.api.journal import SummaryDoc
 from seatrial_runner.conductor.apiserver import ApiServer
 
-from tests.support.controllers import LOOPBACK, WORKLOADS, Controllers, Object
+from tests.support.controllers import LOOPBACK, WORKLOADS, Controllers, Event, Object
 from tests.support.virtual_time import loop
 
 NAMESPACE = "itr-checkout-0a1b2c3d"
@@ -184,16 +184,18 @@ class RunNamespace(Controllers):
 
     async def watch(self, path: str, query: Mapping[str, str]) -> AsyncIterator[Object]:
         await self._answer()
-        queue: asyncio.Queue[Object] = asyncio.Queue()
+        queue: asyncio.Queue[Event] = asyncio.Queue()
         entry = (_parts(path)[0], queue)
         for plural, event in self._history:
-            version = int(event["object"]["metadata"]["resourceVersion"])
+            version = int(event[1]["object"]["metadata"]["resourceVersion"])
             if plural == entry[0] and version > int(query["resourceVersion"]):
                 queue.put_nowait(event)
         self._watches.append(entry)
         try:
             while True:
-                event = await queue.get()
+                at_s, event = await queue.get()
+                if (left_s := at_s - loop().time()) > 0:
+                    await asyncio.sleep(left_s)
                 if self.away:
                     raise ClusterError("the watch broke")
                 if _selected(event["object"], query):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +13,7 @@ from seatrial.api import families
 
 from tests.support.conducted import (
     a_conductor,
+    a_conductor_that_dies,
     a_fault_doc,
     a_killed_conductor,
     a_run_doc,
@@ -21,8 +21,7 @@ from tests.support.conducted import (
     a_service_doc,
     order,
 )
-from tests.support.mortal import PROCESS, mortal_connections
-from tests.support.mortal_client import MortalClient
+from tests.support.mortal import mortal_connections
 from tests.support.ordered_faults import Agents, OrderedPlace, a_gateway
 from tests.support.played_tool import PlayedTool
 from tests.support.run_namespace import RunNamespace
@@ -209,14 +208,3 @@ def test_a_fault_that_cannot_be_reached_keeps_no_other_one_on() -> None:
         assert states["fewer"]["revertedBy"] == "conductor"
 
     in_virtual_time(course())
-
-
-async def a_conductor_that_dies(namespace: RunNamespace, *, after_s: float) -> None:
-    client = MortalClient(namespace, dies_at=sys.maxsize, after=False)
-    token = PROCESS.set(client)
-    process = asyncio.create_task(a_conductor(client))
-    PROCESS.reset(token)
-    await asyncio.sleep(after_s)
-    client.died.set()
-    process.cancel()
-    await asyncio.gather(process, return_exceptions=True)

@@ -26,13 +26,14 @@ async def no_logs(pod: str) -> None:
     """Keep none."""
 
 
-async def taken_over(director: Director) -> Director:
-    """Have a conductor die, and another one take over."""
+async def taken_over(director: Director, *, after_s: float = 0.0) -> Director:
+    """Have a conductor die, and another one take over some time later."""
     director._settling = True  # as one that was killed: it does nothing any more
     tasks = [*director._tasks.values(), *director._timers.values()]
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.sleep(after_s)
     director._stage.windows = Windows()
     successor = Director(director._stage, hands_of(director._stage, no_logs))
     await successor.resume()

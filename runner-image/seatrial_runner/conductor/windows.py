@@ -73,9 +73,11 @@ class Windows:
         self._windows.append(window)
         return window
 
-    def restore(self, fault: str, begin: datetime, end: datetime | None) -> None:
+    def restore(
+        self, fault: str, begin: datetime, end: datetime | None, *, since: datetime | None = None
+    ) -> None:
         """Add a window of an earlier conductor; its requests are counted already."""
-        self._windows.append(Window(fault, frozenset(), begin, end))
+        self._windows.append(Window(fault, frozenset(), begin, end, since=since))
 
     def close(self, fault: str, end: datetime) -> None:
         """Close whatever windows of a fault are open."""

@@ -62,6 +62,7 @@ class Director:
     async def gate_opened(self, *, ago_s: float = 0.0) -> None:
         """Begin what begins with the gate; return when what has no offset is in effect."""
         self._began = self._stage.monotonic() - ago_s
+        self._resuming.well_again()
         await self._begin(Trigger.GATE, "", self._began)
         for name in self._faults:
             reverted = self._state(name)["reverted"]

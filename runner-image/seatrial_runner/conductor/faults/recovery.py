@@ -11,6 +11,7 @@ from seatrial.api.duration import format_duration
 from seatrial.api.journal import ServiceDoc
 
 from seatrial_runner.conductor.checked import through_libpq
+from seatrial_runner.conductor.faults.timeline import recovery_within_s
 from seatrial_runner.conductor.local_ports import makes_checks
 from seatrial_runner.conductor.reach import REACHED_S, until_reachable
 from seatrial_runner.conductor.readiness import is_well, service_state
@@ -42,9 +43,10 @@ async def recovers(
     except TimeoutError:
         ill = next((each for each in services if not is_well(each, stage.seen)), services[0])
         state = service_state(ill, stage.seen)
+        within = format_duration(timedelta(seconds=recovery_within_s(fault)))
         return (
             f"service {ill['name']} had {state['readyReplicas']} of {state['replicas']} pods"
-            f" ready {format_duration(timedelta(seconds=within_s))} after the fault's end"
+            f" ready {within} after the fault's end"
             + (f": {state['message']}" if state["message"] else "")
         )
     await until_reachable(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from seatrial.api import families
 from seatrial.api.errors import ClusterError, FaultError
@@ -40,6 +40,7 @@ class Resuming:
         self._stage = stage
         self._hands = hands
         self._where: dict[str, tuple[int, Flaw | None]] = {}
+        self._played_again: list[str] = []
 
     def where(self, fault: Json) -> tuple[int, Flaw | None]:
         """
@@ -76,7 +77,7 @@ class Resuming:
     async def _resume_one(self, fault: Json, state: FaultState, entry: Entry) -> Intent | None:
         """Undo a fault if it is open; give its intent if its end has still to be seen."""
         stage, name = self._stage, fault["name"]
-        self._restore_windows(name, state)
+        self._restore_windows(name, state, entry)
         intent = Intent(targets=entry.get("targets", []), undo=entry.get("undo", {}))
         if fault.get("evict") is not None:
             stage.taken.update(each["uid"] for each in intent.targets)
@@ -89,34 +90,50 @@ class Resuming:
             return None
         number = int(entry.get("round", 1))
         if self._has_tests_to_meet(fault) or state["applied"] is None:
-            stage.windows.close(name, stage.now())
             self._set_back(fault, state, number)
             return None
         self._where[name] = (number, self._flaw(name, before=number + 1))
         return intent
 
-    def _restore_windows(self, name: str, state: FaultState) -> None:
-        """Know all times that it was in effect: what failed in an earlier one names it, too."""
-        stage, end = self._stage, state["recovered"]
-        for begin, until in self._times_before(name, is_told=state["applied"] is not None):
-            stage.windows.restore(name, begin, until)
-        if state["applied"] is not None:
-            stage.windows.restore(name, parse(state["applied"]), parse(end) if end else None)
+    def _restore_windows(self, name: str, state: FaultState, last: Entry) -> None:
+        """Know all times that it was carried out: what failed in an earlier one names it, too."""
+        stage, applied, end = self._stage, state["applied"], state["recovered"]
+        for since, begin, until in self._times_before(name, is_told=applied is not None):
+            stage.windows.restore(name, begin, until, since=since)
+        if applied is not None or state["state"] == "Requested":
+            begin = parse(applied) if applied else stage.now()
+            since = parse(last["at"]) if last else begin
+            stage.windows.restore(name, begin, parse(end) if end else None, since=since)
 
-    def _times_before(self, name: str, *, is_told: bool) -> list[tuple[datetime, datetime]]:
-        """Give begin and end of each time of a fault, but for one of which the summary tells."""
-        times: list[tuple[datetime, datetime]] = []
+    def well_again(self) -> None:
+        """Take note that what fails from now on is no more the doing of what is played again."""
+        # NB: nor did the first request of a test that begins in this millisecond meet it.
+        end = self._stage.now() - timedelta(milliseconds=1)
+        for name in self._played_again:
+            self._stage.windows.close(name, end)
+
+    def _times_before(self, name: str, *, is_told: bool) -> list[tuple[datetime, ...]]:
+        """
+        Give when each time of a fault was asked for, in effect and over.
+
+        But for one of which the summary tells.
+        """
+        times: list[tuple[datetime, ...]] = []
+        asked: datetime | None = None
         begin: datetime | None = None
         for entry in self._stage.journal.entries:
             if entry.get("fault") != name:
                 continue
-            if entry["kind"] == "fault.applied":
-                begin = parse(entry["at"])
-            elif entry["kind"] in ("fault.recovered", "fault.requested") and begin is not None:
-                times.append((begin, parse(entry["at"])))
+            kind, at = entry["kind"], parse(entry["at"])
+            if kind == "fault.applied":
+                begin = at
+            elif kind in ("fault.recovered", "fault.requested") and begin is not None:
+                times.append((asked or begin, begin, at))
                 begin = None
+            if kind == "fault.requested":
+                asked = at
         if begin is not None and not is_told:
-            times.append((begin, self._stage.now()))
+            times.append((asked or begin, begin, self._stage.now()))
         elif begin is None and is_told:
             times = times[:-1]
         return times
@@ -138,6 +155,7 @@ class Resuming:
                 return False
             await self._stage.seen.wait(_LOOK_AGAIN_S)
         state.pop("toUndo", None)
+        state["state"] = "Reverted"
         if evidence is not None and evidence.undone_by:
             state["reverted"], state["revertedBy"] = evidence.undone_at, evidence.undone_by
             by, at = evidence.undone_by, evidence.undone_at
@@ -212,6 +230,7 @@ class Resuming:
 
     def _set_back(self, fault: Json, state: FaultState, number: int) -> None:
         """Have a round be played again; what came of those before it stays."""
+        self._played_again.append(state["name"])
         fresh = new_summary(self._stage.run, at=self._stage.at())["faults"]
         new = next(each for each in fresh if each["name"] == state["name"])
         kept: Json = {"seed": state["seed"]}

@@ -17,6 +17,7 @@ from seatrial.api.errors import (
 )
 from seatrial.api.journal import ServiceDoc
 
+from seatrial_runner.clock import parse
 from seatrial_runner.conductor.faults.account import Account, Flaw
 from seatrial_runner.conductor.faults.kinds import (
     Aim,
@@ -75,6 +76,7 @@ class Round:
         self._ended_by = "deadline"
         self._hurried = asyncio.Event()
         self._why_hurried = ""
+        self._undone_at: float | None = None  # before our time, by our monotonic clock
         self.in_effect = asyncio.Event()  # also set when it is known that it will not be
         self.reverted = asyncio.Event()  # likewise
 
@@ -113,6 +115,9 @@ class Round:
     async def see_end(self, intent: Intent) -> None:
         """Complete the proof of a fault that an earlier conductor has applied."""
         self.in_effect.set()
+        if reverted := self.account.state["reverted"]:
+            ago = max(self._stage.now() - parse(reverted), timedelta(0))
+            self._undone_at = self._stage.monotonic() - ago.total_seconds()
         try:
             if lasts_s(self._fault) is None:
                 await self._revert_by_controller(intent, None)
@@ -320,9 +325,22 @@ class Round:
 
     async def _see_recovery(self, within_s: float) -> None:
         """Wait until the system is well again, or until we are in a hurry."""
-        recovery = recovers(self._stage, self._fault, self._services, within_s=within_s)
+        left_s = within_s
+        if self._undone_at is not None:
+            left_s -= self._stage.monotonic() - self._undone_at
+        is_late = left_s <= 0
+        looking_s = within_s if is_late else left_s
+        recovery = recovers(self._stage, self._fault, self._services, within_s=looking_s)
         try:
-            self.account.recovered(await self._unless_hurried(recovery))
+            missing = await self._unless_hurried(recovery)
+            if is_late and missing is None:
+                within = format_duration(timedelta(seconds=within_s))
+                self.account.state["message"] = (
+                    f"no conductor saw whether the system was well {within} after the fault's end"
+                )
+                self.account.close()
+            else:
+                self.account.recovered(missing)
         except _HurriedError:
             self.account.state["message"] = self._why_hurried
             self.account.close()

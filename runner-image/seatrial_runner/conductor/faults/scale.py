@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from seatrial.api.errors import ConflictError, NotFoundError, NotInjectedError
@@ -33,6 +34,7 @@ from seatrial_runner.conductor.seen import PODS, WORKLOADS, Seen
 # New pods are made, or ended ones have gone, by then; the pods' own grace comes on top.
 _IN_EFFECT_S = 30.0
 _LOOK_AGAIN_S = 5.0
+_TOLD_S = 2.0  # a watch that tells of a change no sooner is broken
 _GRACE_S = 30  # Kubernetes' default of terminationGracePeriodSeconds
 
 
@@ -142,6 +144,11 @@ class Scale(ThroughApi):
                     raise  # it was not the UID
                 continue
             before.append(noted(item, undo["fault"], undo.get("mark", "-")))
+        # NB: a fault that follows takes the number it sees for the one to bring back.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_TOLD_S):
+                while not self.is_undone(intent, (), hands.seen):
+                    await hands.seen.wait(_TOLD_S)
         let_go(hands, undo["fault"])
         return undone_before(before)
 
