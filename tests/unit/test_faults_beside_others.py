@@ -229,3 +229,34 @@ def test_a_conflict_about_the_same_workload_is_no_end() -> None:
     fault = a_fault_doc("f", scale={"replicas": 1}, **{"for": "10m"}, when={"test": "paid"})
     states, _ = played(fault, course=course)
     assert states["f"]["state"] == "NotReverted"
+
+
+# Recovery of one while another is there ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(("service", "state"), [("orders", "Reverted"), ("web", "NotRecovered")])
+def test_what_another_fault_keeps_down_is_not_blamed_on_the_one_before(
+    service: str, state: str
+) -> None:
+    """The other one, which ends later, has to recover all the same."""
+
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        await director.begin_with("paid")
+        await director.start("before", test="paid")
+        await asyncio.sleep(2.0)
+        namespace.start_s = 20.0
+        if service == "web":  # the service of the first is down by itself
+            namespace._be_gone(namespace._pods_of("orders")[0]["metadata"]["name"])
+        await director.start("other", test="paid")
+        await director.stop("before")
+        await director.recovered("before")
+        await director.recovered("other")
+
+    before = a_fault_doc(
+        "before", noEndpoints={}, when=MANUAL, recovery={"within": "5s"}, **{"for": "10m"}
+    )
+    other = a_fault_doc("other", service, restart={}, when=MANUAL)
+    states, _ = played(before, other, course=course)
+    assert (states["before"]["state"], states["other"]["state"]) == (state, "Recovered")
+    if state == "Reverted":
+        assert "fault other" in states["before"]["message"]

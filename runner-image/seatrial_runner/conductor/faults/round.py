@@ -331,19 +331,44 @@ class Round:
         is_late = left_s <= 0
         looking_s = within_s if is_late else left_s
         recovery = recovers(self._stage, self._fault, self._services, within_s=looking_s)
+        within = format_duration(timedelta(seconds=within_s))
         try:
             missing = await self._unless_hurried(recovery)
             if is_late and missing is None:
-                within = format_duration(timedelta(seconds=within_s))
-                self.account.state["message"] = (
+                self._recovery_was_not_seen(
                     f"no conductor saw whether the system was well {within} after the fault's end"
                 )
-                self.account.close()
+            elif missing is not None and (other := self._other_on_the_same()):
+                self._recovery_was_not_seen(
+                    f"nobody can tell whether the system was well {within} after the fault's end:"
+                    f" fault {other} was on the same service, or it had not recovered from that;"
+                    " let one begin when the other has recovered"
+                )
             else:
                 self.account.recovered(missing)
         except _HurriedError:
-            self.account.state["message"] = self._why_hurried
-            self.account.close()
+            self._recovery_was_not_seen(self._why_hurried)
+
+    def _recovery_was_not_seen(self, why: str) -> None:
+        self.account.state["message"] = why
+        self.account.close()
+
+    def _other_on_the_same(self) -> str:
+        """Give the name of another fault on one of our services that has still to recover."""
+        services = {each["name"] for each in self._services}
+        others = {
+            each["name"]
+            for each in self._stage.run["faults"]
+            if each["name"] != self._fault["name"]
+            and (not each.get("target") or each["target"]["service"] in services)
+        }
+        reverted = self.account.state["reverted"] or ""
+        for each in self._stage.journal.summary["faults"]:
+            # Of those that are over, the last has to recover in its time, whatever was before it.
+            later = each["state"] == "Reverted" and (each["reverted"] or "") > reverted
+            if each["name"] in others and (later or each["state"] in ("Requested", "Active")):
+                return each["name"]
+        return ""
 
     async def _unless_hurried(self, course: Coroutine[Any, Any, _T]) -> _T:
         """
