@@ -158,10 +158,8 @@ class Reason(StrEnum):
     )
     FAULT_RECOVERY_NOT_SEEN = (
         "FaultRecoveryNotSeen",
-        "The run ended before it could be seen that the system is well again, or another fault kept"
-        " the same service down meanwhile.",
-        "Look for what ended the run early, and raise spec.timeouts.tests if it was time. Of two"
-        " faults on one service, let one begin when the other has recovered.",
+        "The run ended before it could be seen that the system is well again.",
+        "Look for what ended the run early; raise spec.timeouts.tests if it was time.",
     )
 
     UNSUPPORTED_FAULT = (
