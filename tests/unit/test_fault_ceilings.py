@@ -158,6 +158,22 @@ def test_objects_of_other_tools_stay_in_the_run(fields, where):
     assert problem.startswith(f"spec.faults[0].resource.manifest.{where}: ")
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"selector": {"labelSelectors": {"app.kubernetes.io/namespace": "a", "nodes": "b"}}},
+        {"selector": {"labelSelectors": {"app": "seatrial-demo"}}},
+        {"selector": {"annotationSelectors": {"example.com/namespace": "seatrial-demo"}}},
+        {"request_headers": {"X-Vault-Namespace": "a", "address": "b"}},
+        {"response_headers": {"X-Namespace": "seatrial-demo"}},
+        {"replace": {"headers": {"X-Namespace": "a"}, "queries": {"options": "b"}}},
+        {"patch": {"headers": [["X-Owner", "seatrial-demo"]]}},
+    ],
+)
+def test_labels_and_headers_may_be_called_whatever_they_are(spec):
+    assert problems(a_resource(spec=spec), FaultCeiling(delegated=None)) == []
+
+
 # How many pods they hit --------------------------------------------------------------------------
 
 OF_ORDERS = {"labelSelectors": {"seatrial.dev/service": "orders"}}

@@ -16,6 +16,11 @@ _ELSEWHERE = ("appns", "nodes", "nodeSelectors", "address", "remoteCluster")
 # Handed to stress-ng as it is, which runs as root in the daemon's own file system on the node.
 # Source: Chaos Mesh, pkg/chaosdaemon/stress_server_linux.go.
 _COMMAND_LINE = ("stressngStressors", "options")
+# Below these, keys and values are those of the system under test, and mean nothing to the tool.
+_FREE = (
+    "labelSelectors", "annotationSelectors", "request_headers", "response_headers", "headers",
+    "queries",
+)  # fmt: skip
 _METADATA = ("name", "labels", "annotations")
 _HEAD = ("apiVersion", "kind", "metadata", "spec")
 _MAX_DEPTH = 32
@@ -67,7 +72,7 @@ def _reaching(value: Any, field: str, depth: int) -> Iterator[SpecError]:
             elif key in _COMMAND_LINE:
                 remedy = "Leave it out; say workers, load and size."
                 yield SpecError(below(field, key), "could reach the node.", remedy)
-            else:
+            elif key not in _FREE:
                 yield from _reaching(each, below(field, key), depth + 1)
     elif isinstance(value, list):
         for index, each in enumerate(value):
