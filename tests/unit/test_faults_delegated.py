@@ -55,7 +55,8 @@ def test_every_selector_selects_in_the_runs_namespace_alone() -> None:
     spec = ChaosMesh().confine(manifest, namespace="itr-x", lasts_s=1.5)["spec"]
     own = {"seatrial.dev/component": "service"}
     assert spec["selector"] == {"namespaces": ["itr-x"], "labelSelectors": {"app": "a", **own}}
-    assert spec["target"]["selector"] == {"namespaces": ["itr-x"]}
+    # By direction: from or both, these get the rules as well.
+    assert spec["target"]["selector"] == {"namespaces": ["itr-x"], "labelSelectors": own}
     assert spec["duration"] == "1500ms"
     assert manifest["spec"]["selector"]["namespaces"] == ["kube-system"]  # not changed in place
 

@@ -82,13 +82,12 @@ class ChaosMesh:
         spec = confined.setdefault("spec", {})
         if "remoteCluster" in spec:
             raise NotInjectedError("resource: spec.remoteCluster would reach another cluster")
-        chosen = spec.setdefault("selector", {})
-        if isinstance(chosen, dict):
-            # What it hits is the system under test, unless it says that it means other pods: by a
-            # selector for all pods, the conductor's clock would be another, or its disk full.
-            service = {names.LABEL_COMPONENT: names.COMPONENT_SERVICE}
-            chosen["labelSelectors"] = {**service, **(chosen.get("labelSelectors") or {})}
+        spec.setdefault("selector", {})
+        # What it hits is the system under test, unless it says that it means other pods: by a
+        # selector for all pods, the conductor's clock would be another, or its disk full.
+        service = {names.LABEL_COMPONENT: names.COMPONENT_SERVICE}
         for selector in _selectors(spec):
+            selector["labelSelectors"] = {**service, **(selector.get("labelSelectors") or {})}
             for key in ("pods", "nodes", "nodeSelectors", "physicalMachines"):
                 selector.pop(key, None)  # by these a selector could name others
             selector["namespaces"] = [namespace]
