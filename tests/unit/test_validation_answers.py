@@ -228,3 +228,4 @@ def test_each_combination_of_a_matrix_has_the_time_of_its_test(when):
     assert found_problems(tests=[test], faults=faults) == []
     [problem] = found_problems(tests=[{**test, "matrix": {}}], faults=faults)
     assert "as long as test a may take (5m)" in problem
+    assert problem.endswith("or raise timeout of test a.")

@@ -96,10 +96,10 @@ def _too_much_for_the_gateway(spec: RunSpec, parts: Mapping[str, Part]) -> Itera
 
 def _moment(fault: Fault, spec: RunSpec, field: str) -> Iterator[SpecError]:
     tests = min(spec.timeouts.tests, spec.timeout)
-    limit, of = _room(fault, spec)
+    limit, of, more = _room(fault, spec)
     if fault.when.after is not None and fault.when.after >= limit:
         problem = f"is as long as {of} may take ({format_duration(limit)})."
-        yield SpecError(f"{field}.when.after", problem, "Shorten it.")
+        yield SpecError(f"{field}.when.after", problem, f"Shorten it{more}.")
     if fault.for_ is not None and fault.for_ >= tests:
         problem = f"is as long as all tests may take ({format_duration(tests)})."
         yield SpecError(f"{field}.for", problem, "Shorten it.")
@@ -115,24 +115,24 @@ def _repetition(fault: Fault, spec: RunSpec, field: str) -> Iterator[SpecError]:
     if fault.for_ is not None and every <= fault.for_:
         problem = f"is not longer than for ({format_duration(fault.for_)}): it would never be off."
         yield SpecError(f"{field}.when.every", problem, "Raise it, or make one long fault of it.")
-    limit, of = _room(fault, spec)
+    limit, of, more = _room(fault, spec)
     last = (fault.when.after or timedelta(0)) + every * (times - 1)
     if last >= limit:
         problem = f"come to {format_duration(last)}, as long as {of} may take"
         problem += f" ({format_duration(limit)})."
-        yield SpecError(f"{field}.when.times", problem, "Lower it.")
+        yield SpecError(f"{field}.when.times", problem, f"Lower it{more}.")
 
 
-def _room(fault: Fault, spec: RunSpec) -> tuple[timedelta, str]:
-    """Say how long what a fault is bound to may take, and what that is."""
+def _room(fault: Fault, spec: RunSpec) -> tuple[timedelta, str, str]:
+    """Say how long what a fault is bound to may take, what that is, and how it gets more."""
     tests = min(spec.timeouts.tests, spec.timeout)
     if fault.when.test is not None:
         test = next(each for each in spec.tests if each.name == fault.when.test)
         # Each combination has its own time; a further attempt is made only where the first failed.
         longest = test.timeout * math.prod(len(values) for values in test.matrix.values())
         if longest < tests:
-            return longest, f"test {test.name}"
-    return tests, "all tests"
+            return longest, f"test {test.name}", f", or raise timeout of test {test.name}"
+    return tests, "all tests", ""
 
 
 def _ambiguous(spec: RunSpec) -> Iterator[SpecError]:
