@@ -85,7 +85,20 @@ def test_a_run_that_cannot_be_read_ends_and_keeps_no_place_in_the_queue(work, mo
     for number in range(places):
         status = simulation.status(f"bad-{number}")
         assert status["verdict"] == "Error"
-        assert "KeyError: 'a bug of ours'. This is a fault in Seatrial" in status["message"]
+        # What a bug says may quote a Secret.
+        assert "cannot be read: KeyError. This is a fault in Seatrial" in status["message"]
+
+
+def test_a_run_that_takes_too_much_memory_is_not_told_as_a_fault_in_seatrial(monkeypatch):
+    def breaks(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(reconciler, "validate", breaks)
+    simulation = Simulation(services=[a_service()], tests=[a_test()])
+    simulation.settle()
+
+    assert simulation.status()["verdict"] == "Error"
+    assert "needs more memory than the operator has" in simulation.status()["message"]
 
 
 def test_a_refusal_that_quotes_a_long_word_fits_into_the_status():

@@ -347,10 +347,10 @@ def _or_problem(
     run: Object, work: Callable[[], _Result]
 ) -> tuple[_Result | None, InvalidSpecError | None]:
     """
-    Do some work on what a user has written; a bug of ours that it meets ends the run, too.
+    Do some work on what a user has written; a bug of ours that it meets is a problem of it, too.
 
     NB: tried again and again, the run would keep its place in the queue, and a few such runs, which
-    anybody may make, would keep out everyone.
+    anybody may make, would keep out everyone. The plan by which a run ends is not guarded so.
     """
     try:
         return work(), None
@@ -360,9 +360,13 @@ def _or_problem(
         metadata = run["metadata"]
         fields = {"run": metadata["name"], "namespace": metadata["namespace"]}
         logger.exception("a run cannot be read", extra=fields)
-        problem = f"cannot be read: {type(error).__name__}: {error}"[:256]
+        # NB: without its words, which may quote a Secret: more people read a run than the log.
+        problem = f"cannot be read: {type(error).__name__}."
         remedy = "This is a fault in Seatrial: report it with the log of the operator."
-        return None, InvalidSpecError([SpecError("spec", f"{problem}.", remedy)])
+        if isinstance(error, MemoryError):
+            problem = "needs more memory than the operator has."
+            remedy = "Make it smaller, or raise the operator's: the Helm value resources."
+        return None, InvalidSpecError([SpecError("spec", problem, remedy)])
 
 
 def _partial(spec: RunSpec | None, run: Object) -> RunSpec | None:
