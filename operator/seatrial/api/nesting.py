@@ -13,8 +13,8 @@ MAX_VALUES = 100_000  # of a spec; an empty list has two bytes, and takes 130 of
 _NAMED = 6  # parts of the path in the message
 
 
-def excess_of_levels(spec: Any) -> Iterator[SpecError]:
-    """Find what is nested too deep, or too many values; the first such problem alone."""
+def excess(spec: Any) -> Iterator[SpecError]:
+    """Find that it is nested too deep, or has too many values; the first such problem alone."""
     pending: list[tuple[tuple[int | str, ...], int, Any]] = [((), 1, spec)]
     seen = 0
     while pending:

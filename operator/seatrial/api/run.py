@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from seatrial.api import names
 from seatrial.api.errors import InvalidSpecError, SpecError
 from seatrial.api.explain import explain
-from seatrial.api.nesting import excess_of_levels
+from seatrial.api.nesting import excess
 from seatrial.api.nulls import nulls
 from seatrial.api.rules import broken_rules
 from seatrial.api.spec import MUTABLE, RunSpec
@@ -119,7 +119,7 @@ def parse_spec(manifest: Mapping[str, Any]) -> RunSpec:
     _raise_any(_identity(manifest))
     # Before all else that looks inside, level by level and step by step.
     _raise_any(excess_of_steps(spec))
-    _raise_any(excess_of_levels(spec))
+    _raise_any(excess(spec))
     _raise_any(nulls(spec, "spec"))
     try:
         parsed = RunSpec.model_validate(spec)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from seatrial.api.errors import SpecError
-from seatrial.api.nesting import excess_of_levels
+from seatrial.api.nesting import excess
 from seatrial.api.paths import below
 from seatrial.api.spec import RunSpec
 
@@ -35,7 +35,7 @@ def snapshot_problems(spec: RunSpec, found: Found | None) -> Iterator[SpecError]
         try:
             value = json.loads(text)
             json.dumps(value, ensure_ascii=False).encode()  # half of a character cannot travel
-            fine = isinstance(value, dict) and not any(excess_of_levels(value))
+            fine = isinstance(value, dict) and not any(excess(value))
         except (ValueError, RecursionError):
             fine = False
         if not fine:
