@@ -200,11 +200,12 @@ def _check_size(text: str, size: _Size) -> None:
 
 
 def _bound(nodes: int, characters: int) -> None:
+    with_aliases = "what aliases repeat included. Split the service into several."
     if nodes > MAX_NODES:
-        raise _UnreadableError(f"has more than {MAX_NODES} values, aliases written out.")
+        raise _UnreadableError(f"has more than {MAX_NODES} values, {with_aliases}")
     if characters > MAX_CHARACTERS:
         most = MAX_CHARACTERS // 1024
-        raise _UnreadableError(f"has more than {most} KiB of text, aliases written out.")
+        raise _UnreadableError(f"has more than {most} KiB of text, {with_aliases}")
 
 
 def _events(text: str) -> Iterator[yaml.Event]:

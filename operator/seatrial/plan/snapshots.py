@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from seatrial.api.errors import SpecError
-from seatrial.api.nesting import excess
+from seatrial.api.nesting import MAX_NESTED, excess
 from seatrial.api.paths import below
 from seatrial.api.spec import RunSpec
 
 MAX_BYTES = 256 * 1024  # they travel with the run
+
+_SMALLER = "Compare smaller parts of what is answered."
 
 Found = Mapping[tuple[str, str], Mapping[str, Any] | None]
 
@@ -30,25 +32,30 @@ def snapshot_problems(spec: RunSpec, found: Found | None) -> Iterator[SpecError]
     if spec.snapshots is None:
         return
     files = _files(spec, found or {})
-    unreadable = False
-    for key, text in files.items():
-        try:
-            value = json.loads(text)
-            json.dumps(value, ensure_ascii=False).encode()  # half of a character cannot travel
-            fine = isinstance(value, dict) and not any(excess(value))
-        except (ValueError, RecursionError):
-            fine = False
-        if not fine:
-            unreadable = True
-            problem = "holds no snapshots."
-            remedy = "It must be a file that pytest --seatrial-update-snapshots wrote."
-            yield SpecError(below("spec.snapshots.configMap", key), problem, remedy)
+    unreadable = {key: told for key, text in files.items() if (told := _unreadable(text))}
+    for key, (problem, remedy) in unreadable.items():
+        yield SpecError(below("spec.snapshots.configMap", key), problem, remedy)
     if unreadable:
         return
     size = len(json.dumps(snapshots_of(spec, found or {}), ensure_ascii=False).encode())
     if size > MAX_BYTES:
         problem = f"has {size // 1024} KiB, more than {MAX_BYTES // 1024} KiB."
-        yield SpecError("spec.snapshots", problem, "Compare smaller parts of what is answered.")
+        yield SpecError("spec.snapshots", problem, _SMALLER)
+
+
+def _unreadable(text: str) -> tuple[str, str] | None:
+    """Give problem and remedy of a file that cannot be taken."""
+    try:
+        value = json.loads(text)
+        json.dumps(value, ensure_ascii=False).encode()  # half of a character cannot travel
+    except RecursionError:
+        return f"is nested more than {MAX_NESTED} levels deep.", _SMALLER
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        remedy = "It must be a file that pytest --seatrial-update-snapshots wrote."
+        return "holds no snapshots.", remedy
+    return next(((each.problem, _SMALLER) for each in excess(value)), None)
 
 
 def _files(spec: RunSpec, found: Found) -> dict[str, str]:
