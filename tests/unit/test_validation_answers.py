@@ -75,8 +75,8 @@ def test_what_manifests_of_all_services_bring_has_a_bound():
 
     assert of_services(10) == []
     assert of_services(12) == [
-        "spec.services[10].manifests: makes it more than 4 MiB of YAML in all. Make several runs of"
-        " it."
+        "spec.services[10].manifests: brings the run to more than 4 MiB of YAML in all. Make"
+        " several runs of it."
     ]
 
 

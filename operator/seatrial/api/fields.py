@@ -211,7 +211,7 @@ PATTERNS = {
     _DNS_NAME: "It must be a host name in lower-case letters, such as api.example.com.",
     _SHARE: "It must be a share such as 50%, 0.1% or 100%.",
     _URI_PATH: "It must begin with / and have no spaces, such as /orders.",
-    _BARE_PATH: "It must begin with / and have no spaces and no query, such as /orders.",
+    _BARE_PATH: "It must begin with / and have no spaces, no ? and no #, such as /orders.",
     _METHOD: "It must be a method in capitals, such as PROPFIND.",
     _GRPC_METHOD: "It must be a service and a method, such as shop.Orders/Get.",
     _PROTO_FILE: "It must be the name of a file, such as shop/orders.proto.",

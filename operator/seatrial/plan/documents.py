@@ -153,8 +153,10 @@ def _documents(text: str, size: _Size) -> list[Object]:
         raise _UnreadableError(f"is not YAML{where}: {problem}.") from None
     # A number of thousands of digits, a binary that is none; of a tag with another value (!!bool x,
     # !!int "", !!timestamp x), the loader lets through whatever goes wrong in it.
-    except (ValueError, ArithmeticError, LookupError, AttributeError, TypeError) as error:
-        raise _UnreadableError(f"has a value that cannot be read: {error}.") from None
+    except (ValueError, ArithmeticError, LookupError, AttributeError, TypeError):
+        problem = "has a tag that does not fit its value, or a number that is too long."
+        remedy = "Leave the tag out, or put the number into quotes."
+        raise _UnreadableError(f"{problem} {remedy}") from None
     for document in loaded:
         if not isinstance(document, dict):
             raise _UnreadableError("holds a document that is no object.")

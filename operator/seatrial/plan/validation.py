@@ -189,7 +189,8 @@ def _documents(spec: RunSpec, found: Found | None) -> tuple[_Documents, list[Spe
         if texts := manifest_texts(service, found):
             size += sum(map(len, texts.values()))
             if size > MAX_MANIFEST_BYTES:
-                problem = f"makes it more than {MAX_MANIFEST_BYTES // 2**20} MiB of YAML in all."
+                most = f"{MAX_MANIFEST_BYTES // 2**20} MiB of YAML"
+                problem = f"brings the run to more than {most} in all."
                 unreadable.append(SpecError(field, problem, "Make several runs of it."))
                 break
             try:
