@@ -128,6 +128,25 @@ def test_what_was_meant_is_not_looked_for_among_thousands():
     assert did_you_mean("b" + "a" * 180, many).startswith("There are: 0000a")
 
 
+@pytest.mark.parametrize(
+    ("host", "told"),
+    [
+        ("web", "service web has no port 80. Give it ports; where it is made from manifests, by a"
+         " Service of this name. There are: app, frontend."),
+        ("wev", "no service of this run is named 'wev'. There are: app, frontend."),
+        ("fronted", "no service of this run is named 'fronted'. Did you mean frontend?"),
+    ],
+)  # fmt: skip
+def test_services_that_nothing_answers_for_are_not_suggested(host, told):
+    inline = "{apiVersion: v1, kind: Service, metadata: {name: frontend}, spec: {ports: []}}"
+    services = [a_service("app"), a_service("web", manifests={"inline": inline})]
+    tests = [a_test(scenario=[{"http": {"get": f"http://{host}/"}}])]
+
+    problems = found_problems(services=services, tests=tests)
+
+    assert problems == [f"spec.tests[0].scenario[0].http.get: {told}"]
+
+
 def test_services_of_manifests_are_hosts():
     inline = "{apiVersion: v1, kind: Service, metadata: {name: orders}, spec: {ports: []}}"
 

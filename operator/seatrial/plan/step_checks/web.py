@@ -106,9 +106,10 @@ def url_problems(
 
 def host_problems(host: str, port: int, field: str, hosts: Hosts) -> Iterator[SpecError]:
     """Find a host or port that no service has."""
+    reached = {name for name, ports in hosts.items() if ports is None or ports}
     if host not in hosts:
         problem = f"no service of this run is named {host!r}."
-        remedy = did_you_mean(host, hosts) or "Declare it in spec.services."
+        remedy = did_you_mean(host, reached or hosts) or "Declare it in spec.services."
         yield SpecError(field, problem, remedy)
         return
     ports = hosts[host]
@@ -116,7 +117,7 @@ def host_problems(host: str, port: int, field: str, hosts: Hosts) -> Iterator[Sp
         problem = f"service {host} has no port {port}."
         known = ", ".join(str(each) for each in sorted(ports))
         remedy = "Give it ports; where it is made from manifests, by a Service of this name."
-        remedy = f"It has: {known}." if ports else remedy
+        remedy = f"It has: {known}." if ports else f"{remedy} {did_you_mean('', reached)}".strip()
         yield SpecError(field, problem, remedy)
 
 
