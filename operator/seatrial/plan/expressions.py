@@ -88,10 +88,14 @@ def unknown_name_problem(text: str) -> str:
     """Say which name of a text's ``{{ ... }}`` nothing has outside of scenarios; or empty."""
     if template_problem(text):
         return ""  # said already
-    from jinja2.meta import find_undeclared_variables
+    from jinja2 import nodes
 
-    known = GIVEN.keys() | {"range"}
-    unknown = sorted(find_undeclared_variables(_templates().parse(text)) - known)
+    try:
+        named = list(_templates().parse(text).find_all(nodes.Name))
+    except RecursionError:
+        return ""  # NB: the engine says so, as of filters that it does not know
+    known = GIVEN.keys() | {"range", "loop"} | {each.name for each in named if each.ctx != "load"}
+    unknown = sorted({each.name for each in named} - known)
     return f"nothing is named {unknown[0]!r}; there are: {_listed(GIVEN)}" if unknown else ""
 
 
