@@ -43,11 +43,14 @@ def sources(
     3. the files of a service of the short form, by the service's name.
     """
     result: dict[Key, Source] = {}
-    read = readings(parts)
+    read: dict[Key, list[Reading]] = {}
+    for reading in readings(parts):
+        read.setdefault(reading.key, []).append(reading)
     for part in parts:
         for document in part.workloads("ConfigMap", "Secret"):
             key = (str(document["kind"]), _name(document))
-            result.setdefault(key, _own(document, [each for each in read if each.key == key]))
+            if key not in result:
+                result[key] = _own(document, read.get(key, ()))
     for part in parts:
         for reference in part.service.env_from or ():
             key = _key(reference)
