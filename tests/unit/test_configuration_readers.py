@@ -21,8 +21,8 @@ def read(kind: str = "ConfigMap", **pod: Any) -> str:
     return source(kind, **pod).read
 
 
-def source(kind: str = "ConfigMap", **pod: Any) -> Source:
-    own = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "settings"}}
+def source(kind: str = "ConfigMap", *, immutable: bool = False, **pod: Any) -> Source:
+    own = {"kind": kind, "metadata": {"name": "settings"}, "immutable": immutable}
     deployment = {"kind": "Deployment", "spec": {"template": {"spec": pod}}}
     service = Service.model_validate({"name": "orders", "manifests": {"inline": "x"}})
     return sources([Part(service, [own, deployment])], None)[kind, "settings"]
@@ -85,6 +85,13 @@ def test_what_running_pods_keep_when_it_is_gone(volumes: Any, stays: bool) -> No
     pod = {"containers": [{"volumeMounts": MOUNTED}], "volumes": volumes}
     found = source(**pod)
     assert (found.read, found.stays) == ("anytime", stays)
+
+
+def test_what_is_immutable_is_read_at_the_start_also_where_it_may_be_missing() -> None:
+    volumes = [{"name": "v", "configMap": {"name": "settings", "optional": True}}]
+    pod = {"containers": [{"volumeMounts": MOUNTED}], "volumes": volumes}
+    assert source(immutable=True, **pod).read == "atStart"
+    assert source(immutable=True, containers=[{}]).read == "anytime"
 
 
 def test_secrets_are_told_from_configmaps() -> None:

@@ -111,8 +111,9 @@ def configuration_problems(
         return
     if source.immutable and not (change.remove and not change.remove.keys):
         problem = f"{kind} {name} is immutable."
-        yield SpecError(path, problem, "Remove it as a whole, remove: {}, or make it mutable.")
-    if source.read == "atStart" and not change.restart:
+        remedy = "Remove it as a whole, remove: {} with restart: true, or make it mutable."
+        yield SpecError(path, problem, remedy)
+    elif source.read == "atStart" and not change.restart:
         problem = f"pods read {kind} {name} at their start only, and would not see the change."
         yield SpecError(f"{field}.restart", problem, "Write restart: true.")
     elif source.stays and change.remove and not change.remove.keys and not change.restart:
@@ -141,13 +142,16 @@ def _asked(change: Configuration) -> Iterator[tuple[str, str]]:
 
 def _own(document: Mapping[str, Any], read: Sequence[Reading]) -> Source:
     """Describe an object of manifests; what no pod reads, somebody may read at any time."""
+    # NB: a kubelet does not look again at what is immutable, not even whether it is there.
+    immutable = document.get("immutable") is True
+    seen = not immutable and any(each.changes for each in read)
     # NB: a Secret's data is base64.
     texts = document.get("stringData" if document["kind"] == "Secret" else "data")
     return Source(
         _name(document),
         _keys(document),
-        "atStart" if read and not any(each.changes for each in read) else "anytime",
-        immutable=document.get("immutable") is True,
+        "atStart" if read and not seen else "anytime",
+        immutable=immutable,
         stays=bool(read) and not any(each.absence for each in read),
         readers=frozenset(each.service for each in read),
         texts=texts if isinstance(texts, dict) else {},
