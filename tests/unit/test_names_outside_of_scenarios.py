@@ -12,6 +12,8 @@ from seatrial.plan.expressions import unknown_name_problem
         "{{ run.name | b64encode }}",
         "{% for each in range(3) %}{{ each }}{{ loop.index }}{% endfor %}",
         "{{ now }} {{ env.A }} {{ services }} {{ webhooks }}",
+        "{{ order | default('x') }}",
+        "{% if order is defined %}{{ order }}{% endif %}",
         # What only the engine says.
         "{{ run.name | nope }}",
         "{{ run.name is nope }}",

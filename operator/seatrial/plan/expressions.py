@@ -27,6 +27,7 @@ _UNDECLARED = re.compile(r"undeclared reference to '(.*?)'")
 # Each doubles what it is called on, when it is expanded: a dozen take a tenth of a second.
 _DOUBLING = re.compile("optMap|optFlatMap")
 _MOST_DOUBLINGS = 4
+_GUARDS = ("d", "default", "defined", "undefined")  # filters and tests that ask for no value
 
 
 @lru_cache(maxsize=1024)
@@ -91,10 +92,15 @@ def unknown_name_problem(text: str) -> str:
     from jinja2 import nodes
 
     try:
-        named = list(_templates().parse(text).find_all(nodes.Name))
+        tree = _templates().parse(text)
+        named = list(tree.find_all(nodes.Name))
+        asked = [
+            each.node for each in tree.find_all((nodes.Filter, nodes.Test)) if each.name in _GUARDS
+        ]
     except RecursionError:
         return ""  # NB: the engine says so, as of filters that it does not know
     known = GIVEN.keys() | {"range", "loop"} | {each.name for each in named if each.ctx != "load"}
+    known |= {each.name for each in asked if isinstance(each, nodes.Name)}
     unknown = sorted({each.name for each in named} - known)
     return f"nothing is named {unknown[0]!r}; there are: {_listed(GIVEN)}" if unknown else ""
 

@@ -70,7 +70,8 @@ def _check(
     if check.http is not None:
         yield from http_problems(check.http, f"{field}.http", hosts)
         document = check.http.model_dump(mode="json", by_alias=True, exclude_none=True)
-        yield from template_problems(document, f"{field}.http", unknown_name_problem)
+        remedy = "Write its value: names of scenarios are not known here."
+        yield from template_problems(document, f"{field}.http", unknown_name_problem, remedy)
     if check.sql is not None:
         yield from sql_problems(check.sql, f"{field}.sql", spec, None)
         yield from _unconnected(check.sql.service, f"{field}.sql.service", spec)
