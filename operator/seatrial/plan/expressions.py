@@ -44,7 +44,7 @@ def expression_problem(expression: str, kind: str = "", *, alone: bool = False) 
     if len(_DOUBLING.findall(expression)) > _MOST_DOUBLINGS:
         return f"it has more than {_MOST_DOUBLINGS} of optMap and optFlatMap"
     try:
-        _cel(kind).compile(expression)
+        _cel(kind, alone=alone).compile(expression)
     except RuntimeError as error:
         text = str(error)
         found = _PROBLEM.findall(text)
@@ -121,9 +121,10 @@ def _plain(expression: str, line: int, column: int, problem: str, kind: str, *, 
         if wrong := wrong_call(expression, line, column, undeclared[1]):
             return f"{wrong} (column {column})"
         variable, _, field = undeclared[1].partition(".")
-        if variable not in TAKEN and alone:
+        if alone:
             known = {name.partition(".")[0] for name in OBSERVED[kind]} | GIVEN.keys()
-            return f"nothing is named {variable!r}; there are: {_listed(known)}"
+            if variable not in known:
+                return f"nothing is named {variable!r}; there are: {_listed(known)}"
         if not field or variable not in TAKEN:
             return ""
         fields = ", ".join(fields_of(variable, kind))
@@ -137,11 +138,12 @@ def _plain(expression: str, line: int, column: int, problem: str, kind: str, *, 
 
 
 @cache
-def _cel(kind: str = "") -> cel.Env:
+def _cel(kind: str = "", *, alone: bool = False) -> cel.Env:
     from cel_expr_python import cel
     from cel_expr_python.ext import ext_math, ext_optional, ext_strings
 
-    types = {name: getattr(cel.Type, type_) for name, type_ in types_of(kind).items()}
+    known = OBSERVED[kind] | GIVEN if alone else types_of(kind)
+    types = {name: getattr(cel.Type, type_) for name, type_ in known.items()}
     extensions = [ext_strings.ExtStrings(), ext_math.ExtMath(), ext_optional.ExtOptional()]
     # NB: declared only. Nothing is evaluated here.
     functions = [
