@@ -100,3 +100,18 @@ def test_secrets_are_told_from_configmaps() -> None:
     assert (read("Secret", **there), read("ConfigMap", **there)) == ("anytime", "atStart")
     at_start = [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "settings", "key": "a"}}}]
     assert read("Secret", containers=[{"env": at_start}]) == "atStart"
+
+
+def test_texts_are_known_also_where_they_are_encoded() -> None:
+    def texts(kind: str, **fields: Any) -> Any:
+        document = {"kind": kind, "metadata": {"name": "settings"}, **fields}
+        service = Service.model_validate({"name": "orders", "manifests": {"inline": "x"}})
+        return sources([Part(service, [document])], None)[kind, "settings"].texts
+
+    encoded = {"a": "c2VjcmV0", "b": "Yg==", "bytes": "/w==", "nonsense": "a", "number": 1}
+    assert texts("Secret", data=encoded, stringData={"b": "c"}) == {"a": "secret", "b": "c"}
+    assert texts("ConfigMap", data={"b": "c"}, binaryData={"a": "c2VjcmV0"}) == {
+        "a": "secret",
+        "b": "c",
+    }
+    assert texts("ConfigMap", data=[1], binaryData=None) == {}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -128,7 +130,6 @@ def configuration_problems(
         if source.keys is not None and key not in source.keys:
             problem = f"{kind} {name} has no key {key}."
             yield SpecError(f"{field}.{where}", problem, did_you_mean(key, source.keys))
-
     if change.set and all(source.texts.get(key) == text for key, text in change.set.items()):
         yield SpecError(f"{field}.set", f"{kind} {name} has these values already.", "Give others.")
 
@@ -145,8 +146,6 @@ def _own(document: Mapping[str, Any], read: Sequence[Reading]) -> Source:
     # NB: a kubelet does not look again at what is immutable, not even whether it is there.
     immutable = document.get("immutable") is True
     seen = not immutable and any(each.changes for each in read)
-    # NB: a Secret's data is base64.
-    texts = document.get("stringData" if document["kind"] == "Secret" else "data")
     return Source(
         _name(document),
         _keys(document),
@@ -154,8 +153,20 @@ def _own(document: Mapping[str, Any], read: Sequence[Reading]) -> Source:
         immutable=immutable,
         stays=bool(read) and not any(each.absence for each in read),
         readers=frozenset(each.service for each in read),
-        texts=texts if isinstance(texts, dict) else {},
+        texts=_texts(document),
     )
+
+
+def _texts(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the values that are text, of what is encoded too."""
+    secret = document["kind"] == "Secret"
+    encoded = document.get("data" if secret else "binaryData")
+    plain = document.get("stringData" if secret else "data")
+    texts = {}
+    for key, value in encoded.items() if isinstance(encoded, dict) else ():
+        with suppress(TypeError, ValueError):  # no text, or no base64
+            texts[key] = base64.b64decode(value).decode()
+    return texts | (plain if isinstance(plain, dict) else {})
 
 
 def _with(reference: ObjectReference, parts: Iterable[Part]) -> frozenset[str]:
