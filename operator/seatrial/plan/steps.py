@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from math import prod
 
 from seatrial.api.duration import format_duration
 from seatrial.api.errors import SpecError
@@ -107,9 +106,8 @@ def _probe(
 
 
 def _matrix(test: Test, field: str) -> Iterator[SpecError]:
-    count = prod(len(values) for values in test.matrix.values())
-    if count > MAX_COMBINATIONS:
-        problem = f"makes {count} combinations, more than {MAX_COMBINATIONS}."
+    if test.combinations > MAX_COMBINATIONS:
+        problem = f"makes {test.combinations} combinations, more than {MAX_COMBINATIONS}."
         yield SpecError(f"{field}.matrix", problem, "Give fewer values, or make several tests.")
     yield from _names(test.matrix, f"{field}.matrix")
 
