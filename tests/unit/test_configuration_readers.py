@@ -21,8 +21,8 @@ def read(kind: str = "ConfigMap", **pod: Any) -> str:
     return source(kind, **pod).read
 
 
-def source(kind: str = "ConfigMap", **pod: Any) -> Source:
-    own = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "settings"}}
+def source(kind: str = "ConfigMap", *, immutable: bool = False, **pod: Any) -> Source:
+    own = {"kind": kind, "metadata": {"name": "settings"}, "immutable": immutable}
     deployment = {"kind": "Deployment", "spec": {"template": {"spec": pod}}}
     service = Service.model_validate({"name": "orders", "manifests": {"inline": "x"}})
     return sources([Part(service, [own, deployment])], None)[kind, "settings"]
@@ -87,9 +87,31 @@ def test_what_running_pods_keep_when_it_is_gone(volumes: Any, stays: bool) -> No
     assert (found.read, found.stays) == ("anytime", stays)
 
 
+def test_what_is_immutable_is_read_at_the_start_also_where_it_may_be_missing() -> None:
+    volumes = [{"name": "v", "configMap": {"name": "settings", "optional": True}}]
+    pod = {"containers": [{"volumeMounts": MOUNTED}], "volumes": volumes}
+    assert source(immutable=True, **pod).read == "atStart"
+    assert source(immutable=True, containers=[{}]).read == "anytime"
+
+
 def test_secrets_are_told_from_configmaps() -> None:
     of_a_secret = [{"name": "v", "secret": {"secretName": "settings"}}]
     there = {"containers": [{"env": ENV, "volumeMounts": MOUNTED}], "volumes": of_a_secret}
     assert (read("Secret", **there), read("ConfigMap", **there)) == ("anytime", "atStart")
     at_start = [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "settings", "key": "a"}}}]
     assert read("Secret", containers=[{"env": at_start}]) == "atStart"
+
+
+def test_texts_are_known_also_where_they_are_encoded() -> None:
+    def texts(kind: str, **fields: Any) -> Any:
+        document = {"kind": kind, "metadata": {"name": "settings"}, **fields}
+        service = Service.model_validate({"name": "orders", "manifests": {"inline": "x"}})
+        return sources([Part(service, [document])], None)[kind, "settings"].texts
+
+    encoded = {"a": "c2VjcmV0", "b": "Yg==", "bytes": "/w==", "nonsense": "a", "number": 1}
+    assert texts("Secret", data=encoded, stringData={"b": "c"}) == {"a": "secret", "b": "c"}
+    assert texts("ConfigMap", data={"b": "c"}, binaryData={"a": "c2VjcmV0"}) == {
+        "a": "secret",
+        "b": "c",
+    }
+    assert texts("ConfigMap", data=[1], binaryData=None) == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -178,6 +179,11 @@ class Test(Model):
     )
     pytest: Pytest | None = Field(None, description="A pytest suite.")
     container: Container | None = Field(None, description="Any image that tests.")
+
+    @property
+    def combinations(self) -> int:
+        """Count how many times it runs: once for each combination of its matrix."""
+        return math.prod(len(values) for values in self.matrix.values())
 
 
 class Timeouts(Model):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -43,11 +45,14 @@ def sources(
     3. the files of a service of the short form, by the service's name.
     """
     result: dict[Key, Source] = {}
-    read = readings(parts)
+    read: dict[Key, list[Reading]] = {}
+    for reading in readings(parts):
+        read.setdefault(reading.key, []).append(reading)
     for part in parts:
         for document in part.workloads("ConfigMap", "Secret"):
             key = (str(document["kind"]), _name(document))
-            result.setdefault(key, _own(document, [each for each in read if each.key == key]))
+            if key not in result:
+                result[key] = _own(document, read.get(key, ()))
     for part in parts:
         for reference in part.service.env_from or ():
             key = _key(reference)
@@ -108,8 +113,9 @@ def configuration_problems(
         return
     if source.immutable and not (change.remove and not change.remove.keys):
         problem = f"{kind} {name} is immutable."
-        yield SpecError(path, problem, "Remove it as a whole, remove: {}, or make it mutable.")
-    if source.read == "atStart" and not change.restart:
+        remedy = "Remove it as a whole, remove: {} with restart: true, or make it mutable."
+        yield SpecError(path, problem, remedy)
+    elif source.read == "atStart" and not change.restart:
         problem = f"pods read {kind} {name} at their start only, and would not see the change."
         yield SpecError(f"{field}.restart", problem, "Write restart: true.")
     elif source.stays and change.remove and not change.remove.keys and not change.restart:
@@ -124,7 +130,6 @@ def configuration_problems(
         if source.keys is not None and key not in source.keys:
             problem = f"{kind} {name} has no key {key}."
             yield SpecError(f"{field}.{where}", problem, did_you_mean(key, source.keys))
-
     if change.set and all(source.texts.get(key) == text for key, text in change.set.items()):
         yield SpecError(f"{field}.set", f"{kind} {name} has these values already.", "Give others.")
 
@@ -138,17 +143,30 @@ def _asked(change: Configuration) -> Iterator[tuple[str, str]]:
 
 def _own(document: Mapping[str, Any], read: Sequence[Reading]) -> Source:
     """Describe an object of manifests; what no pod reads, somebody may read at any time."""
-    # NB: a Secret's data is base64.
-    texts = document.get("stringData" if document["kind"] == "Secret" else "data")
+    # NB: a kubelet does not look again at what is immutable, not even whether it is there.
+    immutable = document.get("immutable") is True
+    seen = not immutable and any(each.changes for each in read)
     return Source(
         _name(document),
         _keys(document),
-        "atStart" if read and not any(each.changes for each in read) else "anytime",
-        immutable=document.get("immutable") is True,
+        "atStart" if read and not seen else "anytime",
+        immutable=immutable,
         stays=bool(read) and not any(each.absence for each in read),
         readers=frozenset(each.service for each in read),
-        texts=texts if isinstance(texts, dict) else {},
+        texts=_texts(document),
     )
+
+
+def _texts(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the values that are text, of what is encoded too."""
+    secret = document["kind"] == "Secret"
+    encoded = document.get("data" if secret else "binaryData")
+    plain = document.get("stringData" if secret else "data")
+    texts = {}
+    for key, value in encoded.items() if isinstance(encoded, dict) else ():
+        with suppress(TypeError, ValueError):  # no text, or no base64
+            texts[key] = base64.b64decode(value).decode()
+    return texts | (plain if isinstance(plain, dict) else {})
 
 
 def _with(reference: ObjectReference, parts: Iterable[Part]) -> frozenset[str]:

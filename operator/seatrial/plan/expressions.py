@@ -27,6 +27,7 @@ _UNDECLARED = re.compile(r"undeclared reference to '(.*?)'")
 # In a chain, each doubles what it is called on, when it is expanded: 8 take 10 ms, 20 take 13 s.
 _DOUBLING = re.compile("optMap|optFlatMap")
 _MOST_DOUBLINGS = 8
+_GUARDS = ("d", "default", "defined", "undefined")  # filters and tests that ask for no value
 
 
 @lru_cache(maxsize=1024)
@@ -44,7 +45,7 @@ def expression_problem(expression: str, kind: str = "", *, alone: bool = False) 
         most = f"it has more than {_MOST_DOUBLINGS} of optMap and optFlatMap"
         return f"{most}; make several expectations of it"
     try:
-        _cel(kind).compile(expression)
+        _cel(kind, alone=alone).compile(expression)
     except RuntimeError as error:
         text = str(error)
         found = _PROBLEM.findall(text)
@@ -89,10 +90,19 @@ def unknown_name_problem(text: str) -> str:
     """Say which name of a text's ``{{ ... }}`` nothing has outside of scenarios; or empty."""
     if template_problem(text):
         return ""  # said already
-    from jinja2.meta import find_undeclared_variables
+    from jinja2 import nodes
 
-    known = GIVEN.keys() | {"range"}
-    unknown = sorted(find_undeclared_variables(_templates().parse(text)) - known)
+    try:
+        tree = _templates().parse(text)
+        named = list(tree.find_all(nodes.Name))
+        asked = [
+            each.node for each in tree.find_all((nodes.Filter, nodes.Test)) if each.name in _GUARDS
+        ]
+    except RecursionError:
+        return ""  # NB: the engine says so, as of filters that it does not know
+    known = GIVEN.keys() | {"range", "loop"} | {each.name for each in named if each.ctx != "load"}
+    known |= {each.name for each in asked if isinstance(each, nodes.Name)}
+    unknown = sorted({each.name for each in named} - known)
     return f"nothing is named {unknown[0]!r}; there are: {_listed(GIVEN)}" if unknown else ""
 
 
@@ -112,9 +122,10 @@ def _plain(expression: str, line: int, column: int, problem: str, kind: str, *, 
         if wrong := wrong_call(expression, line, column, undeclared[1]):
             return f"{wrong} (column {column})"
         variable, _, field = undeclared[1].partition(".")
-        if variable not in TAKEN and alone:
+        if alone:
             known = {name.partition(".")[0] for name in OBSERVED[kind]} | GIVEN.keys()
-            return f"nothing is named {variable!r}; there are: {_listed(known)}"
+            if variable not in known:
+                return f"nothing is named {variable!r}; there are: {_listed(known)}"
         if not field or variable not in TAKEN:
             return ""
         fields = ", ".join(fields_of(variable, kind))
@@ -128,11 +139,12 @@ def _plain(expression: str, line: int, column: int, problem: str, kind: str, *, 
 
 
 @cache
-def _cel(kind: str = "") -> cel.Env:
+def _cel(kind: str = "", *, alone: bool = False) -> cel.Env:
     from cel_expr_python import cel
     from cel_expr_python.ext import ext_math, ext_optional, ext_strings
 
-    types = {name: getattr(cel.Type, type_) for name, type_ in types_of(kind).items()}
+    known = OBSERVED[kind] | GIVEN if alone else types_of(kind)
+    types = {name: getattr(cel.Type, type_) for name, type_ in known.items()}
     extensions = [ext_strings.ExtStrings(), ext_math.ExtMath(), ext_optional.ExtOptional()]
     # NB: declared only. Nothing is evaluated here.
     functions = [

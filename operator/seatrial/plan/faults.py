@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from graphlib import CycleError, TopologicalSorter
@@ -129,7 +128,7 @@ def _room(fault: Fault, spec: RunSpec) -> tuple[timedelta, str, str]:
     if fault.when.test is not None:
         test = next(each for each in spec.tests if each.name == fault.when.test)
         # Each combination has its own time; a further attempt is made only where the first failed.
-        longest = test.timeout * math.prod(len(values) for values in test.matrix.values())
+        longest = test.timeout * test.combinations
         if longest < tests:
             return longest, f"test {test.name}", f", or raise timeout of test {test.name}"
     return tests, "all tests", ""

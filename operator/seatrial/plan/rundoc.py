@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from seatrial.api.faults import Fault
 from seatrial.api.fields import Model
 from seatrial.api.journal import ControlDoc, RunDoc, ServiceDoc
 from seatrial.plan.blueprint import Blueprint, ServicePlan
-from seatrial.plan.configuration import named, sources
+from seatrial.plan.configuration import Key, Source, named, sources
 from seatrial.plan.fixtures import fixtures_of
 from seatrial.plan.parts import Part
 from seatrial.plan.settings import PlanSettings
@@ -27,6 +27,9 @@ def run_document(run: Blueprint, settings: PlanSettings, started: datetime) -> R
     The same for the same run and start, so that applying it again changes nothing.
     """
     timeouts = run.spec.timeouts
+    there: dict[Key, Source] = {}
+    if any(fault.configuration for fault in run.spec.faults):
+        there = sources([Part(each.spec, each.objects) for each in run.services], run.found)
     document = RunDoc(
         version=VERSION,
         name=run.name,
@@ -40,7 +43,7 @@ def run_document(run: Blueprint, settings: PlanSettings, started: datetime) -> R
         collectingTimeout=timeouts.collecting.total_seconds(),
         parallelism=run.spec.parallelism,
         services=[_service(run, service) for service in run.services],
-        faults=[_fault(run, fault) for fault in run.spec.faults],
+        faults=[_fault(fault, there) for fault in run.spec.faults],
         tests=[_plain(test) for test in run.spec.tests],
         access=run.has_test_pods,
     )
@@ -104,12 +107,11 @@ def _service(run: Blueprint, service: ServicePlan) -> ServiceDoc:
     )
 
 
-def _fault(run: Blueprint, fault: Fault) -> dict[str, Any]:
+def _fault(fault: Fault, there: Mapping[Key, Source]) -> dict[str, Any]:
     """Write a fault, with the name that a ConfigMap or Secret has in the run's namespace."""
     document = _plain(fault)
     if fault.configuration:
         kind, name = named(fault.configuration)
-        there = sources([Part(each.spec, each.objects) for each in run.services], run.found)
         if (source := there.get((kind, name))) is not None:
             document["configuration"]["configMap" if kind == "ConfigMap" else "secret"] = (
                 source.name

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from math import prod
 
 from seatrial.api.duration import format_duration
 from seatrial.api.errors import SpecError
@@ -70,7 +69,8 @@ def _check(
     if check.http is not None:
         yield from http_problems(check.http, f"{field}.http", hosts)
         document = check.http.model_dump(mode="json", by_alias=True, exclude_none=True)
-        yield from template_problems(document, f"{field}.http", unknown_name_problem)
+        remedy = "Write its value: names of scenarios are not known here."
+        yield from template_problems(document, f"{field}.http", unknown_name_problem, remedy)
     if check.sql is not None:
         yield from sql_problems(check.sql, f"{field}.sql", spec, None)
         yield from _unconnected(check.sql.service, f"{field}.sql.service", spec)
@@ -106,9 +106,8 @@ def _probe(
 
 
 def _matrix(test: Test, field: str) -> Iterator[SpecError]:
-    count = prod(len(values) for values in test.matrix.values())
-    if count > MAX_COMBINATIONS:
-        problem = f"makes {count} combinations, more than {MAX_COMBINATIONS}."
+    if test.combinations > MAX_COMBINATIONS:
+        problem = f"makes {test.combinations} combinations, more than {MAX_COMBINATIONS}."
         yield SpecError(f"{field}.matrix", problem, "Give fewer values, or make several tests.")
     yield from _names(test.matrix, f"{field}.matrix")
 

@@ -31,21 +31,22 @@ def too_long(value: timedelta | None, field: str, longest: timedelta | None) -> 
 
 
 def template_problems(
-    value: Any, field: str, find: Callable[[str], str] = template_problem
+    value: Any,
+    field: str,
+    find: Callable[[str], str] = template_problem,
+    remedy: str = "Write it as {{ name }}.",
 ) -> Iterator[SpecError]:
     """Find texts of a JSON value that cannot be filled in; ``find`` says why."""
     match value:
         case str():
             if problem := find(value):
-                yield SpecError(
-                    field, f"cannot be filled in: {problem}.", "Write it as {{ name }}."
-                )
+                yield SpecError(field, f"cannot be filled in: {problem}.", remedy)
         case dict():
             for key, inner in value.items():
-                yield from template_problems(inner, below(field, key), find)
+                yield from template_problems(inner, below(field, key), find, remedy)
         case list():
             for index, inner in enumerate(value):
-                yield from template_problems(inner, below(field, index), find)
+                yield from template_problems(inner, below(field, index), find, remedy)
         case _:
             pass
 
