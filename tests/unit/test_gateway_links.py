@@ -21,7 +21,7 @@ from seatrial_runner.gateway.messages import Word
 
 
 class APlayedWorker:
-    """The other end of a channel; its process number is none, so that nothing is killed."""
+    """The other end of a channel, of no process: nothing is killed."""
 
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
@@ -34,7 +34,7 @@ class APlayedWorker:
                 await asyncio.sleep(0)
 
     def says(self, number: int, **more: Any) -> None:
-        messages.send(self._channel, {"number": number, "worker": 0, **more})  # type: ignore[typeddict-item]
+        messages.send(self._channel, {"number": number, **more})  # type: ignore[typeddict-item]
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ async def test_a_machine_that_stood_still_has_no_worker_that_is_stuck(linked, mo
     links, worker = linked
     killed: list[object] = []
     monkeypatch.setattr(module, "_ANSWER_S", 60.0)
-    monkeypatch.setattr(module.Link, "kill", lambda link: killed.append(link))
+    monkeypatch.setattr(module.Link, "kill", lambda *link: killed.append(link))
     worker.says((await worker.hears())["number"])
     told = asyncio.create_task(links.tell("put", []))
     word = await worker.hears()
@@ -130,6 +130,27 @@ async def test_a_machine_that_stood_still_has_no_worker_that_is_stuck(linked, mo
     worker.says(word["number"])
     await asyncio.wait_for(told, 5)
     assert killed == []
+
+
+async def test_an_heir_that_never_spoke_is_killed_but_not_for_what_it_was_not_told(monkeypatch) -> None:
+    monkeypatch.setattr(module, "_ANSWER_S", 0.0)
+    monkeypatch.setattr(module, "_HEIR_S", 0.0)
+    ours, theirs = messages.pair()
+    killed: list[int] = []
+    monkeypatch.setattr(module.os, "kill", lambda pid, _: killed.append(pid))
+    processes = [17]
+    links = Links([ours], lambda number: Word(number=number, do="state", faults=[]), processes)
+    told = asyncio.create_task(links.tell("put", []))
+    await asyncio.sleep(0)
+    processes[0] = 18
+    with pytest.raises(NoAnswerError):
+        await told
+    assert killed == []
+    with pytest.raises(NoAnswerError):
+        await links.tell("put", [])
+    assert killed == [18]
+    ours.close()
+    theirs.close()
 
 
 async def test_a_fault_nobody_ended_is_not_forgotten(monkeypatch) -> None:
