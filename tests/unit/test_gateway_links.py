@@ -229,15 +229,18 @@ async def test_no_hit_is_told_without_its_moment() -> None:
     assert [(each.hits, each.first_hit is not None) for each in told] == [(0, False), (1, True)]
 
 
-async def test_a_worker_that_does_not_answer_keeps_no_service_unknown(monkeypatch) -> None:
-    monkeypatch.setattr(module, "_ANSWER_S", 0.0)
-    monkeypatch.setattr(module, "_HEIR_S", 0.0)
+@pytest.mark.parametrize("error", [NoAnswerError("silent"), RuntimeError("no memory")])
+async def test_a_worker_that_does_not_do_it_keeps_no_service_unknown(monkeypatch, error) -> None:
     looks: dict[str, int] = {"early": 0, "late": 0}
 
     async def address(host: str) -> str:
         looks[host] += 1
         return "" if host == "late" and looks[host] == 1 else "10.0.0.1"
 
+    async def tell(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(module.Links, "tell", tell)
     monkeypatch.setattr(controlling, "_address", address)
     monkeypatch.setattr(controlling, "_RESOLVE_AGAIN_S", 0.0)
     ours, theirs = messages.pair()
