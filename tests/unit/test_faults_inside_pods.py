@@ -8,10 +8,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from seatrial.plan.deadlines import ABORT_GRACE
 from seatrial_runner.conductor.faults import Director
 
 from tests.support.conducted import a_fault_doc
-from tests.support.ordered_faults import Agents
+from tests.support.ordered_faults import Agents, MadeUp
 from tests.support.played_faults import played
 from tests.support.run_namespace import RunNamespace
 from tests.support.virtual_time import loop
@@ -352,6 +353,35 @@ def test_an_agent_that_refuses_is_told_and_nothing_is_left() -> None:
     states, _ = inside(a_freeze(), course=course)
     assert states["f"]["state"] == "NotInjected"
     assert "refuses: there is no process to stop" in states["f"]["message"]
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+def test_an_abort_does_not_wait_for_an_agent_that_does_not_answer(deaf: bool) -> None:
+    async def course(director: Director, namespace: RunNamespace, agents: Agents) -> None:
+        async def begin(carrier: MadeUp, *order: Any) -> None:
+            await put(carrier, *order)
+            await asyncio.sleep(3600 if deaf else 3)
+
+        async def end(carrier: MadeUp, name: str) -> None:
+            await asyncio.sleep(3600 if deaf else 0)
+            await delete(carrier, name)
+
+        put, delete = MadeUp.put, MadeUp.delete
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(MadeUp, "put", begin)
+            patch.setattr(MadeUp, "delete", end)
+            await director.prepare()
+            beginning = asyncio.create_task(director.begin_with("paid"))
+            await asyncio.sleep(1.0)
+            assert agents.on() == ["f"]
+            began = loop().time()
+            await director.abandon("the run was aborted")
+            assert loop().time() - began < ABORT_GRACE.total_seconds()
+            assert agents.on() == (["f"] if deaf else [])
+            await beginning
+
+    states, _ = inside(a_freeze(lasts="10m"), course=course)
+    assert states["f"]["state"] == ("NotReverted" if deaf else "Requested")
 
 
 def test_a_pod_without_an_agent_within_its_time_is_told() -> None:
