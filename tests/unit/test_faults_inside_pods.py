@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -304,6 +305,27 @@ def test_an_agent_that_is_restarted_has_ended_the_fault_and_lost_what_it_knew() 
     assert (states["f"]["state"], states["f"]["revertedBy"]) == ("EndedEarly", "itself")
     assert "was restarted, and with it the fault ended" in states["f"]["message"]
     assert states["f"]["recovered"] is not None
+
+
+@pytest.mark.parametrize(
+    ("why", "told"),
+    [
+        ("container orders has ended", "says: container orders has ended"),
+        ("", "lost the process that carried the fault out"),
+    ],
+)
+def test_an_agent_says_why_a_fault_has_ended_before_its_time(why: str, told: str) -> None:
+    async def course(director: Director, namespace: RunNamespace, agents: Agents) -> None:
+        place = agents.by_pod[await hit_pod(director, agents)]
+        place.carrier.met["f"] = replace(place.carrier.met["f"], why=why)
+        await place.lose("f")
+        await asyncio.sleep(5)
+        await director.end_with("paid")
+
+    states, _ = inside(a_freeze(lasts="1m"), course=course)
+    assert states["f"]["state"] == "EndedEarly"
+    assert told in states["f"]["message"]
+    assert "Envoy" not in states["f"]["message"]
 
 
 def test_one_that_is_away_for_a_while_is_asked_again() -> None:

@@ -132,7 +132,7 @@ async def test_a_machine_that_stood_still_has_no_worker_that_is_stuck(linked, mo
     assert killed == []
 
 
-async def test_an_heir_that_never_spoke_is_killed_but_not_for_what_it_was_not_told(monkeypatch) -> None:
+async def test_an_heir_that_never_spoke_is_killed_but_not_its_own_heir(monkeypatch) -> None:
     monkeypatch.setattr(module, "_ANSWER_S", 0.0)
     monkeypatch.setattr(module, "_HEIR_S", 0.0)
     ours, theirs = messages.pair()
