@@ -160,7 +160,8 @@ def test_it_ends_with_its_container_where_that_is_not_the_agents_end(
         agent.put(kind, params, 120)
         os.kill(pid, signal.SIGKILL)
         eventually(lambda: agent.report()["state"] == "ended", within=SLACK_S)
-        assert agent.report()["endedBy"] is None
+        report = agent.report()
+        assert (report["endedBy"], report["why"]) == (None, "container app has ended")
         agent.close()
 
 
@@ -169,7 +170,10 @@ def test_cpu_whose_processes_are_killed_has_ended_early(pod: Pod, agent: Agent) 
     [bearer] = agent.bearers()
     os.kill(agent.bearers(of=bearer)[0], signal.SIGKILL)
     eventually(lambda: agent.report()["state"] == "ended", within=SLACK_S)
-    assert agent.report()["endedBy"] is None
+    report = agent.report()
+    assert report["endedBy"] is None
+    assert report["why"] == "one of the processes that compute was killed"
+    assert report["counts"]["cpuMilliseconds"] >= 0
     nothing_is_left(pod)
 
 

@@ -117,6 +117,10 @@ class OrderedPlace:
         """End what is on, as on SIGTERM, and serve on."""
         await self._ledger.delete_all()
 
+    async def lose(self, name: str) -> None:
+        """End a fault before its time."""
+        await self._ledger.lost(name)
+
     async def kill(self) -> None:
         """End, and with it every fault."""
         await self.stop()

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from seatrial_runner.conductor import cases
 from seatrial_runner.conductor.desk import Desk
 from seatrial_runner.conductor.nofaults import NoFaults
 from seatrial_runner.conductor.seen import PODS
@@ -126,6 +127,18 @@ def test_a_container_fails_with_another_status_and_shows_its_last_lines() -> Non
 
 
 WITH_FILES = {**TOOL, "container": {"junit": "/results/*.xml"}}
+
+
+@pytest.mark.parametrize("test", [TOOL, WITH_FILES])
+def test_no_room_for_another_result_ends_the_test_and_not_the_conductor(
+    test: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cases, "MAX_RESULTS", 0)
+    state, _, _ = came(test, a_tool(3, junit=GOOD, sidecar=True))
+    assert state["outcome"] == "Error"
+    assert "repeat it less often (retries)" in state["message"]
+
+
 A = '<testcase name="a"/>'
 BAD = f'<testsuite>{A}<testcase name="b"><failure message="no"/></testcase></testsuite>'
 GOOD = f'<testsuite>{A}<testcase name="b"/></testsuite>'

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from seatrial.api.verdict import Verdict
+from seatrial_runner.conductor.nofaults import NoFaults
+from seatrial_runner.journal import Journal
 
 from tests.support.conducted import (
     a_conductor,
@@ -274,6 +276,40 @@ def test_a_newer_conductor_makes_the_older_one_stop() -> None:
     namespace = in_virtual_time(course())
     assert namespace.summary()["starts"] == 2
     assert namespace.summary()["finished"] is not None
+
+
+def test_one_that_was_replaced_goes_on_with_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from seatrial_runner.journal import FencedError
+
+    ends: list[str] = []
+
+    async def abandon(_: object, why: str) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ends.append(why)
+
+    async def replaced(_: object) -> None:
+        await begun.wait()
+        raise FencedError("start 2 has taken over")
+
+    begun = asyncio.Event()
+    monkeypatch.setattr(NoFaults, "abandon", abandon)
+    monkeypatch.setattr(Journal, "keep_written", replaced)
+
+    async def course() -> None:
+        namespace = RunNamespace()
+        waits = {"eventually": {"within": "10s"}, "expect": ["1 == 2"]}
+        order(namespace, a_run_doc(tests=[a_scenario("long", waits)], testsTimeout=1.0))
+        with pytest.raises(FencedError):
+            await a_conductor(namespace)
+        assert ends == [
+            "The tests were not over within 1s (spec.timeouts.tests); what ran is"
+            " stopped, the rest is skipped."
+        ]
+
+    in_virtual_time(course())
 
 
 def test_one_that_was_replaced_is_started_again_if_its_pod_is_there(

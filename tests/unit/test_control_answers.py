@@ -20,12 +20,12 @@ NONSENSE = {
     "nothing-of-it": b"{}",
     "other-types": b'{"state": "active", "boot": 7}',
     "counts-that-are-none": b'{"state": "ended", "boot": "b", "effective": null, "remainingS": 0,'
-    b' "ended": null, "endedBy": null, "hits": 0, "firstHit": null, "counts": []}',
+    b' "ended": null, "endedBy": null, "why": "", "hits": 0, "firstHit": null, "counts": []}',
 }
 # What comes into the summary as it is: the operator could not read it, nor the API server take it.
 GOOD = {
     **{"state": "active", "boot": "b", "effective": None, "remainingS": 0, "ended": None},
-    **{"endedBy": None, "hits": 0, "firstHit": None, "counts": {}},
+    **{"endedBy": None, "why": "", "hits": 0, "firstHit": None, "counts": {}},
 }
 NONSENSE |= {
     f"{name}-{number}": json.dumps(GOOD | {name: value}).encode()
@@ -40,6 +40,7 @@ NONSENSE |= {
             ("counts", {"bytes": "many"}),
             ("counts", {str(n): 1 for n in range(1000)}),
             ("boot", "b" * 10_000),
+            ("why", "w" * 10_000),
             ("remainingS", float("nan")),
         ]
     )

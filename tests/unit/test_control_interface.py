@@ -67,7 +67,7 @@ async def test_the_life_of_an_order(server) -> None:
     assert put.json() | {"remainingS": 0} == {
         "name": "slow", "kind": "latency", "state": "active", "boot": control.boot,
         "applied": put.json()["applied"], "effective": None, "remainingS": 0, "ended": None,
-        "endedBy": None, "hits": 0, "firstHit": None, "lastHit": None, "counts": {},
+        "endedBy": None, "why": "", "hits": 0, "firstHit": None, "lastHit": None, "counts": {},
     }  # fmt: skip
     assert again.json()["applied"] == put.json()["applied"]
     assert [each["name"] for each in all_of_them.json()["faults"]] == ["slow"]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from seatrial.plan.deadlines import ABORT_GRACE
 from seatrial_runner.conductor.faults import Director
 
 from tests.support.conducted import a_fault_doc
-from tests.support.ordered_faults import Agents
+from tests.support.ordered_faults import Agents, MadeUp
 from tests.support.played_faults import played
 from tests.support.run_namespace import RunNamespace
 from tests.support.virtual_time import loop
@@ -305,6 +307,27 @@ def test_an_agent_that_is_restarted_has_ended_the_fault_and_lost_what_it_knew() 
     assert states["f"]["recovered"] is not None
 
 
+@pytest.mark.parametrize(
+    ("why", "told"),
+    [
+        ("container orders has ended", "says: container orders has ended"),
+        ("", "lost the process that carried the fault out"),
+    ],
+)
+def test_an_agent_says_why_a_fault_has_ended_before_its_time(why: str, told: str) -> None:
+    async def course(director: Director, namespace: RunNamespace, agents: Agents) -> None:
+        place = agents.by_pod[await hit_pod(director, agents)]
+        place.carrier.met["f"] = replace(place.carrier.met["f"], why=why)
+        await place.lose("f")
+        await asyncio.sleep(5)
+        await director.end_with("paid")
+
+    states, _ = inside(a_freeze(lasts="1m"), course=course)
+    assert states["f"]["state"] == "EndedEarly"
+    assert told in states["f"]["message"]
+    assert "Envoy" not in states["f"]["message"]
+
+
 def test_one_that_is_away_for_a_while_is_asked_again() -> None:
     async def course(director: Director, namespace: RunNamespace, agents: Agents) -> None:
         place = agents.by_pod[await hit_pod(director, agents)]
@@ -352,6 +375,35 @@ def test_an_agent_that_refuses_is_told_and_nothing_is_left() -> None:
     states, _ = inside(a_freeze(), course=course)
     assert states["f"]["state"] == "NotInjected"
     assert "refuses: there is no process to stop" in states["f"]["message"]
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+def test_an_abort_does_not_wait_for_an_agent_that_does_not_answer(deaf: bool) -> None:
+    async def course(director: Director, namespace: RunNamespace, agents: Agents) -> None:
+        async def begin(carrier: MadeUp, *order: Any) -> None:
+            await put(carrier, *order)
+            await asyncio.sleep(3600 if deaf else 3)
+
+        async def end(carrier: MadeUp, name: str) -> None:
+            await asyncio.sleep(3600 if deaf else 0)
+            await delete(carrier, name)
+
+        put, delete = MadeUp.put, MadeUp.delete
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(MadeUp, "put", begin)
+            patch.setattr(MadeUp, "delete", end)
+            await director.prepare()
+            beginning = asyncio.create_task(director.begin_with("paid"))
+            await asyncio.sleep(1.0)
+            assert agents.on() == ["f"]
+            began = loop().time()
+            await director.abandon("the run was aborted")
+            assert loop().time() - began < ABORT_GRACE.total_seconds()
+            assert agents.on() == (["f"] if deaf else [])
+            await beginning
+
+    states, _ = inside(a_freeze(lasts="10m"), course=course)
+    assert states["f"]["state"] == ("NotReverted" if deaf else "Requested")
 
 
 def test_a_pod_without_an_agent_within_its_time_is_told() -> None:

@@ -221,6 +221,17 @@ def test_a_service_that_somebody_deletes_meanwhile_is_told() -> None:
     assert "Service orders was deleted meanwhile, not by the conductor" in states["f"]["message"]
 
 
+def test_a_service_that_was_deleted_before_is_not_injected() -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        del namespace.objects["services", "orders"]  # its endpoints go a moment later
+        await one_test(director, namespace)
+
+    states, _ = played(a_lasting(noEndpoints={}), course=course)
+    assert states["f"]["state"] == "NotInjected"
+    assert "services/orders" in states["f"]["message"]
+    assert "undone" not in states["f"]["message"]
+
+
 def test_a_service_without_endpoints_cannot_be_cut_off() -> None:
     states, _ = played(a_lasting(noEndpoints={}), course=one_test, replicas=0)
     assert states["f"]["state"] == "NotInjected"

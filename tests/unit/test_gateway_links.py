@@ -21,7 +21,7 @@ from seatrial_runner.gateway.messages import Word
 
 
 class APlayedWorker:
-    """The other end of a channel; its process number is none, so that nothing is killed."""
+    """The other end of a channel, of no process: nothing is killed."""
 
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
@@ -34,7 +34,7 @@ class APlayedWorker:
                 await asyncio.sleep(0)
 
     def says(self, number: int, **more: Any) -> None:
-        messages.send(self._channel, {"number": number, "worker": 0, **more})  # type: ignore[typeddict-item]
+        messages.send(self._channel, {"number": number, **more})  # type: ignore[typeddict-item]
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ async def test_a_machine_that_stood_still_has_no_worker_that_is_stuck(linked, mo
     links, worker = linked
     killed: list[object] = []
     monkeypatch.setattr(module, "_ANSWER_S", 60.0)
-    monkeypatch.setattr(module.Link, "kill", lambda link: killed.append(link))
+    monkeypatch.setattr(module.Link, "kill", lambda *link: killed.append(link))
     worker.says((await worker.hears())["number"])
     told = asyncio.create_task(links.tell("put", []))
     word = await worker.hears()
@@ -130,6 +130,27 @@ async def test_a_machine_that_stood_still_has_no_worker_that_is_stuck(linked, mo
     worker.says(word["number"])
     await asyncio.wait_for(told, 5)
     assert killed == []
+
+
+async def test_an_heir_that_never_spoke_is_killed_but_not_its_own_heir(monkeypatch) -> None:
+    monkeypatch.setattr(module, "_ANSWER_S", 0.0)
+    monkeypatch.setattr(module, "_HEIR_S", 0.0)
+    ours, theirs = messages.pair()
+    killed: list[int] = []
+    monkeypatch.setattr(module.os, "kill", lambda pid, _: killed.append(pid))
+    processes = [17]
+    links = Links([ours], lambda number: Word(number=number, do="state", faults=[]), processes)
+    told = asyncio.create_task(links.tell("put", []))
+    await asyncio.sleep(0)
+    processes[0] = 18
+    with pytest.raises(NoAnswerError):
+        await told
+    assert killed == []
+    with pytest.raises(NoAnswerError):
+        await links.tell("put", [])
+    assert killed == [18]
+    ours.close()
+    theirs.close()
 
 
 async def test_a_fault_nobody_ended_is_not_forgotten(monkeypatch) -> None:
@@ -208,15 +229,18 @@ async def test_no_hit_is_told_without_its_moment() -> None:
     assert [(each.hits, each.first_hit is not None) for each in told] == [(0, False), (1, True)]
 
 
-async def test_a_worker_that_does_not_answer_keeps_no_service_unknown(monkeypatch) -> None:
-    monkeypatch.setattr(module, "_ANSWER_S", 0.0)
-    monkeypatch.setattr(module, "_HEIR_S", 0.0)
+@pytest.mark.parametrize("error", [NoAnswerError("silent"), RuntimeError("no memory")])
+async def test_a_worker_that_does_not_do_it_keeps_no_service_unknown(monkeypatch, error) -> None:
     looks: dict[str, int] = {"early": 0, "late": 0}
 
     async def address(host: str) -> str:
         looks[host] += 1
         return "" if host == "late" and looks[host] == 1 else "10.0.0.1"
 
+    async def tell(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(module.Links, "tell", tell)
     monkeypatch.setattr(controlling, "_address", address)
     monkeypatch.setattr(controlling, "_RESOLVE_AGAIN_S", 0.0)
     ours, theirs = messages.pair()

@@ -93,6 +93,39 @@ def test_what_failed_while_a_fault_was_carried_out_names_it_after_a_restart(kill
     assert during == [[], ["f"]]
 
 
+def test_what_was_not_in_effect_when_a_conductor_ended_was_not_ended_early() -> None:
+    lost: list[Any] = []
+
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        starting = asyncio.create_task(director.begin_with("paid"))
+        await asyncio.sleep(0.5)
+        assert (director.fault("f") or {})["state"] == "Requested"  # pods take a second to end
+        await director.undo_open("the conductor was stopped")
+        await starting
+        director = await taken_over(director)
+        lost.extend(director._stage.journal.summary["lostEvidence"])
+
+    states, namespace = played(a_scale(when={"test": "paid"}), course=course)
+    assert states["f"]["state"] == "Pending"
+    assert lost == []
+    assert "fault.reverted" not in [each["kind"] for each in namespace.entries()]
+
+
+def test_a_service_that_went_before_it_was_cut_off_has_nothing_to_undo() -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        namespace._remove("services", "orders")
+        namespace._remove("endpointslices", "orders-x")
+        starting = asyncio.create_task(director.begin_with("paid"))
+        await asyncio.sleep(0.5)
+        assert (director.fault("f") or {})["state"] == "Requested"  # it looks for endpoints
+        starting.cancel()
+        await taken_over(director)
+
+    fault = a_fault_doc("f", noEndpoints={}, **{"for": "1m"}, when={"test": "paid"})
+    states, _ = played(fault, course=course)
+    assert states["f"]["state"] == "Pending"
+
+
 def test_what_fails_before_the_system_is_well_names_a_fault_that_is_played_again() -> None:
     async def course(director: Director, namespace: RunNamespace) -> None:
         await director.gate_opened()

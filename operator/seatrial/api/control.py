@@ -61,6 +61,7 @@ class FaultReport(TypedDict):
     ended: str | None
     # None of an ended one: it ended early, with what carried it out (Envoy was killed, say).
     endedBy: Literal["deadline", "request"] | None
+    why: str  # it ended early, in a sentence; empty if nobody could say
     # Connections, requests, packets or lookups that met it; in the gateway, probes and checks (see
     # PROBE_PORTS, CHECK_PORTS) not counted. NB: but for refuse of whole ports: the kernel refuses,
     # and nobody can tell who asked. The conductor takes off its own attempts.

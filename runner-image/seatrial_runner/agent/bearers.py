@@ -38,6 +38,7 @@ class Bearer:
         self._link.setblocking(False)
         self._answers: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.tally: dict[str, Any] = {}
+        self.why = ""  # it ended before its time
         self.ended = asyncio.Event()
         self.expected = False  # its end has been told, or asked for
         self._deadline = deadline
@@ -116,6 +117,7 @@ class Bearer:
                 return
             message = json.loads(data)
             self.tally = message.get("tally", self.tally)
+            self.why = message.get("why", self.why)
             self.expected = self.expected or message["say"] in ("ended", "refused")
             if message["say"] != "tally":
                 self._answers.put_nowait(message)
@@ -129,7 +131,7 @@ class Bearers:
         self._declared = declared
         self._bearers: dict[str, Bearer] = {}
         self._telling: set[asyncio.Task[None]] = set()
-        # Is told which fault has ended because its process was killed.
+        # Is told which fault has ended before its time.
         self.tell_lost: Callable[[str], Coroutine[Any, Any, None]] | None = None
 
     async def put(self, name: str, order: FaultOrder, deadline: float) -> None:
@@ -172,6 +174,7 @@ class Bearers:
             last_hit=_moment(tally.get("lastHit")),
             effective=_moment(tally.get("effective")),
             counts=tally.get("counts", {}),
+            why=bearer.why,
         )
 
     async def abilities(self) -> dict[str, str]:

@@ -28,7 +28,7 @@ def bear(make: Callable[[], Fault], link: socket.socket, deadline: float) -> int
     Args:
         make: Makes the fault.
         link: To the agent. It asks ``{"do": "renew", "deadline": ...}``, ``"tell"`` or ``"end"``;
-            it is told ``{"say": "begun" | "refused" | "tally" | "ended", ...}``.
+            it is told ``{"say": "begun" | "refused" | "tally" | "ended" | "lost", ...}``.
         deadline: On ``time.monotonic``.
 
     Returns:
@@ -50,7 +50,12 @@ def bear(make: Callable[[], Fault], link: socket.socket, deadline: float) -> int
         _say(link, "refused", why=why, wrong=False)
         return 1
     _say(link, "begun", tally=fault.tally.doc())
-    _until_over(fault, link, deadline)
+    try:
+        _until_over(fault, link, deadline)
+    except FaultError as error:
+        fault.end()
+        _say(link, "lost", tally=fault.tally.doc(), why=str(error))
+        return 1
     fault.end()
     _say(link, "ended", tally=fault.tally.doc())
     return 0

@@ -69,7 +69,7 @@ class Cases:
         if len(results) >= MAX_RESULTS_OF_A_CASE or self._count >= MAX_RESULTS:
             raise TooManyCasesError(
                 f"a case may have {MAX_RESULTS_OF_A_CASE} results, of all attempts, and a test"
-                f" {MAX_RESULTS}: repeat it less often"
+                f" {MAX_RESULTS}: repeat it less often (retries), or split the test"
             )
         self._count += 1
         self._counts.subtract(self._words(case["id"]))

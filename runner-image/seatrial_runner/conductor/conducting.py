@@ -140,9 +140,10 @@ class Conducting:
             await self._let_go()
             raise
         finally:
-            for task in (work, *background):
+            tasks = [work, *background, *([self._abandoning] if self._abandoning else [])]
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(work, *background, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             if self._reception is not None:
                 await self._reception.close()
             if self._webhooks is not None:

@@ -89,8 +89,11 @@ async def container_came_to(stage: Stage, test: Json, turn: Turn, lost: Loss | N
     if main.terminated.get("reason") in ("StartError", "ContainerCannotRun"):
         return Come("Error", _exit_message(main.terminated))
     problem = await _read_files(stage, test, turn)
-    for case in await _own_case(stage, test, turn, pod, main.terminated):
-        stage.record(turn.test, case, attempt=turn.attempt)
+    try:
+        own = await _own_case(stage, test, turn, pod, main.terminated)
+        stage.record_all(turn.test, own, attempt=turn.attempt)
+    except TooManyCasesError as error:
+        problem = str(error)
     cases = stage.cases_of(turn.test)
     if problem is not None:
         failed = cases.outcome() == "Failed"

@@ -19,6 +19,7 @@ class Evidence:
     last_hit: datetime | None = None
     effective: datetime | None = None  # it saw the effect itself
     counts: Mapping[str, int] = field(default_factory=dict)  # what was done: bytes, connections
+    why: str = ""  # it ended before its time
 
 
 class Carrier(Protocol):

@@ -245,6 +245,7 @@ class Ledger:
             remainingS=0.0 if over else round(max(left, 0.0), 3),
             ended=_written(record.ended),
             endedBy=record.ended_by,
+            why=evidence.why,
             hits=evidence.hits,
             firstHit=_written(evidence.first_hit),
             lastHit=_written(evidence.last_hit),

@@ -234,8 +234,8 @@ class Controller:
             self._upstreams |= {host: address for host, address in addresses.items() if address}
             try:
                 await self._links.tell("put", [], upstreams=self._upstreams)
-            except NoAnswerError as error:
-                logger.warning("the next worker hears of the Services: %s", error)
+            except (NoAnswerError, RuntimeError) as error:
+                logger.warning("not every worker has heard of the Services: %s", error)
             if self._hosts() - set(self._upstreams):
                 await asyncio.sleep(_RESOLVE_AGAIN_S)
 

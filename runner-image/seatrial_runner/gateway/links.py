@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from time import monotonic_ns
 from typing import Literal
 
@@ -32,19 +32,27 @@ class NoAnswerError(Exception):
 class Link:
     """The channel to one worker, whichever process that is just now."""
 
-    def __init__(self, channel: socket.socket, state: Callable[[], Word], worker: int) -> None:
+    def __init__(
+        self,
+        channel: socket.socket,
+        state: Callable[[], Word],
+        processes: Sequence[int],
+        number: int,
+    ) -> None:
         """
         Make it.
 
         Args:
             channel: Our end.
             state: Gives the word that tells a new worker all it must know.
-            worker: Its process, which may be stuck and never say so; 0: there is none yet.
+            processes: Of all workers, as they are just now; 0 for one that is not there.
+            number: Of the worker.
         """
         self._channel = channel
         self._state = state
         self._pending: dict[int, asyncio.Future[None]] = {}
-        self._worker = worker
+        self._processes = processes
+        self._number = number
         self.synced = False
 
     def open(self) -> None:
@@ -66,13 +74,17 @@ class Link:
             logger.warning("a worker does not listen: %s", error)
         return future
 
-    def kill(self) -> None:
-        """End the worker: its heir will be told everything."""
-        if self._worker:
-            logger.warning("a worker does not answer, and is killed", extra={"pid": self._worker})
+    @property
+    def process(self) -> int:
+        """The worker's process; 0: there is none. It may be stuck before it has said a word."""
+        return self._processes[self._number]
+
+    def kill(self, process: int) -> None:
+        """End the worker if it is this process still: its heir will be told everything."""
+        if process and process == self.process:
+            logger.warning("a worker does not answer, and is killed", extra={"pid": process})
             with contextlib.suppress(ProcessLookupError):  # it has just ended
-                os.kill(self._worker, signal.SIGKILL)
-            self._worker = 0
+                os.kill(process, signal.SIGKILL)
 
     def forget(self, number: int) -> None:
         """Wait for an answer no more."""
@@ -100,7 +112,6 @@ class Link:
             self._on_reply(reply)
 
     def _on_reply(self, reply: Reply) -> None:
-        self._worker = reply["worker"]
         number = reply["number"]
         if number == messages.HELLO:
             self._tell_state()
@@ -125,14 +136,21 @@ class Links:
         self,
         channels: list[socket.socket],
         state: Callable[[int], Word],
-        workers: Iterable[int],
+        processes: Sequence[int],
     ) -> None:
-        """``state`` gives the word that tells a new worker all, with this number."""
+        """
+        Make them.
+
+        Args:
+            channels: Our ends.
+            state: Gives the word that tells a new worker all, with this number.
+            processes: Of all workers, as they are just now; 0 for one that is not there.
+        """
         # Numbers that no controller before us has used.
         self._last = monotonic_ns()
         self._links = [
-            Link(channel, lambda: state(self.next_number()), worker)
-            for channel, worker in zip(channels, workers, strict=True)
+            Link(channel, lambda: state(self.next_number()), processes, number)
+            for number, channel in enumerate(channels)
         ]
 
     def open(self) -> None:
@@ -176,6 +194,7 @@ class Links:
             word["sources"] = sources
         if upstreams is not None:
             word["upstreams"] = upstreams
+        asked = {link: link.process for link in self._links}
         said = {link: link.tell(word) for link in self._links}
         try:
             for _ in range(_LOOKS):
@@ -183,7 +202,7 @@ class Links:
             if late:
                 for link, future in said.items():
                     if future in late:
-                        link.kill()
+                        link.kill(asked[link])  # not its heir, which has only begun
                 _, late = await asyncio.wait(said.values(), timeout=_HEIR_S)
             if late:
                 raise NoAnswerError(f"{len(late)} of {len(said)} workers do not answer")

@@ -40,7 +40,6 @@ class Reply(TypedDict):
     """From a worker; number HELLO: it is new, and knows nothing."""
 
     number: int
-    worker: int  # its process
     error: NotRequired[str]
 
 

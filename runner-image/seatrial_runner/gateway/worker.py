@@ -54,7 +54,7 @@ class Worker:
 
     def say_hello(self) -> None:
         """Ask for the state; until then nothing is accepted, so that nobody slips past a fault."""
-        self._reply(Reply(number=messages.HELLO, worker=os.getpid()))
+        self._reply(Reply(number=messages.HELLO))
 
     def on_word(self, events: int) -> None:
         """Hear what the controller says."""
@@ -68,7 +68,7 @@ class Worker:
             self._obey(word)
 
     def _obey(self, word: Word) -> None:
-        reply = Reply(number=word["number"], worker=os.getpid())
+        reply = Reply(number=word["number"])
         try:
             self._do(word)
         except Exception as error:

@@ -29,6 +29,7 @@ _OF_A_REPORT: dict[str, tuple[type, ...]] = {
     "remainingS": (int, float),
     "ended": (str, NoneType),
     "endedBy": (str, NoneType),
+    "why": (str,),
     "hits": (int,),
     "firstHit": (str, NoneType),
     "counts": (dict,),
@@ -36,6 +37,7 @@ _OF_A_REPORT: dict[str, tuple[type, ...]] = {
 _MOMENTS = ("effective", "ended", "firstHit")
 _MOST = 2**53  # what JSON carries exactly
 _MOST_COUNTS = _MOST_CHARACTERS = 64
+_MOST_OF_A_SENTENCE = 1024
 _MAX_ANSWER = 1024 * 1024
 
 
@@ -203,7 +205,7 @@ def _is_sound(field: str, value: Any) -> bool:
         return len(value) <= _MOST_COUNTS and all(map(_is_count, value.values()))
     if field in ("hits", "remainingS"):
         return bool(0 <= value < _MOST)
-    return len(str(value)) <= _MOST_CHARACTERS
+    return len(str(value)) <= (_MOST_OF_A_SENTENCE if field == "why" else _MOST_CHARACTERS)
 
 
 def _is_count(value: Any) -> bool:
@@ -218,4 +220,4 @@ def _is_moment(text: str) -> bool:
 
 
 def _sentence(status: int, answer: Json) -> str:
-    return str(answer.get("error") or f"status {status}")[:1024]
+    return str(answer.get("error") or f"status {status}")[:_MOST_OF_A_SENTENCE]

@@ -30,6 +30,8 @@ _MARGIN_S = 0.05  # before a fault's end, from which on a look may be too late
 class Traffic(Remote):
     """A fault at layer 4, or of HTTP."""
 
+    bearer = "what carried the fault out, such as Envoy"
+
     def __init__(self) -> None:
         self._looks = 0  # of probes, that came to their end and saw nothing
         self._refused = 0  # probes, by closed ports

@@ -66,8 +66,8 @@ class NoEndpoints(ThroughApi):
                 raise NotInjectedError(
                     f"Service {each['name']} has no selector: nothing here decides its endpoints"
                 )
-            each["uid"] = str(found["metadata"].get("uid") or "")
             await hands.api.patch(path, _selector(intent.undo, intent.undo["mark"]))
+            each["uid"] = str(found["metadata"].get("uid") or "")
 
     async def take_effect(self, hands: Hands, intent: Intent) -> None:
         """Wait until the Services have no endpoints."""
@@ -133,7 +133,7 @@ class NoEndpoints(ThroughApi):
         Take the label out of the selectors.
 
         Raises:
-            NotRevertedError: The Services are gone, and nobody else would say so.
+            NotRevertedError: The Services that were cut off are gone; nobody else would say so.
         """
         undo, before = intent.undo, []
         for name in undo["services"]:
@@ -143,7 +143,9 @@ class NoEndpoints(ThroughApi):
             except NotFoundError:
                 continue
             before.append(noted(item, undo["fault"], undo["mark"]))
-        if undo["services"] and not before:
+        if not before and not any(each["uid"] for each in intent.targets):
+            undo["services"] = []  # none of those that are gone was cut off
+        elif not before:
             gone = ", ".join(undo["services"])
             raise NotRevertedError(f"Service {gone} was deleted meanwhile, not by the conductor")
         return undone_before(before)
@@ -162,7 +164,8 @@ class NoEndpoints(ThroughApi):
     def is_undone(self, intent: Intent, services: Sequence[ServiceDoc], seen: Seen) -> bool:
         """Tell whether a Service that was cut off leads to pods again: they follow one another."""
         ready = any(pods.is_ready(pod) for service in services for pod in pods_of(service, seen))
-        return not ready or any(_endpoints(name, seen) for name in intent.undo["services"])
+        cut = intent.undo["services"]
+        return not (ready and cut) or any(_endpoints(name, seen) for name in cut)
 
 
 async def _service(hands: Hands, name: str) -> Json:

@@ -65,6 +65,7 @@ class Remote(ByAnother):
 
     counts_itself = True
     keeps_time = True
+    bearer = "the process that carried the fault out"
     _until: float | None = None  # by our own monotonic clock, of a fault that we have ordered
 
     def place(self, hands: Hands, key: str) -> Place:
@@ -160,7 +161,8 @@ class Remote(ByAnother):
                     if report["endedBy"] == "request":
                         why = f"{client.what} was told to end it, not by the conductor"
                     elif report["state"] == "ended" and report["endedBy"] is None:
-                        why = f"{client.what} lost what carried the fault out, such as Envoy"
+                        said = f"says: {report['why']}" if report["why"] else f"lost {self.bearer}"
+                        why = f"{client.what} {said}"
             if why:
                 early, by = why, POD_GONE if self.pod_is_gone(hands, key) else ITSELF
         return Heard(early, by, silent)

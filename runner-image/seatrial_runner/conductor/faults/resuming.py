@@ -155,6 +155,8 @@ class Resuming:
                 return False
             await self._stage.seen.wait(_LOOK_AGAIN_S)
         state.pop("toUndo", None)
+        if state["applied"] is None:
+            return True  # it was not in effect, and may have been undone before
         state["state"] = "Reverted"
         if evidence is not None and evidence.undone_by:
             state["reverted"], state["revertedBy"] = evidence.undone_at, evidence.undone_by

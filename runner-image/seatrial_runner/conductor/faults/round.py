@@ -152,7 +152,9 @@ class Round:
             return None
         account.carried_out()
         try:
-            await self._kind.apply(self._hands, intent)
+            applying = self._kind.apply(self._hands, intent)
+            # An order may be given up halfway: it is taken back, and ends by itself.
+            await (self._unless_hurried(applying) if self._kind.keeps_time else applying)
             await self._unless_hurried(self._kind.take_effect(self._hands, intent))
         except (FaultError, ClusterError, _HurriedError) as error:
             await self._take_back(intent, error)
