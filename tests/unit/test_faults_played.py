@@ -280,6 +280,24 @@ def test_a_fault_that_was_about_to_be_carried_out_is_not_when_all_ends(why: str)
     assert "toUndo" not in states["f"]
 
 
+@pytest.mark.parametrize("ordered", ["before", "after"])
+def test_who_starts_a_fault_as_the_conductor_is_stopped_is_answered_by_the_next(
+    ordered: str,
+) -> None:
+    async def course(director: Director, namespace: RunNamespace) -> None:
+        await director.gate_opened()
+        if ordered == "after":
+            await director.undo_open("the conductor was stopped")
+        starting = asyncio.create_task(director.start("f", test="paid"))
+        await asyncio.sleep(0.2)  # pods take a second to end
+        await director.undo_open("the conductor was stopped")
+        await asyncio.sleep(60)
+        assert not starting.done()
+        starting.cancel()
+
+    played(a_scale(lasts="10m", when={"manual": {}}), course=course)
+
+
 @pytest.mark.parametrize("why", ["abandon", "undo_open"])
 @pytest.mark.parametrize(
     "kind",

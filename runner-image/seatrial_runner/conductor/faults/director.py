@@ -43,6 +43,7 @@ class Director:
         self._test_began: dict[str, float] = {}
         self._proof_is_new = False
         self._settling = False
+        self._leaving = False  # another conductor goes on with the run
         for state in stage.journal.summary["faults"]:
             state["seed"] = seed_of(
                 self._faults[state["name"]], stage.run.get("seed") or stage.run["uid"]
@@ -143,10 +144,14 @@ class Director:
         for name in self._faults:
             if self._is_pending(name):
                 self._give_up(name, "Skipped", why)
-        await self.undo_open(why)
+        await self._undo_all(why)
 
     async def undo_open(self, why: str) -> None:
-        """Undo whatever is open, at once and without waiting for recovery."""
+        """Undo whatever is open, at once, because this process ends and another goes on."""
+        self._leaving = True
+        await self._undo_all(why)
+
+    async def _undo_all(self, why: str) -> None:
         self._settling = True
         for name in self._faults:
             self._stop_timer(name)
@@ -176,6 +181,7 @@ class Director:
             FaultError: There is none of that name, it is not manual or not over yet, the test or
                 the run is over, or nothing happened.
         """
+        await self._unless_leaving()
         declared = self._faults.get(fault)
         if declared is None:
             raise FaultError(f"there is no fault {fault[:60]!r} in spec.faults")
@@ -193,8 +199,14 @@ class Director:
         await series.in_effect.wait()
         state = self._state(fault)
         if state["applied"] is None:
+            await self._unless_leaving()
             raise FaultError(f"fault {fault} was not injected: {state['message']}")
         return cast("Json", state)
+
+    async def _unless_leaving(self) -> None:
+        """Give no answer if this process ends: whoever asks asks the next conductor again."""
+        if self._leaving:
+            await asyncio.Event().wait()
 
     async def stop(self, fault: str) -> Json:
         """
