@@ -30,7 +30,7 @@ def reason_of(namespace: RunNamespace) -> Reason:
     ("start_s", "away_s", "reason"),
     [
         (2.0, 1.0, Reason.FAULT_PROVEN),
-        (8.0, 3.0, Reason.NOT_RECOVERED),
+        (8.0, 4.0, Reason.NOT_RECOVERED),
         (2.0, 4.8, Reason.FAULT_RECOVERY_NOT_SEEN),
         (60.0, 8.0, Reason.NOT_RECOVERED),
         (8.0, 20.0, Reason.FAULT_RECOVERY_NOT_SEEN),

@@ -331,9 +331,7 @@ class Round:
         left_s = within_s
         if self._undone_at is not None:
             left_s -= self._stage.monotonic() - self._undone_at
-        is_late = (
-            left_s <= _LOOK_AGAIN_S
-        )  # with less, a system that is well looks as if it were not
+        is_late = left_s < _ONE_CHECK_S
         looking_s = within_s if is_late else left_s
         recovery = recovers(self._stage, self._fault, self._services, within_s=looking_s)
         try:
